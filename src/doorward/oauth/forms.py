@@ -1,0 +1,113 @@
+"""Parsing of form bodies, query strings and JSON objects, before anything else looks at a request."""
+
+import json
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from .errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 100
+MAX_JSON_DEPTH = 32
+
+
+class Form(Mapping[str, str]):
+    """Parameters of one request: empty ones are absent, repeated ones were refused, `resource` may repeat.
+
+    Spec: OAuth 2.1 §3.1, §3.2 (AUTHZ-02, TOK-02); RFC 8707 §2
+    """
+
+    __slots__ = ("_values", "resources")
+
+    def __init__(self, values: dict[str, str], resources: tuple[str, ...] = ()) -> None:
+        self._values = values
+        self.resources = resources
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # Mapping declares it
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def require(self, name: str) -> str:
+        """The parameter, or `invalid_request` naming it."""
+        value = self._values.get(name)
+        if value is None:
+            raise invalid_request(f"The parameter {name} is required.")
+        return value
+
+
+def parse_form(body: bytes, content_type: str) -> Form:
+    """Parse a form body. Raises `invalid_request` for another media type, bad UTF-8 or a repeated parameter.
+
+    Spec: OAuth 2.1 §3.2.2 (TOK-01, TOK-02)
+    """
+    if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
+        raise invalid_request(f"The body must be {FORM_TYPE}.")
+    return parse_query(body)
+
+
+def parse_query(query: bytes) -> Form:
+    """Parse a query string or form body by the rules of `Form`."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except UnicodeDecodeError:
+        raise invalid_request("Parameters must be percent-encoded UTF-8.") from None
+    except ValueError:
+        raise invalid_request(f"At most {MAX_FIELDS} parameters are accepted.") from None
+    values: dict[str, str] = {}
+    resources: list[str] = []
+    for name, value in pairs:
+        if not value:
+            continue
+        if "\x00" in value or "\x00" in name:
+            raise invalid_request("Parameters must not contain NUL characters.")
+        if name == "resource":
+            if value not in resources:
+                resources.append(value)
+        elif name in values:
+            raise invalid_request("A parameter is repeated.")
+        else:
+            values[name] = value
+    return Form(values, tuple(resources))
+
+
+def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:
+    """Parse a JSON object, refusing duplicate members, other top-level types and absurd nesting.
+
+    Spec: RFC 7591 §3.1 (DCR-03)
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise OAuthError(INVALID_CLIENT_METADATA, "The body must be application/json.")
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object_without_duplicates)
+    except (ValueError, RecursionError):
+        raise OAuthError(INVALID_CLIENT_METADATA, "The body is not a valid JSON object.") from None
+    if not isinstance(value, dict):
+        raise OAuthError(INVALID_CLIENT_METADATA, "The body must be a JSON object.")
+    if _depth(value) > MAX_JSON_DEPTH:
+        raise OAuthError(INVALID_CLIENT_METADATA, "The JSON is nested too deeply.")
+    return value
+
+
+def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _depth(value: object) -> int:
+    """Nesting depth, walked without recursion so that hostile input cannot exhaust the stack."""
+    deepest = 0
+    stack: list[tuple[object, int]] = [(value, 1)]
+    while stack:
+        current, depth = stack.pop()
+        deepest = max(deepest, depth)
+        children = current.values() if isinstance(current, dict) else current if isinstance(current, list) else ()
+        stack.extend((child, depth + 1) for child in children)
+    return deepest

@@ -1,0 +1,214 @@
+"""Signing and verifying JWT access tokens, and the JWKS that goes with them. Wraps joserfc.
+
+joserfc checks the signature with an algorithm pinned per key; the checks no library makes (type, header members,
+size, issuer, audience) are here, and run before a key is touched.
+
+Spec: RFC 9068; RFC 8725
+"""
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
+
+VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
+"""Claims of a token whose signature, type, issuer, audience and time were checked."""
+
+ALGORITHMS = ("ES256", "EdDSA", "PS256", "RS256")
+MAX_JWT_LENGTH = 8192
+ACCESS_TOKEN_TYPE = "at+jwt"
+_ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
+_COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {
+    "ES256": ECKey,
+    "EdDSA": OKPKey,
+    "PS256": RSAKey,
+    "RS256": RSAKey,
+}
+
+
+class InvalidToken(Exception):  # noqa: N818  # the RFC's word, and not a fault of ours
+    """A presented token that must not be accepted; the text says why, for the log, never for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key ready to sign, parsed once."""
+
+    kid: str
+    alg: str
+    key: Key
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The members to publish in a JWKS. Spec: RFC 7517 §4"""
+        return {**self.key.as_dict(private=False), "kid": self.kid, "alg": self.alg, "use": "sig"}
+
+    def private_jwk(self) -> dict[str, Any]:
+        """The members to encrypt and store."""
+        return {**self.key.as_dict(private=True), "kid": self.kid, "alg": self.alg, "use": "sig"}
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key and the only algorithm it may verify. Spec: RFC 8725 §3.1"""
+
+    kid: str
+    alg: str
+    key: Key
+
+
+def generate_signing_key(alg: str = "ES256") -> SigningKey:
+    """A new key pair whose `kid` is its RFC 7638 thumbprint."""
+    if alg == "ES256":
+        key: Key = ECKey.generate_key("P-256", private=True)
+    elif alg == "EdDSA":
+        key = OKPKey.generate_key("Ed25519", private=True)
+    else:
+        key = RSAKey.generate_key(2048, private=True)
+    return SigningKey(key.thumbprint(), alg, key)
+
+
+def parse_signing_key(jwk: dict[str, Any]) -> SigningKey:
+    """Load a private key that `SigningKey.private_jwk` wrote."""
+    return SigningKey(str(jwk["kid"]), str(jwk["alg"]), import_key(jwk))
+
+
+def parse_jwks(document: Any) -> dict[str, VerificationKey]:
+    """Verification keys of a JWKS by `kid`; keys that are not for signatures or not understood are left out.
+
+    Raises `ValueError` when the document is not a key set. Spec: RFC 7517 §5 (RS-05)
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError("The document is not a JWK set.")
+    keys: dict[str, VerificationKey] = {}
+    for jwk in document["keys"][:50]:
+        parsed = _parse_verification_key(jwk)
+        if parsed is not None:
+            keys[parsed.kid] = parsed
+    return keys
+
+
+def sign_access_token(claims: Mapping[str, Any], key: SigningKey) -> str:
+    """A signed `at+jwt`. Spec: RFC 9068 §2.1 (AT-01)"""
+    header = {"alg": key.alg, "typ": ACCESS_TOKEN_TYPE, "kid": key.kid}
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    return jws.serialize_compact(header, payload, key.key, algorithms=[key.alg])  # type: ignore[arg-type]
+
+
+def read_kid(token: str) -> str:
+    """The `kid` of a token whose header is acceptable, so that its key can be looked up; nothing is verified yet.
+
+    Raises `InvalidToken`. Spec: RS-05, RS-06; RFC 8725 §3.10, §3.11
+    """
+    if len(token) > MAX_JWT_LENGTH:
+        raise InvalidToken("token is too long")
+    match = _COMPACT_JWS.fullmatch(token)
+    if match is None:
+        raise InvalidToken("token is not a compact JWS")
+    header = _json_object(match.group(1))
+    if not header.keys() <= _HEADER_MEMBERS:
+        raise InvalidToken("header has members that are not accepted")
+    typ, alg, kid = header.get("typ"), header.get("alg"), header.get("kid")
+    if not isinstance(typ, str) or typ.lower() not in _ACCEPTED_TYPES:
+        raise InvalidToken("header typ is not at+jwt")
+    if alg not in ALGORITHMS:
+        raise InvalidToken("header alg is not accepted")
+    if not isinstance(kid, str) or not kid:
+        raise InvalidToken("header has no kid")
+    return kid
+
+
+def verify_access_token(
+    token: str,
+    key: VerificationKey,
+    *,
+    issuer: str,
+    accepts_audience: Callable[[str], bool],
+    now: int,
+    leeway: int = 30,
+) -> VerifiedClaims:
+    """The claims of `token`, once everything RFC 9068 §4 asks for holds. Call `read_kid` first to find `key`.
+
+    `now` and `leeway` are seconds. Raises `InvalidToken`.
+
+    Spec: RFC 9068 §4 (RS-03, RS-05, AT-08)
+    """
+    try:
+        signed = jws.deserialize_compact(token, key.key, algorithms=[key.alg])  # type: ignore[arg-type]
+    except (JoseError, ValueError, TypeError) as error:
+        raise InvalidToken("signature does not verify") from error
+    claims = _json_payload(signed.payload)
+    if claims.get("iss") != issuer:
+        raise InvalidToken("iss is another issuer")
+    _check_audience(claims.get("aud"), accepts_audience)
+    _check_times(claims, now=now, leeway=leeway)
+    for name in ("sub", "client_id", "jti"):
+        if not isinstance(claims.get(name), str) or not claims[name]:
+            raise InvalidToken(f"{name} is missing")
+    if not isinstance(claims.get("scope", ""), str):
+        raise InvalidToken("scope is not a string")
+    return VerifiedClaims(claims)
+
+
+def _check_audience(audience: Any, accepts: Callable[[str], bool]) -> None:
+    entries = [audience] if isinstance(audience, str) else audience
+    if not isinstance(entries, list) or not any(isinstance(entry, str) and accepts(entry) for entry in entries):
+        raise InvalidToken("aud is not this resource")
+
+
+def _check_times(claims: dict[str, Any], *, now: int, leeway: int) -> None:
+    exp = claims.get("exp")
+    if not _is_time(exp) or now >= exp + leeway:
+        raise InvalidToken("token has expired")
+    for name in ("iat", "nbf"):
+        value = claims.get(name)
+        if value is not None and (not _is_time(value) or value > now + leeway):
+            raise InvalidToken(f"{name} is in the future")
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
+
+
+def _parse_verification_key(jwk: Any) -> VerificationKey | None:
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+        return None
+    kid, alg = jwk.get("kid"), jwk.get("alg") or _algorithm_of(jwk)
+    if not isinstance(kid, str) or alg not in ALGORITHMS:
+        return None
+    try:
+        key = _KEY_TYPES[alg].import_key({name: jwk[name] for name in jwk if name not in {"d", "p", "q", "dp", "dq"}})
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+    return VerificationKey(kid, alg, key)
+
+
+def _algorithm_of(jwk: dict[str, Any]) -> str | None:
+    """The algorithm of a key that does not name one: each key type has one here."""
+    by_type = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", None): "RS256"}
+    return by_type.get((str(jwk.get("kty")), jwk.get("crv")))
+
+
+def _json_object(segment: str) -> dict[str, Any]:
+    try:
+        raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError:
+        raise InvalidToken("header is not base64url") from None
+    return _json_payload(raw)
+
+
+def _json_payload(raw: bytes | None) -> dict[str, Any]:
+    try:
+        value = json.loads(raw or b"")
+    except (ValueError, RecursionError):
+        raise InvalidToken("token part is not JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidToken("token part is not a JSON object")
+    return value

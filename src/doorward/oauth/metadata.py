@@ -1,0 +1,226 @@
+"""Documents that the sides of the door read of each other, and the well-known URLs they are found at.
+
+Spec: RFC 8414 (servers), RFC 9728 (resources), RFC 7591 (clients)
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
+from .redirects import check_redirect_uri
+from .scopes import OFFLINE_ACCESS, Scopes, parse_scope, union
+
+AUTHORIZATION_SERVER = "oauth-authorization-server"
+OPENID_CONFIGURATION = "openid-configuration"
+PROTECTED_RESOURCE = "oauth-protected-resource"
+
+SECRET_AUTH_METHODS = ("client_secret_post", "client_secret_basic")
+AUTH_METHODS = (*SECRET_AUTH_METHODS, "none")
+"""In the order clients need: several take the first entry (clients.md no. 7)."""
+
+MAX_REDIRECT_URIS = 10
+MAX_NAME_LENGTH = 128
+MAX_URL_LENGTH = 2048
+_DISPLAY_URLS = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
+_LABELS = ("software_id", "software_version")
+
+
+def well_known_url(identifier: str, suffix: str) -> str:
+    """The URL of a document about `identifier`, its path inserted after the suffix.
+
+    `https://h/t1` gives `https://h/.well-known/<suffix>/t1`. Spec: RFC 8414 §3.1; RFC 9728 §3.1 (ASM-03, PRM-02)
+    """
+    parts = urlsplit(identifier)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}/.well-known/{suffix}{parts.path.rstrip('/')}{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMetadata:
+    """What a client says of itself; all of it self-asserted and none of it identity. Spec: RFC 7591 §2 (DCR-11)"""
+
+    redirect_uris: tuple[str, ...]
+    token_endpoint_auth_method: str
+    grant_types: tuple[str, ...]
+    response_types: tuple[str, ...]
+    application_type: str
+    client_name: str | None = None
+    scope: Scopes = ()
+    client_uri: str | None = None
+    logo_uri: str | None = None
+    tos_uri: str | None = None
+    policy_uri: str | None = None
+    contacts: tuple[str, ...] = ()
+    software_id: str | None = None
+    software_version: str | None = None
+
+    def with_scope(self, scope: Scopes) -> "ClientMetadata":
+        """The same client with the scopes it was registered for."""
+        return replace(self, scope=scope)
+
+    def document(self) -> dict[str, Any]:
+        """The members to store and to answer with; absent ones are left out, never null (clients.md no. 3)."""
+        members: dict[str, Any] = {
+            "redirect_uris": list(self.redirect_uris),
+            "token_endpoint_auth_method": self.token_endpoint_auth_method,
+            "grant_types": list(self.grant_types),
+            "response_types": list(self.response_types),
+            "application_type": self.application_type,
+            "client_name": self.client_name,
+            "scope": " ".join(self.scope),
+            "contacts": list(self.contacts),
+            **{name: getattr(self, name) for name in (*_DISPLAY_URLS, *_LABELS)},
+        }
+        return {name: value for name, value in members.items() if value}
+
+
+def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable[str]) -> ClientMetadata:
+    """Read a registration, narrowing what is unsupported and refusing what is wrong.
+
+    Grant and response types that are not offered are dropped and the answer says so; redirect URIs are all kept in
+    order or the registration is refused naming the one at fault; display URLs that are not https are dropped.
+
+    Raises `invalid_redirect_uri` and `invalid_client_metadata`.
+
+    Spec: RFC 7591 §2, §3.2.2 (DCR-05 … DCR-15); clients.md nos. 15–20
+    """
+    redirect_uris = _parse_redirect_uris(members.get("redirect_uris"))
+    kinds = {check_redirect_uri(uri) for uri in redirect_uris}
+    native = bool(kinds & {"loopback", "private"})
+    grant_types = _narrow_list(
+        members, "grant_types", default=("authorization_code", "refresh_token"), supported=supported_grants
+    )
+    response_types = _narrow_list(members, "response_types", default=("code",), supported=("code",))
+    return ClientMetadata(
+        redirect_uris=redirect_uris,
+        token_endpoint_auth_method=_parse_auth_method(members, default="none" if native else "client_secret_basic"),
+        grant_types=grant_types,
+        response_types=response_types,
+        application_type=_parse_application_type(members, default="native" if native else "web"),
+        client_name=_clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
+        scope=parse_registered_scope(members),
+        contacts=tuple(_string_list(members, "contacts", default=()))[:10],
+        **{name: _display_url(members, name) for name in _DISPLAY_URLS},
+        **{name: _clean_name(_optional_text(members, name, MAX_URL_LENGTH)) for name in _LABELS},
+    )
+
+
+def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
+    """Read back what `ClientMetadata.document` wrote."""
+    return ClientMetadata(
+        redirect_uris=tuple(document["redirect_uris"]),
+        token_endpoint_auth_method=document["token_endpoint_auth_method"],
+        grant_types=tuple(document["grant_types"]),
+        response_types=tuple(document["response_types"]),
+        application_type=document["application_type"],
+        client_name=document.get("client_name"),
+        scope=tuple(document.get("scope", "").split()),
+        contacts=tuple(document.get("contacts", ())),
+        **{name: document.get(name) for name in (*_DISPLAY_URLS, *_LABELS)},
+    )
+
+
+def parse_registered_scope(members: dict[str, Any]) -> Scopes:
+    """The `scope` member: characters that no scope can have are dropped, since no client can correct them."""
+    text = _optional_text(members, "scope", 65536)
+    try:
+        return parse_scope(text)
+    except OAuthError:
+        return ()
+
+
+def build_resource_metadata(
+    *,
+    resource: str,
+    authorization_servers: Iterable[str],
+    scopes: Iterable[str],
+    name: str | None = None,
+    documentation: str | None = None,
+) -> dict[str, Any]:
+    """A protected resource's document; `offline_access` is never in it. Spec: RFC 9728 §2 (PRM-05 … PRM-12)"""
+    members: dict[str, Any] = {
+        "resource": resource,
+        "authorization_servers": list(authorization_servers),
+        "scopes_supported": [scope for scope in union(scopes) if scope != OFFLINE_ACCESS],
+        "bearer_methods_supported": ["header"],
+        "resource_name": name,
+        "resource_documentation": documentation,
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def _parse_redirect_uris(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise OAuthError(INVALID_REDIRECT_URI, "redirect_uris must be a non-empty array.")
+    if not all(isinstance(uri, str) for uri in value):
+        raise OAuthError(INVALID_REDIRECT_URI, "Every redirect URI must be a string.")
+    unique = tuple(dict.fromkeys(value))
+    if len(unique) > MAX_REDIRECT_URIS:
+        raise OAuthError(INVALID_REDIRECT_URI, f"At most {MAX_REDIRECT_URIS} redirect URIs are accepted.")
+    return unique
+
+
+def _narrow_list(
+    members: dict[str, Any], name: str, *, default: tuple[str, ...], supported: Iterable[str]
+) -> tuple[str, ...]:
+    asked = _string_list(members, name, default=default)
+    known = frozenset(supported)
+    kept = tuple(dict.fromkeys(value for value in asked if value in known))
+    if not kept or ("authorization_code" in default and "authorization_code" not in kept):
+        raise _invalid(f"None of the {name} that redirecting clients need here is asked for.")
+    return kept
+
+
+def _parse_auth_method(members: dict[str, Any], *, default: str) -> str:
+    method = members.get("token_endpoint_auth_method")
+    if method is None or method == "":
+        return default
+    if method not in AUTH_METHODS:
+        raise _invalid(f"token_endpoint_auth_method must be one of {', '.join(AUTH_METHODS)}.")
+    return str(method)
+
+
+def _parse_application_type(members: dict[str, Any], *, default: str) -> str:
+    value = members.get("application_type")
+    return value if value in ("native", "web") else default
+
+
+def _string_list(members: dict[str, Any], name: str, *, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = members.get(name)
+    if value is None or value == []:
+        return default
+    if not isinstance(value, list) or not all(isinstance(item, str) and len(item) <= 256 for item in value):
+        raise _invalid(f"{name} must be an array of strings.")
+    return tuple(value)
+
+
+def _optional_text(members: dict[str, Any], name: str, limit: int) -> str | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > limit:
+        raise _invalid(f"{name} must be a string of at most {limit} characters.")
+    return value
+
+
+def _display_url(members: dict[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if not isinstance(value, str) or len(value) > MAX_URL_LENGTH or not value.startswith("https://"):
+        return None
+    return value if value.isascii() and value.isprintable() and " " not in value else None
+
+
+def _clean_name(text: str | None) -> str | None:
+    """A name fit for display: composed form, no control, format or bidi characters, bounded. Spec: T4"""
+    if text is None:
+        return None
+    composed = unicodedata.normalize("NFC", text)
+    visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else " " for c in composed)
+    return " ".join(visible.split())[:MAX_NAME_LENGTH].strip() or None
+
+
+def _invalid(description: str) -> OAuthError:
+    return OAuthError(INVALID_CLIENT_METADATA, description)

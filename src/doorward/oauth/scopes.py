@@ -1,0 +1,50 @@
+"""Scope strings: parse, narrow, join. Spec: OAuth 2.1 §1.4.1; MCP Authorization, Scope Selection"""
+
+import re
+from collections.abc import Iterable
+
+from .errors import INVALID_SCOPE, OAuthError
+
+OFFLINE_ACCESS = "offline_access"
+MAX_SCOPES = 100
+MAX_SCOPE_LENGTH = 128
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+
+Scopes = tuple[str, ...]
+"""Scope tokens in the order they were given, without repeats."""
+
+
+def parse_scope(text: str | None) -> Scopes:
+    """Split a `scope` parameter. Raises `invalid_scope` for characters or sizes outside the rules. Spec: SCP-07"""
+    if not text:
+        return ()
+    tokens = text.split(" ")
+    if len(tokens) > MAX_SCOPES:
+        raise OAuthError(INVALID_SCOPE, f"At most {MAX_SCOPES} scopes are accepted.")
+    scopes = [token for token in tokens if token]
+    for token in scopes:
+        if len(token) > MAX_SCOPE_LENGTH or not _SCOPE_TOKEN.fullmatch(token):
+            raise OAuthError(INVALID_SCOPE, "A scope token is too long or has characters that are not allowed.")
+    return union(scopes)
+
+
+def format_scope(scopes: Iterable[str]) -> str:
+    """The wire form: tokens separated by one space."""
+    return " ".join(scopes)
+
+
+def union(*groups: Iterable[str]) -> Scopes:
+    """All tokens once, first mention first."""
+    return tuple(dict.fromkeys(token for group in groups for token in group))
+
+
+def narrow(requested: Iterable[str], allowed: Iterable[str]) -> Scopes:
+    """The requested tokens that are allowed; never more than either side. Spec: SCP-06"""
+    permitted = frozenset(allowed)
+    return tuple(token for token in requested if token in permitted)
+
+
+def missing(needed: Iterable[str], held: Iterable[str]) -> Scopes:
+    """What is needed and not held."""
+    have = frozenset(held)
+    return tuple(token for token in needed if token not in have)
