@@ -1,7 +1,7 @@
 """Parsing of form bodies, query strings and JSON objects, before anything else looks at a request."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from .errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
@@ -12,21 +12,26 @@ MAX_JSON_DEPTH = 32
 
 
 class Form(Mapping[str, str]):
-    """Parameters of one request: empty ones are absent, repeated ones were refused, `resource` may repeat.
+    """Parameters of one request: empty ones are absent, the names of repeated ones are set apart.
+
+    `resource` may repeat: its values are in `resources`, in order, without duplicates.
 
     Spec: OAuth 2.1 §3.1, §3.2 (AUTHZ-02, TOK-02); RFC 8707 §2
     """
 
-    __slots__ = ("_values", "resources")
+    __slots__ = ("_values", "repeated", "resources")
 
-    def __init__(self, values: dict[str, str], resources: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, values: dict[str, str], resources: tuple[str, ...] = (), repeated: frozenset[str] = frozenset()
+    ) -> None:
         self._values = values
         self.resources = resources
+        self.repeated = repeated
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # Mapping declares it
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
@@ -47,11 +52,17 @@ def parse_form(body: bytes, content_type: str) -> Form:
     """
     if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
         raise invalid_request(f"The body must be {FORM_TYPE}.")
-    return parse_query(body)
+    form = parse_query(body)
+    if form.repeated:
+        raise invalid_request("A parameter is repeated.")
+    return form
 
 
 def parse_query(query: bytes) -> Form:
-    """Parse a query string or form body by the rules of `Form`."""
+    """Parse a query string or form body by the rules of `Form`, leaving repeats to the caller.
+
+    Raises `invalid_request` for bad encoding, NUL characters and too many parameters.
+    """
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeDecodeError:
@@ -60,6 +71,7 @@ def parse_query(query: bytes) -> Form:
         raise invalid_request(f"At most {MAX_FIELDS} parameters are accepted.") from None
     values: dict[str, str] = {}
     resources: list[str] = []
+    repeated: set[str] = set()
     for name, value in pairs:
         if not value:
             continue
@@ -69,10 +81,10 @@ def parse_query(query: bytes) -> Form:
             if value not in resources:
                 resources.append(value)
         elif name in values:
-            raise invalid_request("A parameter is repeated.")
+            repeated.add(name)
         else:
             values[name] = value
-    return Form(values, tuple(resources))
+    return Form(values, tuple(resources), frozenset(repeated))
 
 
 def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:

@@ -1,0 +1,43 @@
+"""Names of audited actions, and how an actor or a target is written. One row per acknowledged change (I7)."""
+
+SYSTEM = "system"
+
+PROJECT_CREATED = "project.created"
+PROJECT_CHANGED = "project.changed"
+RESOURCE_ADDED = "resource.added"
+RESOURCE_CHANGED = "resource.changed"
+RESOURCE_REMOVED = "resource.removed"
+CLIENT_REGISTERED = "client.registered"
+CLIENT_ADDED = "client.added"
+CLIENT_REMOVED = "client.removed"
+USER_ADDED = "user.added"
+USER_CHANGED = "user.changed"
+USER_REMOVED = "user.removed"
+KEY_CREATED = "key.created"
+KEY_REVOKED = "key.revoked"
+SIGNING_KEY_ADDED = "signing_key.added"
+SIGNED_IN = "session.started"
+SIGNED_OUT = "session.ended"
+CONSENT_ALLOWED = "consent.allowed"
+CONSENT_DENIED = "consent.denied"
+CODE_REDEEMED = "token.code_redeemed"
+CODE_REUSED = "token.code_reused"
+TOKEN_REFRESHED = "token.refreshed"
+REFRESH_REUSED = "token.refresh_reused"
+TOKEN_REVOKED = "token.revoked"
+GRANT_REVOKED = "grant.revoked"
+
+
+def user_actor(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def client_actor(client_id: str) -> str:
+    return f"client:{client_id}"
+
+
+def key_actor(key_id: str) -> str:
+    return f"key:{key_id}"
+
+
+OPERATOR = "operator:cli"

@@ -1,0 +1,54 @@
+"""Rate limits: typed names, sizes and the reason of each. The arithmetic is one SQL statement in storage.
+
+Each is a token bucket told as a single time (GCRA): `burst` at once, then one per `period_ms`.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`burst` events at once, refilled at one per `period_ms`."""
+
+    name: str
+    burst: int
+    period_ms: int
+
+    @property
+    def window_ms(self) -> int:
+        """How far ahead of now the bucket may run."""
+        return self.burst * self.period_ms
+
+
+LOGIN_ACCOUNT = Limit("login-account", burst=10, period_ms=90_000)
+"""10 in 15 min on one account, whoever asks (T39)."""
+LOGIN_DEVICE = Limit("login-device", burst=10, period_ms=90_000)
+"""The same for a browser that signed in before, on a bucket of its own: the owner is not locked out by others."""
+LOGIN_SOURCE = Limit("login-source", burst=30, period_ms=20_000)
+"""30 in 10 min from one address."""
+REGISTER_SOURCE = Limit("register-source", burst=20, period_ms=180_000)
+"""20 registrations an hour from one address (T15)."""
+REGISTER_PROJECT = Limit("register-project", burst=60, period_ms=60_000)
+"""60 an hour for a whole project."""
+REGISTER_KEY = Limit("register-key", burst=600, period_ms=1_000)
+"""With the project's secret: a backend that registers for many people, still bounded."""
+CLIENT_AUTH = Limit("client-auth", burst=20, period_ms=3_000)
+"""20 failed client authentications a minute for one client from one address (CAU-06)."""
+AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)
+"""Pending consents that one signed-in browser can open."""
+SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
+"""Tries at the one-time set-up link."""
+
+
+def source_key(address: str) -> str:
+    """The address a limit counts: a whole IPv4 address, or the /64 of an IPv6 one, since hosts own whole /64s."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)

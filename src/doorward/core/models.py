@@ -1,0 +1,255 @@
+"""Domain nouns as frozen values. Times are epoch milliseconds; a field that may be absent is None."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
+from doorward.oauth.metadata import ClientMetadata
+from doorward.oauth.scopes import Scopes
+
+RegistrationMode = Literal["open", "protected", "closed"]
+ClientKind = Literal["registered", "manual"]
+ScopeKind = Literal["read", "write", "destructive"]
+Role = Literal["owner", "admin", "auditor", "member"]
+Capability = Literal["register", "introspect", "mint"]
+ReusePolicy = Literal["until_used", "overlap", "strict"]
+
+ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
+CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
+REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "protected", "closed")
+DEFAULT_SLUG = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSettings:
+    """Operator choices of one project; every one has a default, so that an empty document is valid."""
+
+    registration_mode: RegistrationMode = "open"
+    access_token_seconds: int = 900
+    code_seconds: int = 300
+    refresh_idle_seconds: int = 30 * 86400
+    refresh_absolute_seconds: int = 90 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A tenant: its own issuer, keys, people, clients and resources."""
+
+    project_id: ProjectId
+    slug: str
+    name: str
+    settings: ProjectSettings
+    created_at: int
+
+    @property
+    def path(self) -> str:
+        """Prefix of every address of the project; the default project lives at the root."""
+        return "" if self.slug == DEFAULT_SLUG else f"/p/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool of an MCP server as people are shown it."""
+
+    name: str
+    title: str
+    kind: ScopeKind = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope of a resource with the words a person decides on."""
+
+    name: str
+    title: str
+    description: str = ""
+    kind: ScopeKind = "read"
+    tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An MCP server that tokens are issued for. `uri` is the registered spelling and becomes `aud`."""
+
+    project_id: ProjectId
+    resource_id: ResourceId
+    uri: str
+    name: str
+    scopes: tuple[Scope, ...]
+    default_scopes: Scopes
+    is_default: bool
+    created_at: int
+
+    @property
+    def scope_names(self) -> Scopes:
+        return tuple(scope.name for scope in self.scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An application that may ask for tokens."""
+
+    project_id: ProjectId
+    client_id: ClientId
+    kind: ClientKind
+    metadata: ClientMetadata
+    secret_hash: TokenHash | None
+    created_at: int
+    activated_at: int | None
+    last_used_at: int | None
+    expires_at: int | None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the client holds no secret and is only identified, not authenticated. Spec: REG-08"""
+        return self.metadata.token_endpoint_auth_method == "none"
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether an operator vouches for the name; a self-asserted name is never identity. Spec: DCR-11"""
+        return self.kind == "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of a project."""
+
+    project_id: ProjectId
+    user_id: UserId
+    email: str
+    name: str
+    role: Role
+    enabled: bool
+    created_at: int
+    last_login_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One browser signed in as one person."""
+
+    project_id: ProjectId
+    session_hash: TokenHash
+    user_id: UserId
+    created_at: int
+    last_seen_at: int
+    expires_at: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What a client asked for at the authorization endpoint, once every check passed."""
+
+    client_id: ClientId
+    redirect_uri: str
+    state: str | None
+    code_challenge: str
+    resource_id: ResourceId
+    scope: Scopes
+    dropped: Scopes = ()
+    redirect_uri_sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A request waiting for a person's decision, bound to the browser session that was shown it."""
+
+    project_id: ProjectId
+    interaction_hash: TokenHash
+    session_hash: TokenHash
+    user_id: UserId
+    request: AuthorizationRequest
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One consent: one connection of one client to one resource for one person. Every token hangs off it (I5)."""
+
+    project_id: ProjectId
+    grant_id: GrantId
+    user_id: UserId
+    client_id: ClientId
+    resource_id: ResourceId
+    scope: Scopes
+    redirect_uri: str
+    created_at: int
+    last_used_at: int | None = None
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An authorization code as stored: bound to client, challenge, redirect URI and grant. Spec: AUTHZ-14"""
+
+    project_id: ProjectId
+    code_hash: TokenHash
+    grant_id: GrantId
+    client_id: ClientId
+    redirect_uri: str
+    redirect_uri_sent: bool
+    code_challenge: str
+    expires_at: int
+    used_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshFamily:
+    """The lineage of refresh tokens of one grant: one row, however often it rotates.
+
+    A token is derived from (`family_id`, `salt`, generation) under a server key, so nothing secret is stored, any
+    generation can be recognised, and a successor can be sent again.
+    """
+
+    project_id: ProjectId
+    family_id: FamilyId
+    grant_id: GrantId
+    client_id: ClientId
+    salt: bytes
+    policy: ReusePolicy
+    generation: int
+    rotated_at: int
+    previous_rotated_at: int
+    idle_expires_at: int
+    absolute_expires_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectKey:
+    """A secret of an operator's own backend, with the few things it may do."""
+
+    project_id: ProjectId
+    key_id: KeyId
+    name: str
+    capabilities: tuple[Capability, ...]
+    resource_id: ResourceId | None
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What a grant type decided: the only thing the minter turns into tokens."""
+
+    grant_id: GrantId
+    user_id: UserId
+    client_id: ClientId
+    resource: Resource
+    scope: Scopes
+    family: RefreshFamily | None = None
+    generation: int = 0
+    """The generation of the family whose refresh token goes into the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One acknowledged change, written in the transaction that made it (I7). Never holds a secret."""
+
+    action: str
+    actor: str
+    target: str
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,112 @@
+"""Decisions of the authorization server that need no I/O: which resource, which scopes, which reuse is forgiven."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError
+from doorward.oauth.resources import match_key, parse_resource
+from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing, narrow, parse_scope, union
+
+from .models import Client, RefreshFamily, Resource, ReusePolicy
+
+OVERLAP_MS = 30_000
+
+RefreshVerdict = Literal["rotate", "repeat", "expired", "reused"]
+
+
+def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> Resource:
+    """The one resource a request is about; without `resource`, the default or the only one.
+
+    Never an unrestricted token: no match, several different ones, or no default is `invalid_target`.
+
+    Spec: RFC 8707 §2 (RES-03 … RES-05, RES-08); clients.md nos. 50–52
+    """
+    if not requested:
+        default = next((r for r in resources if r.is_default), resources[0] if len(resources) == 1 else None)
+        if default is None:
+            raise OAuthError(INVALID_TARGET, "Name the MCP server with the resource parameter; none is the default.")
+        return default
+    keys = {match_key(parse_resource(uri)) for uri in requested}
+    if len(keys) > 1:
+        raise OAuthError(INVALID_TARGET, "Ask for one resource at a time.")
+    found = next((r for r in resources if match_key(r.uri) in keys), None)
+    if found is None:
+        known = ", ".join(r.uri for r in resources[:5]) or "none yet"
+        raise OAuthError(INVALID_TARGET, f"The resource is not known here. Known: {known}.")
+    return found
+
+
+def select_scopes(requested: str | None, resource: Resource, client: Client) -> tuple[Scopes, Scopes]:
+    """(granted at most, dropped) for a request; asking for nothing means the resource's default scopes.
+
+    Unknown scopes are dropped, since refusing them stops clients people use; only when nothing is left of what was
+    asked is it `invalid_scope`. `offline_access` is accepted and kept out of tokens. Only an operator's scope list is
+    a ceiling: what a client wrote into its own registration would stop its step-up later, and protects nobody.
+
+    Spec: SCP-04 … SCP-07; product.md, Resources, scopes, tools
+    """
+    known = union(resource.scope_names, (OFFLINE_ACCESS,))
+    ceiling = union(client.metadata.scope, (OFFLINE_ACCESS,)) if client.is_verified and client.metadata.scope else known
+    asked = parse_scope(requested)
+    if not asked:
+        return narrow(resource.default_scopes, ceiling) or resource.default_scopes, ()
+    granted = narrow(narrow(asked, known), ceiling)
+    if not granted:
+        raise OAuthError(INVALID_SCOPE, f"None of the requested scopes exists here: {' '.join(known)}.")
+    if granted == (OFFLINE_ACCESS,):
+        granted = union(resource.default_scopes, granted)
+    return granted, missing(asked, granted)
+
+
+def narrow_scopes(requested: str | None, held: Scopes) -> Scopes:
+    """Scopes of a refresh: a subset when one is asked for, never more than was granted.
+
+    Extra scopes are ignored, not refused: several clients always send more than they hold (clients.md no. 42).
+
+    Spec: OAuth 2.1 §4.3.1 (RT-05)
+    """
+    asked = parse_scope(requested)
+    if not asked:
+        return held
+    kept = narrow(asked, held)
+    if not kept:
+        raise OAuthError(INVALID_SCOPE, "None of the requested scopes was granted.")
+    return kept
+
+
+def check_resource_within(requested: Sequence[str], granted: Resource) -> None:
+    """Refuse a token request for another resource than the granted one. Spec: RFC 8707 §2.2 (RES-07, T31)"""
+    if any(match_key(parse_resource(uri)) != match_key(granted.uri) for uri in requested):
+        raise OAuthError(INVALID_TARGET, f"The grant is for {granted.uri} only.")
+
+
+def reuse_policy(client: Client) -> ReusePolicy:
+    """Public clients race themselves and lose answers; confidential ones are held to strict single use."""
+    return "until_used" if client.is_public else "strict"
+
+
+def judge_refresh(family: RefreshFamily, generation: int, *, now: int, access_token_ms: int) -> RefreshVerdict:
+    """What presenting the token of `generation` means.
+
+    `rotate`: it is the current one. `repeat`: a predecessor inside its window, whose same successor is sent again.
+    `expired`: the family is over. `reused`: theft or a broken client; the caller revokes the family.
+
+    The predecessor works until its successor was used once, at most one access-token lifetime, and 30 s beyond
+    that use.
+
+    Spec: OAuth 2.1 §4.3.1 (RT-03, RT-10); security defaults, refresh token
+    """
+    if family.revoked_at is not None or now >= family.absolute_expires_at or now >= family.idle_expires_at:
+        return "expired"
+    behind = family.generation - generation
+    if behind == 0:
+        return "rotate"
+    if behind == 1 and family.policy == "until_used":
+        return "repeat" if now < family.rotated_at + access_token_ms else "reused"
+    if behind == 1 and family.policy == "overlap":
+        return "repeat" if now < family.rotated_at + OVERLAP_MS else "reused"
+    if behind == 2 and family.policy == "until_used":
+        successor_just_used = now < family.rotated_at + OVERLAP_MS
+        within_lifetime = now < family.previous_rotated_at + access_token_ms
+        return "repeat" if successor_just_used and within_lifetime else "reused"
+    return "reused"

@@ -1,0 +1,281 @@
+"""Every table, once, for both databases.
+
+Columns are BigInteger (epoch milliseconds, counters), LargeBinary (hashes, ciphertexts) and Text, because result
+processors are bypassed. Every table of a tenant has `project_id` first in its primary key, so that rows of two
+projects can never be mixed up and a cluster can shard by project. JSON is stored as Text.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _hash_key(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=True)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _bytes(name: str, *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+def _belongs_to(table: str, key: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["project_id", key], [f"{table}.project_id", f"{table}.{key}"], ondelete="CASCADE")
+
+
+def _of_project() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["project_id"], ["projects.project_id"], ondelete="CASCADE")
+
+
+# Not of any tenant: the server's own secrets, encrypted under the master key.
+server_secrets = Table(
+    "server_secrets",
+    metadata,
+    _key("purpose"),
+    _bytes("ciphertext"),
+    _number("created_at"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    _key("project_id"),
+    _text("slug"),
+    _text("name"),
+    _text("settings"),
+    _number("created_at"),
+    Index(None, "slug", unique=True),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    _key("project_id"),
+    _key("kid"),
+    _text("alg"),
+    _text("public_jwk"),
+    _bytes("private_ciphertext"),
+    _number("created_at"),
+    _number("signs_from"),
+    _number("removed_at", nullable=True),
+    _of_project(),
+)
+
+resources = Table(
+    "resources",
+    metadata,
+    _key("project_id"),
+    _key("resource_id"),
+    _text("uri"),
+    _text("match_key"),
+    _text("name"),
+    _text("scopes"),
+    _text("default_scopes"),
+    _number("is_default"),
+    _number("created_at"),
+    _of_project(),
+    Index(None, "project_id", "match_key", unique=True),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    _key("project_id"),
+    _key("client_id"),
+    _text("kind"),
+    _text("metadata"),
+    _bytes("secret_hash", nullable=True),
+    _number("created_at"),
+    _number("activated_at", nullable=True),
+    _number("last_used_at", nullable=True),
+    _number("expires_at", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+project_keys = Table(
+    "project_keys",
+    metadata,
+    _key("project_id"),
+    _key("key_id"),
+    _text("name"),
+    _text("capabilities"),
+    _bytes("secret_hash"),
+    _text("resource_id", nullable=True),
+    _number("created_at"),
+    _number("expires_at", nullable=True),
+    _number("last_used_at", nullable=True),
+    _number("revoked_at", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "secret_hash", unique=True),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _key("project_id"),
+    _key("user_id"),
+    _text("email"),
+    _text("email_key"),
+    _text("name"),
+    _text("role"),
+    _text("password_hash"),
+    _number("enabled"),
+    _number("created_at"),
+    _number("last_login_at", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "email_key", unique=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _key("project_id"),
+    _hash_key("session_hash"),
+    _text("user_id"),
+    _number("created_at"),
+    _number("last_seen_at"),
+    _number("expires_at"),
+    _text("agent"),
+    _belongs_to("users", "user_id"),
+    Index(None, "project_id", "user_id"),
+    Index(None, "project_id", "expires_at"),
+)
+
+setup_links = Table(
+    "setup_links",
+    metadata,
+    _key("project_id"),
+    _hash_key("token_hash"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", nullable=True),
+    _of_project(),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    _key("project_id"),
+    _hash_key("interaction_hash"),
+    _bytes("session_hash"),
+    _text("user_id"),
+    _text("request"),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", nullable=True),
+    _belongs_to("users", "user_id"),
+    Index(None, "project_id", "expires_at"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    _key("project_id"),
+    _key("grant_id"),
+    _text("user_id"),
+    _text("client_id"),
+    _text("resource_id"),
+    _text("scope"),
+    _text("redirect_uri"),
+    _number("created_at"),
+    _number("last_used_at", nullable=True),
+    _number("revoked_at", nullable=True),
+    _belongs_to("users", "user_id"),
+    _belongs_to("clients", "client_id"),
+    _belongs_to("resources", "resource_id"),
+    Index(None, "project_id", "user_id"),
+    Index(None, "project_id", "client_id"),
+    Index(None, "project_id", "resource_id"),
+)
+
+codes = Table(
+    "codes",
+    metadata,
+    _key("project_id"),
+    _hash_key("code_hash"),
+    _text("grant_id"),
+    _text("client_id"),
+    _text("redirect_uri"),
+    _number("redirect_uri_sent"),
+    _text("code_challenge"),
+    _number("expires_at"),
+    _number("used_at", nullable=True),
+    _belongs_to("grants", "grant_id"),
+    Index(None, "project_id", "expires_at"),
+    Index(None, "project_id", "grant_id"),
+)
+
+refresh_families = Table(
+    "refresh_families",
+    metadata,
+    _key("project_id"),
+    _key("family_id"),
+    _text("grant_id"),
+    _text("client_id"),
+    _bytes("salt"),
+    _text("policy"),
+    _number("generation"),
+    _number("rotated_at"),
+    _number("previous_rotated_at"),
+    _number("idle_expires_at"),
+    _number("absolute_expires_at"),
+    _number("revoked_at", nullable=True),
+    _belongs_to("grants", "grant_id"),
+    Index(None, "project_id", "grant_id"),
+    Index(None, "project_id", "idle_expires_at"),
+)
+
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    _key("project_id"),
+    _key("jti"),
+    _number("expires_at"),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+throttles = Table(
+    "throttles",
+    metadata,
+    _key("project_id"),
+    _key("bucket"),
+    _number("full_at"),
+    _of_project(),
+    Index(None, "project_id", "full_at"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    _key("project_id"),
+    Column("at", BigInteger, primary_key=True),
+    _key("event_id"),
+    _text("action"),
+    _text("actor"),
+    _text("target"),
+    _text("detail"),
+    _of_project(),
+)
+
+GLOBAL_TABLES = frozenset({"server_secrets"})
+"""Tables that belong to no project."""
