@@ -7,19 +7,23 @@ from pathlib import Path
 
 from tests.needs import ROOT
 
+_GENERATED = {".venv", "node_modules", "__pycache__", "dist", "doorward-data", "output"}
+
+
+def _list_names() -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        # An unpacked archive, or no git on the machine.
+        names = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        return [str(name) for name in names if _GENERATED.isdisjoint(name.parts) and "_cache/" not in str(name)]
+
 
 @cache
 def list_files() -> tuple[Path, ...]:
     """Every file that is tracked, or new and not ignored, relative to the root."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    names = sorted(set(filter(None, listing.split("\0"))))
-    return tuple(Path(name) for name in names if (ROOT / name).is_file())
+    return tuple(Path(name) for name in sorted(set(_list_names())) if (ROOT / name).is_file())
 
 
 def read_texts() -> Iterator[tuple[Path, str]]:
