@@ -218,7 +218,9 @@ def _clean_name(text: str | None) -> str | None:
     if text is None:
         return None
     composed = unicodedata.normalize("NFC", text)
-    visible = "".join(c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else " " for c in composed)
+    visible = "".join(
+        c if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else " " for c in composed
+    )
     return " ".join(visible.split())[:MAX_NAME_LENGTH].strip() or None
 
 

@@ -18,7 +18,20 @@ MAX_REDIRECT_URI_LENGTH = 2048
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # Schemes a browser would run, open or show as its own content: a code sent there is a script injection (T21).
 _DANGEROUS_SCHEMES = frozenset(
-    {"javascript", "data", "vbscript", "blob", "file", "about", "filesystem", "view-source", "ws", "wss", "ftp", "mailto"}
+    {
+        "javascript",
+        "data",
+        "vbscript",
+        "blob",
+        "file",
+        "about",
+        "filesystem",
+        "view-source",
+        "ws",
+        "wss",
+        "ftp",
+        "mailto",
+    }
 )
 _ALLOWED_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()+,;=%-]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")

@@ -219,6 +219,7 @@ codes = Table(
     _text("code_challenge"),
     _number("expires_at"),
     _number("used_at", nullable=True),
+    _number("failed_tries"),
     _belongs_to("grants", "grant_id"),
     Index(None, "project_id", "expires_at"),
     Index(None, "project_id", "grant_id"),

@@ -292,6 +292,7 @@ def _create_codes() -> None:
         sa.Column("code_challenge", sa.Text(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("failed_tries", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["project_id", "grant_id"],
             ["grants.project_id", "grants.grant_id"],

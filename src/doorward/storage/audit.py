@@ -1,0 +1,62 @@
+"""The audit trail: appended in the transaction of the change it tells of, never changed."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from doorward.core.models import AuditEvent
+from doorward.core.secrets import new_id
+from doorward.oauth.ids import ProjectId
+
+from .database import Transaction
+from .schema import audit_events
+from .statements import Statement, insert_row
+
+_INSERT = Statement(insert_row(audit_events))
+_LIST = Statement(
+    select(
+        audit_events.c.at,
+        audit_events.c.event_id,
+        audit_events.c.action,
+        audit_events.c.actor,
+        audit_events.c.target,
+        audit_events.c.detail,
+    )
+    .where(audit_events.c.project_id == bindparam("project_id"))
+    .order_by(audit_events.c.at.desc(), audit_events.c.event_id.desc())
+    .limit(bindparam("at_most"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as it was written."""
+
+    at: int
+    event_id: str
+    action: str
+    actor: str
+    target: str
+    detail: dict[str, Any]
+
+
+async def record(tx: Transaction, project_id: ProjectId, event: AuditEvent, now: int) -> None:
+    """Append an event (I7)."""
+    await tx.run(
+        _INSERT,
+        project_id=project_id,
+        at=now,
+        event_id=new_id("evt"),
+        action=event.action,
+        actor=event.actor,
+        target=event.target,
+        detail=json.dumps(event.detail, ensure_ascii=False) if event.detail else "{}",
+    )
+
+
+async def list_events(tx: Transaction, project_id: ProjectId, *, at_most: int = 100) -> list[RecordedEvent]:
+    """The newest events of a project."""
+    rows = await tx.all(_LIST, project_id=project_id, at_most=at_most)
+    return [RecordedEvent(*row[:5], json.loads(row[5])) for row in rows]

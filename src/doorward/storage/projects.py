@@ -1,0 +1,95 @@
+"""Projects and the server's own secrets."""
+
+import json
+from dataclasses import asdict, fields
+
+from sqlalchemy import bindparam, select, update
+
+from doorward.core.models import Project, ProjectSettings
+from doorward.oauth.ids import ProjectId
+
+from .database import Row, Transaction
+from .schema import projects, server_secrets
+from .statements import Statement, insert_row
+
+_COLUMNS = (
+    projects.c.project_id,
+    projects.c.slug,
+    projects.c.name,
+    projects.c.settings,
+    projects.c.created_at,
+)
+_INSERT = Statement(
+    lambda insert: insert(projects).values(_binds()).on_conflict_do_nothing().returning(projects.c.slug)
+)
+_BY_SLUG = Statement(select(*_COLUMNS).where(projects.c.slug == bindparam("slug")))
+_ALL = Statement(select(*_COLUMNS).order_by(projects.c.created_at, projects.c.slug))
+_UPDATE = Statement(
+    update(projects)
+    .where(projects.c.project_id == bindparam("of_project"))
+    .values(name=bindparam("new_name"), settings=bindparam("new_settings"))
+)
+_INSERT_SECRET = Statement(insert_row(server_secrets))
+_SECRETS = Statement(select(server_secrets.c.purpose, server_secrets.c.ciphertext))
+
+
+def _binds() -> dict[str, object]:
+    return {column.name: bindparam(column.name) for column in projects.columns}
+
+
+async def add_project(tx: Transaction, project: Project) -> bool:
+    """Store a project; False when its slug is taken."""
+    row = await tx.one(
+        _INSERT,
+        project_id=project.project_id,
+        slug=project.slug,
+        name=project.name,
+        settings=_dump_settings(project.settings),
+        created_at=project.created_at,
+    )
+    return row is not None
+
+
+async def find_project(tx: Transaction, slug: str) -> Project | None:
+    """The project that lives under a slug."""
+    row = await tx.one(_BY_SLUG, slug=slug)
+    return _load(row) if row else None
+
+
+async def list_projects(tx: Transaction) -> list[Project]:
+    """Every project, oldest first."""
+    return [_load(row) for row in await tx.all(_ALL)]
+
+
+async def update_project(tx: Transaction, project: Project) -> bool:
+    """Store a project's new name and settings."""
+    changed = await tx.run(
+        _UPDATE,
+        of_project=project.project_id,
+        new_name=project.name,
+        new_settings=_dump_settings(project.settings),
+    )
+    return changed == 1
+
+
+async def add_server_secret(tx: Transaction, purpose: str, ciphertext: bytes, now: int) -> None:
+    """Store one of the server's own secrets, already encrypted."""
+    await tx.run(_INSERT_SECRET, purpose=purpose, ciphertext=ciphertext, created_at=now)
+
+
+async def list_server_secrets(tx: Transaction) -> dict[str, bytes]:
+    """The server's own secrets by purpose, as ciphertexts."""
+    return dict(await tx.all(_SECRETS))
+
+
+def _load(row: Row) -> Project:
+    project_id, slug, name, settings, created_at = row
+    known = {field.name for field in fields(ProjectSettings)}
+    chosen = {key: value for key, value in json.loads(settings).items() if key in known}
+    return Project(ProjectId(project_id), slug, name, ProjectSettings(**chosen), created_at)
+
+
+def _dump_settings(settings: ProjectSettings) -> str:
+    """Only what differs from the defaults, so that a better default reaches old projects."""
+    defaults = asdict(ProjectSettings())
+    return json.dumps({name: value for name, value in asdict(settings).items() if value != defaults[name]})

@@ -1,0 +1,128 @@
+"""Resources: the MCP servers a project issues tokens for."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, update
+
+from doorward.core.models import Resource, Scope, Tool
+from doorward.oauth.ids import ProjectId, ResourceId
+from doorward.oauth.resources import match_key
+
+from .database import Row, Transaction
+from .schema import resources
+from .statements import Statement
+
+_COLUMNS = (
+    resources.c.project_id,
+    resources.c.resource_id,
+    resources.c.uri,
+    resources.c.name,
+    resources.c.scopes,
+    resources.c.default_scopes,
+    resources.c.is_default,
+    resources.c.created_at,
+)
+_INSERT = Statement(
+    lambda insert: (
+        insert(resources)
+        .values({column.name: bindparam(column.name) for column in resources.columns})
+        .on_conflict_do_nothing()
+        .returning(resources.c.resource_id)
+    )
+)
+_OF_PROJECT = Statement(
+    select(*_COLUMNS)
+    .where(resources.c.project_id == bindparam("project_id"))
+    .order_by(resources.c.created_at, resources.c.resource_id)
+)
+_CLEAR_DEFAULT = Statement(
+    update(resources).where(resources.c.project_id == bindparam("of_project")).values(is_default=0)
+)
+_UPDATE = Statement(
+    update(resources)
+    .where(resources.c.project_id == bindparam("of_project"), resources.c.resource_id == bindparam("of_resource"))
+    .values(
+        name=bindparam("new_name"),
+        scopes=bindparam("new_scopes"),
+        default_scopes=bindparam("new_default_scopes"),
+        is_default=bindparam("new_is_default"),
+    )
+)
+_DELETE = Statement(
+    delete(resources)
+    .where(resources.c.project_id == bindparam("project_id"), resources.c.resource_id == bindparam("resource_id"))
+    .returning(resources.c.resource_id)
+)
+
+
+async def add_resource(tx: Transaction, resource: Resource) -> bool:
+    """Store a resource; False when another of the project is the same server. A new default replaces the old."""
+    if resource.is_default:
+        await tx.run(_CLEAR_DEFAULT, of_project=resource.project_id)
+    row = await tx.one(
+        _INSERT,
+        project_id=resource.project_id,
+        resource_id=resource.resource_id,
+        uri=resource.uri,
+        match_key=match_key(resource.uri),
+        name=resource.name,
+        scopes=dump_scopes(resource.scopes),
+        default_scopes=" ".join(resource.default_scopes),
+        is_default=int(resource.is_default),
+        created_at=resource.created_at,
+    )
+    return row is not None
+
+
+async def list_resources(tx: Transaction, project_id: ProjectId) -> list[Resource]:
+    """The resources of a project, oldest first."""
+    return [_load(row) for row in await tx.all(_OF_PROJECT, project_id=project_id)]
+
+
+async def update_resource(tx: Transaction, resource: Resource) -> bool:
+    """Store a resource's new name, scopes and default mark; its URI is its identity and stays."""
+    if resource.is_default:
+        await tx.run(_CLEAR_DEFAULT, of_project=resource.project_id)
+    changed = await tx.run(
+        _UPDATE,
+        of_project=resource.project_id,
+        of_resource=resource.resource_id,
+        new_name=resource.name,
+        new_scopes=dump_scopes(resource.scopes),
+        new_default_scopes=" ".join(resource.default_scopes),
+        new_is_default=int(resource.is_default),
+    )
+    return changed == 1
+
+
+async def remove_resource(tx: Transaction, project_id: ProjectId, resource_id: ResourceId) -> bool:
+    """Remove a resource with every grant for it, and so every token."""
+    return await tx.one(_DELETE, project_id=project_id, resource_id=resource_id) is not None
+
+
+def dump_scopes(scopes: tuple[Scope, ...]) -> str:
+    return json.dumps([asdict(scope) for scope in scopes], ensure_ascii=False)
+
+
+def load_scopes(text: str) -> tuple[Scope, ...]:
+    return tuple(_load_scope(members) for members in json.loads(text))
+
+
+def _load_scope(members: dict[str, Any]) -> Scope:
+    return Scope(**{**members, "tools": tuple(Tool(**tool) for tool in members["tools"])})
+
+
+def _load(row: Row) -> Resource:
+    project_id, resource_id, uri, name, scopes, default_scopes, is_default, created_at = row
+    return Resource(
+        project_id=ProjectId(project_id),
+        resource_id=ResourceId(resource_id),
+        uri=uri,
+        name=name,
+        scopes=load_scopes(scopes),
+        default_scopes=tuple(default_scopes.split()),
+        is_default=bool(is_default),
+        created_at=created_at,
+    )
