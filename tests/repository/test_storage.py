@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from functools import cache
 
 import pytest
 from sqlalchemy import Table
@@ -21,14 +22,17 @@ GLOBAL_TABLES = {
 WORTHLESS_TABLES = {"throttles"}
 TENANT_TABLES = sorted(set(metadata.tables) - GLOBAL_TABLES)
 
-for module in pkgutil.walk_packages(doorward.storage.__path__, "doorward.storage."):
-    if ".migrations" not in module.name:
-        importlib.import_module(module.name)
-
-STATEMENTS = sorted({" ".join(statement.compiled("sqlite").sql.split()) for statement in Statement.registry})
-
 # A sweep is the one thing that may cross projects, and the one deletion nobody waits for: it goes by time alone.
 SWEEP = re.compile(r"^DELETE FROM (\w+) WHERE .*\b\1\.\w+_at <=? :")
+
+
+@cache
+def list_statements() -> list[str]:
+    """The SQL of every statement that any module of the floor names."""
+    for module in pkgutil.walk_packages(doorward.storage.__path__, "doorward.storage."):
+        if ".migrations" not in module.name:
+            importlib.import_module(module.name)
+    return sorted({" ".join(statement.compiled("sqlite").sql.split()) for statement in Statement.registry})
 
 
 def get_target(sql: str) -> Table | None:
@@ -43,7 +47,7 @@ def get_condition(sql: str) -> str:
 
 def test_the_tables_and_statements_are_found() -> None:
     assert {"projects", "clients", "codes"} <= set(TENANT_TABLES)
-    assert len(STATEMENTS) > len(TENANT_TABLES)
+    assert len(list_statements()) > len(TENANT_TABLES)
 
 
 @pytest.mark.parametrize("name", TENANT_TABLES)
@@ -57,7 +61,7 @@ def test_a_row_deleted_by_its_key_is_returned_to_the_one_who_deleted_it() -> Non
     # Read, then delete, hands one code to as many callers as read it in time.
     unanswered = [
         sql
-        for sql in STATEMENTS
+        for sql in list_statements()
         if sql.startswith("DELETE") and " RETURNING " not in sql and not SWEEP.match(sql)
         for table in [get_target(sql)]
         if table is not None
@@ -71,7 +75,7 @@ def test_a_row_deleted_by_its_key_is_returned_to_the_one_who_deleted_it() -> Non
 def test_what_works_once_is_spent_by_one_conditional_statement(column: str, unspent: str) -> None:
     unconditional = [
         sql
-        for sql in STATEMENTS
+        for sql in list_statements()
         for table in [get_target(sql)]
         if table is not None
         and re.search(rf"(?:SET|,) {column}=", sql.partition(" WHERE ")[0])
@@ -84,7 +88,7 @@ def test_every_statement_stays_inside_one_project() -> None:
     # `projects` itself is what a request's project is looked up in.
     unbounded = [
         sql
-        for sql in STATEMENTS
+        for sql in list_statements()
         if re.search(rf"\b({'|'.join(sorted({*TENANT_TABLES} - {'projects'}))})\b", sql)
         and not re.search(r"project_id = :|^INSERT INTO \w+ \(project_id, ", sql)
         and not SWEEP.match(sql)
