@@ -54,7 +54,7 @@ class Statement:
         if found is None:
             source = self._expression
             expression = source if isinstance(source, ClauseElement) else source(_INSERTS[dialect])
-            compiled = expression.compile(dialect=_DIALECTS[dialect], compile_kwargs={"render_postcompile": True})
+            compiled = expression.compile(dialect=_DIALECTS[dialect])
             constants = {name: value for name, value in compiled.params.items() if value is not None}
             names = tuple(getattr(compiled, "positiontup", None) or compiled.params)
             found = self._compiled[dialect] = Compiled(str(compiled), names, constants)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from doorward.core.models import Session, User
 from doorward.oauth.ids import ProjectId, TokenHash, UserId
@@ -45,7 +45,7 @@ _BY_EMAIL = Statement(
 _BY_ID = Statement(select(*_COLUMNS).where(_OF_PROJECT, users.c.user_id == bindparam("user_id")))
 _LIST = Statement(select(*_COLUMNS).where(_OF_PROJECT).order_by(users.c.created_at, users.c.user_id))
 _COUNT_STAFF = Statement(
-    select(func.count()).where(_OF_PROJECT, users.c.role.in_(("owner", "admin")), users.c.enabled == 1)
+    select(func.count()).where(_OF_PROJECT, or_(users.c.role == "owner", users.c.role == "admin"), users.c.enabled == 1)
 )
 _UPDATE = Statement(
     update(users)

@@ -1,0 +1,146 @@
+"""A request in, an answer out: the thin shell between ASGI and handlers.
+
+Owns the caps on what is read, the headers that always go out, and nothing of any protocol. Handlers are
+`async def handler(request) -> Response`; hot ones cost one object each way.
+
+Spec: security defaults, HTTP limits (T47, T48)
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_LIMIT = 64 * 1024
+NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
+
+
+class BodyTooLarge(Exception):  # noqa: N818  # answered with 413, not a fault
+    """The body is larger than the route accepts; the rest of it was not read."""
+
+
+class Disconnected(Exception):  # noqa: N818  # nobody is left to answer
+    """The peer went away before its body arrived."""
+
+
+class Request:
+    """One HTTP request. `path` is decoded and without the project's prefix; `now` is epoch milliseconds."""
+
+    __slots__ = ("_headers", "body_limit", "now", "path", "receive", "reference", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, *, path: str, now: int, reference: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.path = path
+        self.now = now
+        self.reference = reference
+        self.body_limit = BODY_LIMIT
+        self._headers: dict[str, list[str]] | None = None
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def query(self) -> bytes:
+        return bytes(self.scope["query_string"])
+
+    @property
+    def peer(self) -> str:
+        """The address of the other end of the connection, which may be a proxy."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    def headers(self, name: str) -> list[str]:
+        """Every value of a header, in order; `name` in lower case."""
+        if self._headers is None:
+            self._headers = {}
+            for key, value in self.scope["headers"]:
+                self._headers.setdefault(key.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        return self._headers.get(name, [])
+
+    def header(self, name: str) -> str:
+        """The first value of a header, or an empty string."""
+        values = self.headers(name)
+        return values[0] if values else ""
+
+    def cookies(self) -> dict[str, str]:
+        """The request's cookies; malformed ones are as good as absent."""
+        found: dict[str, str] = {}
+        for line in self.headers("cookie"):
+            for part in line.split(";"):
+                name, separator, value = part.strip().partition("=")
+                if separator and name not in found:
+                    found[name] = value
+        return found
+
+    async def body(self) -> bytes:
+        """The whole body. Raises `BodyTooLarge` as soon as it is over the route's limit, and `Disconnected`."""
+        declared = self.header("content-length")
+        if declared.isdigit() and int(declared) > self.body_limit:
+            raise BodyTooLarge
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.body_limit:
+                raise BodyTooLarge
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+@dataclass(slots=True)
+class Response:
+    """Status, body and headers; header names in lower case."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def set(self, name: str, value: str) -> None:
+        """Add a header."""
+        self.headers.append((name, value))
+
+    async def send(self, send: Send, *, head: bool = False) -> None:
+        """Write the answer; with `head` everything but the body."""
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        raw.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": raw})
+        await send({"type": "http.response.body", "body": b"" if head else self.body})
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def json_response(
+    members: Mapping[str, Any], *, status: int = 200, headers: Iterable[tuple[str, str]] = NO_STORE
+) -> Response:
+    """A JSON answer, by default one that nothing may store. Spec: TOK-04"""
+    body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+    return Response(status, body, [("content-type", "application/json"), *headers])
+
+
+def redirect(location: str, *, status: int = 303) -> Response:
+    """A redirect that turns a POST into a GET. Spec: AUTHZ-07"""
+    return Response(status, b"", [("location", location), *NO_STORE, ("referrer-policy", "no-referrer")])
+
+
+def cookie(name: str, value: str, *, secure: bool, max_age: int | None = None, same_site: str = "Lax") -> str:
+    """A `Set-Cookie` value that scripts cannot read and other sites cannot post. Spec: section 14, cookies"""
+    parts = [f"{name}={value}", "Path=/", "HttpOnly", f"SameSite={same_site}"]
+    if max_age is not None:
+        parts.append(f"Max-Age={max_age}")
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts)
