@@ -1,0 +1,243 @@
+"""Sample data for preview.py: page name → (template, context). Honest cases first, then names chosen to do harm."""
+
+from typing import Any
+
+ADA = {"email": "ada@example.org", "name": "Ada Lovelace", "role": "owner"}
+LONG = "Totally Official Assistant " * 4 + "by The Real Platform"  # 128 characters
+UNBROKEN = "W" * 128
+MIXED = "مساعد السفر 🧳✈️👩🏽‍💻 TravelPal 旅行アシスタント"
+
+READ = {
+    "name": "travel:read",
+    "title": "Look up weather, prices and flights",
+    "description": "Answers from public sources; nothing about you is read.",
+    "kind": "read",
+    "tools": [
+        {"name": "weather_forecast", "title": "Weather forecast", "kind": "read"},
+        {"name": "stock_quotes", "title": "Stock quotes", "kind": "read"},
+        {"name": "flight_search", "title": "Flight search", "kind": "read"},
+    ],
+}
+WRITE = {
+    "name": "travel:book",
+    "title": "Book flights",
+    "description": "Reserves seats in your name.",
+    "kind": "write",
+    "tools": [{"name": "book_flight", "title": "Book a flight", "kind": "write"}],
+}
+DESTRUCTIVE = {
+    "name": "travel:manage",
+    "title": "Manage your bookings",
+    "description": "",
+    "kind": "destructive",
+    "tools": [
+        {"name": "list_bookings", "title": "List bookings", "kind": "read"},
+        {"name": "cancel_booking", "title": "Cancel a booking", "kind": "destructive"},
+    ],
+}
+CLIENT = {
+    "name": "Claude Code",
+    "host": None,
+    "verified": False,
+    "kind": "self-registered",
+    "registered": "first seen 3 minutes ago",
+}
+LOOPBACK = {"host": "127.0.0.1", "kind": "loopback", "display": "http://127.0.0.1:33418/callback"}
+HTTPS = {"host": "claude.ai", "kind": "https", "display": "https://claude.ai/api/mcp/auth_callback"}
+PRIVATE = {"host": "cursor", "kind": "private", "display": "cursor://anysphere.cursor-mcp/oauth/callback"}
+RESOURCE = {"name": "Travel desk", "uri": "https://mcp.acme.example/travel/mcp", "host": "mcp.acme.example"}
+EVIL_HOST = "login.claude.ai.account-verification.security-check.xn--80ak6aa92e.attacker.example"
+
+
+def consent(**changes: Any) -> tuple[str, dict[str, Any]]:
+    context = {
+        "action": "/oauth/consent",
+        "flow": "f",
+        "client": CLIENT,
+        "redirect": LOOPBACK,
+        "resource": RESOURCE,
+        "scopes": [READ, WRITE],
+        "offline": True,
+        "access_minutes": 10,
+        "dropped": [],
+        "user": ADA,
+        "switch_href": "/login?switch=1",
+    }
+    return "consent.html", context | changes
+
+
+def back(
+    outcome: str, kind: str = "loopback", host: str = "127.0.0.1:33418", **changes: Any
+) -> tuple[str, dict[str, Any]]:
+    context = {
+        "target": "http://127.0.0.1:33418/callback?code=sample&state=a%22b&iss=https%3A%2F%2Fauth.acme.example",
+        "display_host": host,
+        "redirect_kind": kind,
+        "client_name": "Claude Code",
+        "outcome": outcome,
+        "error_description": None,
+        "auto": True,
+    }
+    return "return_to_client.html", context | changes
+
+
+def login(**changes: Any) -> tuple[str, dict[str, Any]]:
+    return "login.html", {"action": "/login", "next": "/", "email": "", "error": None, "client": None} | changes
+
+
+def setup(**changes: Any) -> tuple[str, dict[str, Any]]:
+    return "setup.html", {"action": "/setup", "values": {}, "errors": {}, "min_password": 15} | changes
+
+
+def error(**changes: Any) -> tuple[str, dict[str, Any]]:
+    context = {"status": 400, "steps": [], "return_url": None, "return_host": None, "reference": "7KQ2-M9XD"}
+    return "error.html", context | changes
+
+
+SESSIONS = [
+    {"session_id": "1", "agent": "Firefox on Linux", "created": "today at 09:12", "last_seen": "now", "current": True},
+    {
+        "session_id": "2",
+        "agent": "Safari on iPhone",
+        "created": "on 3 November",
+        "last_seen": "2 days ago",
+        "current": False,
+    },
+]
+CONNECTION = {
+    "grant_id": "g1",
+    "client_name": "Claude Code",
+    "client_host": None,
+    "resource_name": "Travel desk",
+    "scopes": ["Look up weather, prices and flights", "Book flights"],
+    "created": "on 12 November",
+    "last_used": "4 minutes ago",
+}
+CONNECTIONS = [
+    CONNECTION,
+    CONNECTION | {"grant_id": "g2", "client_name": "ChatGPT", "client_host": "chatgpt.com", "last_used": None},
+    CONNECTION | {"grant_id": "g3", "client_name": UNBROKEN, "client_host": EVIL_HOST, "scopes": [UNBROKEN]},
+    CONNECTION | {"grant_id": "g4", "client_name": MIXED},
+]
+DASHBOARD = {
+    "user": ADA,
+    "issuer": "https://auth.acme.example",
+    "people": 3,
+    "resources": [
+        {"name": "Travel desk", "uri": RESOURCE["uri"], "scopes": ["travel:read", "travel:book", "travel:manage"]},
+        {"name": "Notes", "uri": "https://mcp.acme.example/notes", "scopes": []},
+    ],
+    "connect_commands": [
+        {"label": "Claude Code", "command": f"claude mcp add --transport http travel {RESOURCE['uri']}"},
+        {"label": "Any other app: paste the address", "command": RESOURCE["uri"]},
+    ],
+    "clients": [
+        {
+            "name": "Claude Code",
+            "kind": "self-registered",
+            "host": None,
+            "created": "12 Nov 2026",
+            "last_used": "4 minutes ago",
+        },
+        {
+            "name": "Acme portal",
+            "kind": "pre-registered",
+            "host": "portal.acme.example",
+            "created": "1 Nov 2026",
+            "last_used": None,
+        },
+        {"name": UNBROKEN, "kind": "self-registered", "host": EVIL_HOST, "created": "today", "last_used": None},
+        {
+            "name": MIXED,
+            "kind": "self-registered",
+            "host": "travelpal.example",
+            "created": "today",
+            "last_used": "1 hour ago",
+        },
+    ],
+    "events": [
+        {
+            "at": "2026-11-21 21:58",
+            "action": "Access allowed",
+            "actor": "ada@example.org",
+            "target": "Claude Code → Travel desk",
+        },
+        {"at": "2026-11-21 21:57", "action": "App registered", "actor": None, "target": "Claude Code"},
+        {"at": "2026-11-21 21:40", "action": "Sign-in refused", "actor": "mallory@example.net", "target": None},
+    ],
+}
+
+PAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "home": ("home.html", {}),
+    "home-signed-in": ("home.html", {"user": ADA}),
+    "setup": setup(),
+    "setup-errors": setup(
+        values={"email": "ada@example", "name": "Ada"},
+        errors={
+            "form": "Two things need another look.",
+            "email": "This is not a complete email address.",
+            "password": "That password has 9 characters; it needs at least 15.",
+        },
+    ),
+    "login": login(),
+    "login-client": login(client={"name": "Claude Code", "host": None}),
+    "login-error": login(
+        client={"name": "ChatGPT", "host": "chatgpt.com"}, email="ada@example.org", error="Email or password is wrong."
+    ),
+    "login-hostile": login(client={"name": UNBROKEN, "host": EVIL_HOST}),
+    "consent": consent(),
+    "consent-https": consent(client=CLIENT | {"name": "Claude", "host": "claude.ai"}, redirect=HTTPS, offline=False),
+    "consent-verified": consent(
+        client=CLIENT | {"name": "Acme portal", "verified": True, "kind": "pre-registered"},
+        redirect={"host": "portal.acme.example", "kind": "https", "display": "portal.acme.example"},
+        scopes=[READ],
+    ),
+    "consent-private": consent(
+        client=CLIENT | {"name": "Cursor"},
+        redirect=PRIVATE,
+        scopes=[READ, WRITE, DESTRUCTIVE],
+        dropped=["admin", "openid"],
+    ),
+    "consent-long": consent(
+        client=CLIENT | {"name": LONG, "host": EVIL_HOST},
+        redirect={"host": EVIL_HOST, "kind": "https", "display": f"https://{EVIL_HOST}/callback"},
+        scopes=[DESTRUCTIVE | {"title": UNBROKEN, "description": LONG}],
+        dropped=[UNBROKEN],
+    ),
+    "consent-unbroken": consent(client=CLIENT | {"name": UNBROKEN}, resource=RESOURCE | {"name": UNBROKEN}, scopes=[]),
+    "consent-mixed": consent(client=CLIENT | {"name": MIXED}, resource=RESOURCE | {"name": "مكتب السفر"}),
+    "return-allowed": back("allowed"),
+    "return-denied": back("denied", "https", "claude.ai"),
+    "return-error": back(
+        "error", "private", "cursor", error_description="The server this app asked for is not known here."
+    ),
+    "return-no-refresh": back("error", "https", "claude.ai", error_description="No scope it named exists.", auto=False),
+    "return-hostile": back("allowed", "https", EVIL_HOST, client_name=UNBROKEN),
+    "error": error(
+        heading="We do not know this app",
+        message="It used an identity that was never given out here, or that has expired. Nothing was shared with it.",
+        steps=[
+            "In Claude Code, run /mcp, choose this server and then “Clear authentication”.",
+            "Connect again: the app then introduces itself anew.",
+        ],
+    ),
+    "error-return": error(
+        heading="This app asked for something that does not exist",
+        message="None of the permissions it named are known to the Travel desk server.",
+        return_url="https://claude.ai/cb?error=invalid_scope",
+        return_host="claude.ai",
+    ),
+    "error-plain": error(
+        status=404, heading="There is nothing here", message="The address may have a typing error.", reference=None
+    ),
+    "account": (
+        "account.html",
+        {"user": ADA, "connections": CONNECTIONS, "sessions": SESSIONS, "notice": "Notes app revoked."},
+    ),
+    "account-empty": (
+        "account.html",
+        {"user": ADA | {"name": None, "role": "member"}, "connections": [], "sessions": SESSIONS[:1]},
+    ),
+    "dashboard": ("dashboard.html", DASHBOARD),
+    "dashboard-empty": ("dashboard.html", DASHBOARD | {"resources": [], "clients": [], "events": []}),
+}
