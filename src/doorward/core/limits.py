@@ -27,10 +27,11 @@ LOGIN_DEVICE = Limit("login-device", burst=10, period_ms=90_000)
 """The same for a browser that signed in before, on a bucket of its own: the owner is not locked out by others."""
 LOGIN_SOURCE = Limit("login-source", burst=30, period_ms=20_000)
 """30 in 10 min from one address."""
-REGISTER_SOURCE = Limit("register-source", burst=20, period_ms=180_000)
-"""20 registrations an hour from one address (T15)."""
-REGISTER_PROJECT = Limit("register-project", burst=60, period_ms=60_000)
-"""60 an hour for a whole project."""
+REGISTER_SOURCE = Limit("register-source", burst=120, period_ms=30_000)
+"""120 registrations an hour from one address: some clients register at every login, and hosted ones share a few
+addresses (complaint 18, T15)."""
+REGISTER_PROJECT = Limit("register-project", burst=600, period_ms=6_000)
+"""600 an hour for a whole project."""
 REGISTER_KEY = Limit("register-key", burst=600, period_ms=1_000)
 """With the project's secret: a backend that registers for many people, still bounded."""
 CLIENT_AUTH = Limit("client-auth", burst=20, period_ms=3_000)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.scopes import Scopes
@@ -243,6 +244,13 @@ class Authorization:
     family: RefreshFamily | None = None
     generation: int = 0
     """The generation of the family whose refresh token goes into the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal as a value: what it recorded is committed first, then the pipeline raises `error`."""
+
+    error: OAuthError
 
 
 @dataclass(frozen=True, slots=True)

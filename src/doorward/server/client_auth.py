@@ -1,0 +1,106 @@
+"""Client authentication, the same at every endpoint: nothing is looked up or spent before it.
+
+Spec: OAuth 2.1 §2.4, §3.2.1 (CAU-01 … CAU-06, T25); clients.md no. 41
+"""
+
+import hmac
+from base64 import b64decode
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from doorward.asgi import Request
+from doorward.core.limits import CLIENT_AUTH
+from doorward.core.models import Client
+from doorward.core.secrets import hash_secret
+from doorward.oauth.bearer import parse_authorization
+from doorward.oauth.errors import INVALID_CLIENT, OAuthError, invalid_request
+from doorward.oauth.forms import Form
+
+from .clients import resolve_client
+from .context import Context
+from .limiter import check_limit, source_of, spend_limit
+from .tenancy import ProjectView
+
+
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """What a request says of the client. Each candidate is (client_id, secret or None): Basic credentials come
+    form-encoded from some clients and raw from others."""
+
+    method: str
+    candidates: tuple[tuple[str, str | None], ...]
+
+
+async def authenticate_client(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
+    """The client of a request, authenticated as it was registered. Raises `invalid_client` and `invalid_request`."""
+    presented = _parse(request, form)
+    subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
+    await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+    for client_id, secret in presented.candidates:
+        client = await resolve_client(context, view, client_id)
+        if client is not None and _is_authentic(client, presented.method, secret):
+            return client
+    await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+    raise _invalid_client(presented.method)
+
+
+def _parse(request: Request, form: Form) -> _Presented:
+    body_id, body_secret = form.get("client_id"), form.get("client_secret")
+    if "client_assertion" in form:
+        raise OAuthError(INVALID_CLIENT, "Client assertions are not supported here.", status=401)
+    credentials = parse_authorization(request.headers("authorization"))
+    if credentials is None or credentials[0] != "basic":
+        if body_id is None:
+            raise OAuthError(INVALID_CLIENT, "Identify the client with client_id or HTTP Basic.", status=401)
+        return _Presented("client_secret_post" if body_secret else "none", ((body_id, body_secret),))
+    candidates = _parse_basic(credentials[1])
+    has_secret = any(secret for _, secret in candidates)
+    if has_secret and body_secret:
+        raise invalid_request("Authenticate the client by one method only.")
+    if body_id is not None:
+        candidates = tuple(candidate for candidate in candidates if candidate[0] == body_id)
+        if not candidates:
+            raise invalid_request("The client_id differs from the one in the Authorization header.")
+    if not has_secret and body_secret:
+        return _Presented("client_secret_post", tuple((client_id, body_secret) for client_id, _ in candidates))
+    return _Presented("client_secret_basic" if has_secret else "none", candidates)
+
+
+def _parse_basic(credentials: str) -> tuple[tuple[str, str | None], ...]:
+    """The readings of Basic credentials: form-decoded as the RFC has it, then raw; a URL id ends at the last colon."""
+    try:
+        text = b64decode(credentials, validate=True).decode("utf-8")
+    except ValueError:
+        raise _invalid_client("client_secret_basic") from None
+    client_id, separator, secret = text.rpartition(":") if text.startswith("https:") else text.partition(":")
+    if not separator or "\x00" in text:
+        raise _invalid_client("client_secret_basic")
+    decoded = (unquote_plus(client_id), unquote_plus(secret) or None)
+    raw = (client_id, secret or None)
+    return (decoded,) if decoded == raw else (decoded, raw)
+
+
+def _is_authentic(client: Client, method: str, secret: str | None) -> bool:
+    """Whether the presented method is the registered one and the secret is right.
+
+    For clients an operator added, the two ways to send a secret are one: nobody chose between them.
+    """
+    if client.secret_hash is None:
+        return method == "none" and client.is_public
+    if secret is None or method == "none":
+        return False
+    registered = client.metadata.token_endpoint_auth_method
+    if method != registered and client.kind != "manual":
+        return False
+    return hmac.compare_digest(hash_secret(secret), client.secret_hash)
+
+
+def _invalid_client(method: str) -> OAuthError:
+    """401; with the challenge of the scheme that was used. Spec: OAuth 2.1 §3.2.4 (TOK-06)"""
+    headers = {"www-authenticate": 'Basic realm="Doorward"'} if method == "client_secret_basic" else {}
+    return OAuthError(
+        INVALID_CLIENT,
+        "The client is not known here or did not authenticate as it was registered. Register again if it was removed.",
+        status=401,
+        headers=headers,
+    )

@@ -1,0 +1,24 @@
+"""What every handler is given: built once in `app.py` and passed down, never looked up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from doorward.core.secrets import RefreshTokens, Vault
+from doorward.settings import Settings
+from doorward.storage.database import Database
+
+from .tenancy import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a running server. `clock` gives epoch milliseconds."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    refresh_tokens: RefreshTokens
+    form_key: bytes
+    """Signs what goes through a browser and back: CSRF tokens, device cookies."""
+    tenancy: Tenancy
+    clock: Callable[[], int]

@@ -1,0 +1,76 @@
+"""Public documents of a project as ready bytes: built when the project changes, sent as they are."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from doorward.core.models import Project, Resource
+from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
+from doorward.oauth.scopes import OFFLINE_ACCESS, union
+
+GRANT_TYPES = ("authorization_code", "refresh_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON document and the entity tag of exactly these bytes."""
+
+    body: bytes
+    etag: str
+
+
+def build_server_metadata(project: Project, issuer: str, resources: Iterable[Resource]) -> Document:
+    """The authorization server's metadata, which is also its OpenID document: same values under both names.
+
+    `registration_endpoint` is there only when a client can use it without a secret (ASM-13); what several clients
+    read as "ask for all of this" stays the small set of default scopes (clients.md no. 10).
+
+    Spec: RFC 8414 §2 (ASM-01 … ASM-16); clients.md §3.1
+    """
+    members: dict[str, Any] = {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/api/oauth/token",
+        "registration_endpoint": f"{issuer}/api/oauth/register",
+        "revocation_endpoint": f"{issuer}/api/oauth/revoke",
+        "introspection_endpoint": f"{issuer}/api/oauth/introspect",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "scopes_supported": list(union(*(resource.default_scopes for resource in resources), (OFFLINE_ACCESS,))),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "introspection_endpoint_auth_methods_supported": list(SECRET_AUTH_METHODS),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+    if project.settings.registration_mode != "open":
+        del members["registration_endpoint"]
+    return _document(members)
+
+
+def build_jwks(public_jwks: list[dict[str, Any]]) -> Document:
+    """The public keys of a project. Spec: RFC 7517 §5"""
+    return _document({"keys": public_jwks})
+
+
+def build_protected_resource(resource: Resource, issuer: str, spelling: str) -> Document:
+    """A resource's metadata, under the spelling of its URL that was asked about. Spec: RFC 9728 (PRM-06)"""
+    return _document(
+        build_resource_metadata(
+            resource=spelling,
+            authorization_servers=[issuer],
+            scopes=resource.default_scopes,
+            name=resource.name,
+        )
+    )
+
+
+def _document(members: dict[str, Any]) -> Document:
+    body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+    return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

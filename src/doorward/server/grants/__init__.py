@@ -1,0 +1,30 @@
+"""The grant types, one file each, and the registry the token pipeline looks them up in.
+
+A grant parses its own parameters, spends what it was given, and returns an `Authorization`; it never makes a token,
+never raises once it has written, and knows nothing of HTTP. Adding one is one file and one line here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from doorward.core.models import Authorization, Refused
+from doorward.oauth.forms import Form
+from doorward.storage.database import Transaction
+
+from . import authorization_code, refresh_token
+from .call import TokenCall
+
+
+class GrantType(Protocol):
+    """What a grant file offers; the modules themselves are the values."""
+
+    GRANT_TYPE: str
+
+    def parse(self, form: Form) -> Any:
+        """The grant's own parameters. Raises `OAuthError`; nothing was looked up yet."""
+
+    async def authorize(self, tx: Transaction, call: TokenCall, request: Any) -> Authorization | Refused:
+        """Decide and record, in the pipeline's transaction."""
+
+
+GRANTS: Mapping[str, GrantType] = {grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token)}

@@ -1,0 +1,119 @@
+"""The authorization code grant.
+
+A request that fails leaves the code usable by its owner; one that succeeds spends it for good; a valid replay ends
+everything the code ever gave.
+
+Spec: OAuth 2.1 §4.1.3 (CODE-01 … CODE-06, T22 … T24, T31)
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from doorward.core import audit
+from doorward.core.models import AuditEvent, Authorization, Code, Grant, RefreshFamily, Refused, Resource
+from doorward.core.policy import check_resource_within, reuse_policy
+from doorward.core.secrets import CODE, hash_secret, is_well_formed, new_family_id, new_salt
+from doorward.oauth.errors import OAuthError, invalid_grant
+from doorward.oauth.forms import Form
+from doorward.oauth.ids import TokenHash
+from doorward.oauth.pkce import build_challenge, parse_verifier
+from doorward.storage.audit import record
+from doorward.storage.clients import touch_client
+from doorward.storage.codes import Consumed, Reused, consume_code, count_failed_try, find_code
+from doorward.storage.database import Transaction
+from doorward.storage.grants import find_live_grant, revoke_grant, touch_grant
+from doorward.storage.tokens import start_family
+
+from .call import TokenCall
+
+GRANT_TYPE = "authorization_code"
+CLIENT_IDLE_MS = 180 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """The grant's parameters; an impossible code is carried as None, so that it is refused like an unknown one."""
+
+    code_hash: TokenHash | None
+    code_verifier: str
+    redirect_uri: str | None
+    resources: tuple[str, ...]
+
+
+def parse(form: Form) -> CodeRequest:
+    """Read the parameters; `scope` is ignored here, as some clients send it."""
+    code = form.require("code")
+    return CodeRequest(
+        code_hash=hash_secret(code) if is_well_formed(code, CODE) else None,
+        code_verifier=parse_verifier(form.get("code_verifier")),
+        redirect_uri=form.get("redirect_uri"),
+        resources=form.resources,
+    )
+
+
+async def authorize(tx: Transaction, call: TokenCall, request: CodeRequest) -> Authorization | Refused:
+    """Judge the request against the stored code, then spend it: one winner, whoever else tries."""
+    project_id = call.view.project.project_id
+    if request.code_hash is None:
+        return Refused(invalid_grant())
+    code = await find_code(tx, project_id, request.code_hash)
+    if code is None or code.client_id != call.client.client_id or not _same_redirect(code, request.redirect_uri):
+        return Refused(invalid_grant())
+    if not hmac.compare_digest(build_challenge(request.code_verifier), code.code_challenge):
+        await count_failed_try(tx, project_id, code.code_hash)
+        return Refused(invalid_grant())
+    grant = await find_live_grant(tx, project_id, code.grant_id)
+    resource = call.view.resource(grant.resource_id) if grant else None
+    if grant is None or resource is None:
+        return Refused(invalid_grant())
+    try:
+        check_resource_within(request.resources, resource)
+    except OAuthError as error:
+        return Refused(error)
+    outcome = await consume_code(tx, project_id, code.code_hash, call.client.client_id, call.now)
+    if isinstance(outcome, Consumed):
+        return await _redeem(tx, call, grant, resource)
+    if isinstance(outcome, Reused):
+        await revoke_grant(tx, project_id, grant.grant_id, call.now)
+        await _record(tx, call, grant, audit.CODE_REUSED)
+    return Refused(invalid_grant())
+
+
+async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Resource) -> Authorization:
+    family = None
+    if "refresh_token" in call.client.metadata.grant_types:
+        family = _build_family(call, grant)
+        await start_family(tx, family)
+    await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
+    expires_at = None if call.client.is_verified else call.now + CLIENT_IDLE_MS
+    await touch_client(tx, grant.project_id, grant.client_id, call.now, expires_at)
+    await _record(tx, call, grant, audit.CODE_REDEEMED)
+    return Authorization(grant.grant_id, grant.user_id, grant.client_id, resource, grant.scope, family)
+
+
+def _build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
+    settings = call.view.project.settings
+    absolute = call.now + settings.refresh_absolute_seconds * 1000
+    return RefreshFamily(
+        project_id=grant.project_id,
+        family_id=new_family_id(),
+        grant_id=grant.grant_id,
+        client_id=grant.client_id,
+        salt=new_salt(),
+        policy=reuse_policy(call.client),
+        generation=0,
+        rotated_at=call.now,
+        previous_rotated_at=call.now,
+        idle_expires_at=min(absolute, call.now + settings.refresh_idle_seconds * 1000),
+        absolute_expires_at=absolute,
+    )
+
+
+def _same_redirect(code: Code, presented: str | None) -> bool:
+    """Equal to the authorization request's when it is sent; OAuth 2.1 clients do not send it. Spec: CODE-04"""
+    return presented is None or presented == code.redirect_uri
+
+
+async def _record(tx: Transaction, call: TokenCall, grant: Grant, action: str) -> None:
+    detail = {"source": call.source, "agent": call.agent, "resource": grant.resource_id}
+    await record(tx, grant.project_id, AuditEvent(action, audit.client_actor(grant.client_id), grant.grant_id, detail), call.now)

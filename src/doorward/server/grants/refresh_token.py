@@ -1,0 +1,147 @@
+"""The refresh token grant: rotation that survives real clients without giving up reuse detection.
+
+Concurrent refreshes converge on one successor, a lost answer can be asked for again, and anything older ends the
+connection and leaves an incident that names both presenters.
+
+Spec: OAuth 2.1 §4.3 (RT-01 … RT-10, T26, T27, T43); security defaults, refresh token
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from doorward.core import audit
+from doorward.core.models import AuditEvent, Authorization, Grant, RefreshFamily, Refused, Resource
+from doorward.core.policy import check_resource_within, judge_refresh, narrow_scopes
+from doorward.core.secrets import RefreshTokens
+from doorward.oauth.errors import OAuthError, invalid_grant
+from doorward.oauth.forms import Form
+from doorward.oauth.scopes import Scopes
+from doorward.storage.audit import record
+from doorward.storage.clients import touch_client
+from doorward.storage.database import Transaction
+from doorward.storage.grants import find_live_grant, revoke_grant, touch_grant
+from doorward.storage.tokens import find_family, revoke_family, rotate_family
+
+from .authorization_code import CLIENT_IDLE_MS
+from .call import TokenCall
+
+GRANT_TYPE = "refresh_token"
+TOUCH_EVERY_MS = 300_000
+"""How coarse "last used" is: a write that only tells the time is not worth one per refresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequest:
+    """The grant's parameters."""
+
+    refresh_token: str
+    scope: str | None
+    resources: tuple[str, ...]
+
+
+def parse(form: Form) -> RefreshRequest:
+    """Read the parameters."""
+    return RefreshRequest(form.require("refresh_token"), form.get("scope"), form.resources)
+
+
+async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -> Authorization | Refused:
+    """Judge everything that could refuse the request first, then rotate; a refusal spends nothing."""
+    found = await _find_presented(tx, call, request.refresh_token)
+    if found is None:
+        return Refused(invalid_grant())
+    family, generation = found
+    grant = await find_live_grant(tx, family.project_id, family.grant_id)
+    resource = call.view.resource(grant.resource_id) if grant else None
+    if grant is None or resource is None:
+        return Refused(invalid_grant())
+    try:
+        check_resource_within(request.resources, resource)
+        scope = narrow_scopes(request.scope, grant.scope)
+    except OAuthError as error:
+        return Refused(error)
+    verdict = judge_refresh(family, generation, now=call.now, access_token_ms=_access_token_ms(call))
+    if verdict == "rotate":
+        return await _rotate(tx, call, family, grant, resource, scope)
+    if verdict == "repeat":
+        await _record(tx, call, grant, audit.TOKEN_REFRESHED, repeated=True)
+        return _authorization(family, generation + 1, grant, resource, scope)
+    if verdict == "reused":
+        await _end_family(tx, call, family, grant, generation)
+    return Refused(invalid_grant())
+
+
+async def _find_presented(tx: Transaction, call: TokenCall, token: str) -> tuple[RefreshFamily, int] | None:
+    """The family and generation of a token that is genuine and this client's."""
+    claimed = RefreshTokens.parse(token)
+    if claimed is None:
+        return None
+    family_id, generation = claimed
+    family = await find_family(tx, call.view.project.project_id, family_id)
+    if family is None or family.client_id != call.client.client_id or generation > family.generation:
+        return None
+    genuine = call.refresh_tokens.derive(family_id, family.salt, generation)
+    return (family, generation) if hmac.compare_digest(genuine, token) else None
+
+
+async def _rotate(
+    tx: Transaction, call: TokenCall, family: RefreshFamily, grant: Grant, resource: Resource, scope: Scopes
+) -> Authorization | Refused:
+    idle = call.now + call.view.project.settings.refresh_idle_seconds * 1000
+    rotated = await rotate_family(
+        tx,
+        family.project_id,
+        family.family_id,
+        family.generation,
+        now=call.now,
+        idle_expires_at=min(idle, family.absolute_expires_at),
+    )
+    if rotated is None:
+        # Another node rotated between our look and our step: by now this is the predecessor, inside its window
+        # unless its policy is strict.
+        if family.policy == "strict":
+            await _end_family(tx, call, family, grant, family.generation)
+            return Refused(invalid_grant())
+        return _authorization(family, family.generation + 1, grant, resource, scope)
+    if grant.last_used_at is None or call.now - grant.last_used_at > TOUCH_EVERY_MS:
+        await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
+        expires_at = None if call.client.is_verified else call.now + CLIENT_IDLE_MS
+        await touch_client(tx, grant.project_id, grant.client_id, call.now, expires_at)
+    await _record(tx, call, grant, audit.TOKEN_REFRESHED, repeated=False)
+    return _authorization(rotated, rotated.generation, grant, resource, scope)
+
+
+async def _end_family(
+    tx: Transaction, call: TokenCall, family: RefreshFamily, grant: Grant, generation: int
+) -> None:
+    """Reuse outside the windows: the lineage and its grant are over."""
+    await revoke_family(tx, family.project_id, family.family_id, call.now)
+    await revoke_grant(tx, family.project_id, family.grant_id, call.now)
+    await _record(
+        tx,
+        call,
+        grant,
+        audit.REFRESH_REUSED,
+        presented_generation=generation,
+        current_generation=family.generation,
+        rotated_ms_ago=call.now - family.rotated_at,
+    )
+
+
+def _authorization(
+    family: RefreshFamily, generation: int, grant: Grant, resource: Resource, scope: Scopes
+) -> Authorization:
+    return Authorization(grant.grant_id, grant.user_id, grant.client_id, resource, scope, family, generation)
+
+
+def _access_token_ms(call: TokenCall) -> int:
+    return call.view.project.settings.access_token_seconds * 1000
+
+
+async def _record(tx: Transaction, call: TokenCall, grant: Grant, action: str, **detail: object) -> None:
+    event = AuditEvent(
+        action,
+        audit.client_actor(grant.client_id),
+        grant.grant_id,
+        {"source": call.source, "agent": call.agent, **detail},
+    )
+    await record(tx, grant.project_id, event, call.now)

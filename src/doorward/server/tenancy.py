@@ -1,0 +1,119 @@
+"""Request → project: the only place where a project is chosen, and what every request of one needs, kept ready.
+
+A view of a project is at most a second old, so that changes made by another process or on another node are seen
+within that second.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from doorward.core.models import DEFAULT_SLUG, Project, Resource
+from doorward.core.secrets import Vault
+from doorward.oauth.ids import ResourceId
+from doorward.oauth.jwt import SigningKey, VerificationKey, parse_jwks, parse_signing_key
+from doorward.storage.database import Database, Transaction
+from doorward.storage.keys import StoredSigningKey, list_signing_keys
+from doorward.storage.projects import find_project
+from doorward.storage.resources import list_resources
+
+from .documents import Document, build_jwks, build_server_metadata
+
+MAX_AGE_MS = 1000
+_PREFIX = "/p/"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    """A project with its issuer, resources, keys and public documents, as of `loaded_at`."""
+
+    project: Project
+    issuer: str
+    resources: tuple[Resource, ...]
+    signer: SigningKey
+    keys: Mapping[str, VerificationKey]
+    server_metadata: Document
+    jwks: Document
+    loaded_at: int
+
+    def resource(self, resource_id: ResourceId) -> Resource | None:
+        """The resource with this id."""
+        return next((r for r in self.resources if r.resource_id == resource_id), None)
+
+
+class Tenancy:
+    """Finds the project of a request. One per process."""
+
+    def __init__(self, database: Database, vault: Vault, public_url: str, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._vault = vault
+        self._public_url = public_url
+        self._clock = clock
+        self._views: dict[str, ProjectView] = {}
+        self._parsed: dict[str, SigningKey] = {}
+
+    async def find(self, slug: str = DEFAULT_SLUG) -> ProjectView | None:
+        """The view of a project, or None when there is no such project."""
+        now = self._clock()
+        view = self._views.get(slug)
+        if view is not None and 0 <= now - view.loaded_at < MAX_AGE_MS:
+            return view
+        loaded = await self._database.read(_load, slug, now)
+        if loaded is None:
+            self._views.pop(slug, None)
+            return None
+        project, resources, keys = loaded
+        view = self._views[slug] = self._build(project, tuple(resources), keys, now)
+        return view
+
+    def forget(self) -> None:
+        """Make the next request of every project read afresh, after a change made by this process."""
+        self._views.clear()
+
+    def _build(
+        self, project: Project, resources: tuple[Resource, ...], stored: list[StoredSigningKey], now: int
+    ) -> ProjectView:
+        issuer = f"{self._public_url}{project.path}"
+        signers = [key for key in stored if key.signs_from <= now]
+        public = [json.loads(key.public_jwk) for key in stored]
+        return ProjectView(
+            project=project,
+            issuer=issuer,
+            resources=resources,
+            signer=self._parse(project, (signers or stored)[-1]),
+            keys=parse_jwks({"keys": public}),
+            server_metadata=build_server_metadata(project, issuer, resources),
+            jwks=build_jwks(public),
+            loaded_at=now,
+        )
+
+    def _parse(self, project: Project, stored: StoredSigningKey) -> SigningKey:
+        key = self._parsed.get(stored.kid)
+        if key is None:
+            purpose = signing_key_purpose(project, stored.kid)
+            key = parse_signing_key(json.loads(self._vault.decrypt(stored.private_ciphertext, purpose)))
+            self._parsed = {stored.kid: key, **{k: v for k, v in self._parsed.items() if len(self._parsed) < 64}}
+        return key
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """(project slug, the rest of the path): `/p/acme/login` is `/login` of acme, the rest is the default project."""
+    if not path.startswith(_PREFIX):
+        return DEFAULT_SLUG, path
+    slug, _, rest = path[len(_PREFIX) :].partition("/")
+    return slug, f"/{rest}"
+
+
+def signing_key_purpose(project: Project, kid: str) -> str:
+    """What a signing key is encrypted for: itself, in its project."""
+    return f"signing-key/{project.project_id}/{kid}"
+
+
+async def _load(
+    tx: Transaction, slug: str, now: int
+) -> tuple[Project, list[Resource], list[StoredSigningKey]] | None:
+    project = await find_project(tx, slug)
+    if project is None:
+        return None
+    resources = await list_resources(tx, project.project_id)
+    return project, resources, await list_signing_keys(tx, project.project_id, now)

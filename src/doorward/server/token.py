@@ -1,0 +1,47 @@
+"""The token endpoint: one pipeline for every grant.
+
+Parse once → authenticate the client → look the grant up → one transaction in which it decides, spends and is
+audited → commit → sign → answer. A refusal inside the transaction is a value, so that what it recorded is kept.
+
+Spec: OAuth 2.1 §3.2 (TOK-01 … TOK-11)
+"""
+
+from doorward.asgi import Request, Response, json_response
+from doorward.core.models import Refused
+from doorward.oauth.errors import UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
+from doorward.oauth.forms import parse_form
+
+from .client_auth import authenticate_client
+from .context import Context
+from .grants import GRANTS
+from .grants.call import TokenCall
+from .issue import issue_tokens
+from .limiter import source_of
+from .tenancy import ProjectView
+
+MAX_AGENT_LENGTH = 200
+
+
+async def answer_token(context: Context, view: ProjectView, request: Request) -> Response:
+    """Turn a grant into tokens."""
+    form = parse_form(await request.body(), request.header("content-type"))
+    grant_type = form.require("grant_type")
+    client = await authenticate_client(context, view, request, form)
+    grant = GRANTS.get(grant_type)
+    if grant is None:
+        raise OAuthError(UNSUPPORTED_GRANT_TYPE, f"Supported: {', '.join(GRANTS)}.")
+    if grant_type not in client.metadata.grant_types:
+        raise OAuthError(UNAUTHORIZED_CLIENT, "The client is not registered for this grant type.")
+    parameters = grant.parse(form)
+    call = TokenCall(
+        view=view,
+        client=client,
+        refresh_tokens=context.refresh_tokens,
+        source=source_of(context, request),
+        agent=request.header("user-agent")[:MAX_AGENT_LENGTH],
+        now=request.now,
+    )
+    outcome = await context.database.write(grant.authorize, call, parameters)
+    if isinstance(outcome, Refused):
+        raise outcome.error
+    return json_response(issue_tokens(view, outcome, context.refresh_tokens, now=request.now))
