@@ -7,6 +7,7 @@ from doorward.core.secrets import RefreshTokens, Vault
 from doorward.settings import Settings
 from doorward.storage.database import Database
 
+from .password_checker import PasswordChecker
 from .tenancy import Tenancy
 
 
@@ -21,4 +22,5 @@ class Context:
     form_key: bytes
     """Signs what goes through a browser and back: CSRF tokens, device cookies."""
     tenancy: Tenancy
+    passwords: PasswordChecker
     clock: Callable[[], int]

@@ -30,7 +30,9 @@ async def answer_well_known(context: Context, request: Request) -> Response:
     path = f"{before}/{inserted}" if inserted else before
     if name == PROTECTED_RESOURCE:
         trailing = "/" if after.endswith("/") and inserted else ""
-        return await _answer_protected_resource(context, request, f"{before}/{inserted}{trailing}" if inserted else path)
+        return await _answer_protected_resource(
+            context, request, f"{before}/{inserted}{trailing}" if inserted else path
+        )
     slug, rest = split_path(path)
     if rest.strip("/") or (path.startswith("/p/") and slug == DEFAULT_SLUG):
         return not_found()
@@ -80,5 +82,3 @@ def not_found() -> Response:
         status=404,
         headers=(("cache-control", "no-store"),),
     )
-
-

@@ -45,9 +45,7 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
     return json_response(_registration(client, secret), status=201)
 
 
-async def authenticate_key(
-    context: Context, view: ProjectView, request: Request, capability: str
-) -> ProjectKey | None:
+async def authenticate_key(context: Context, view: ProjectView, request: Request, capability: str) -> ProjectKey | None:
     """The project key a request carries, or None when it carries no bearer credentials.
 
     A key that is unknown, revoked, of another project or without the capability is 401, in the words of RFC 6750
@@ -66,7 +64,9 @@ async def authenticate_key(
 
 def unauthorized(description: str, *, presented: bool) -> OAuthError:
     """401 with a Bearer challenge; its error is named only when credentials were presented. Spec: RFC 6750 §3.1"""
-    challenge = build_challenge(error=INVALID_TOKEN if presented else None, description=description if presented else None)
+    challenge = build_challenge(
+        error=INVALID_TOKEN if presented else None, description=description if presented else None
+    )
     return OAuthError(INVALID_TOKEN, description, status=401, headers={"www-authenticate": challenge})
 
 
@@ -75,7 +75,9 @@ def _check_mode(view: ProjectView, key: ProjectKey | None) -> None:
     if mode == "closed":
         raise OAuthError(ACCESS_DENIED, "Registration is closed here; ask the operator for a client.", status=403)
     if mode == "protected" and key is None:
-        raise unauthorized("Registration here needs the project's registration secret as a bearer token.", presented=False)
+        raise unauthorized(
+            "Registration here needs the project's registration secret as a bearer token.", presented=False
+        )
 
 
 async def _spend_limits(context: Context, view: ProjectView, request: Request, key: ProjectKey | None) -> None:

@@ -109,9 +109,7 @@ def signing_key_purpose(project: Project, kid: str) -> str:
     return f"signing-key/{project.project_id}/{kid}"
 
 
-async def _load(
-    tx: Transaction, slug: str, now: int
-) -> tuple[Project, list[Resource], list[StoredSigningKey]] | None:
+async def _load(tx: Transaction, slug: str, now: int) -> tuple[Project, list[Resource], list[StoredSigningKey]] | None:
     project = await find_project(tx, slug)
     if project is None:
         return None

@@ -116,4 +116,6 @@ def _same_redirect(code: Code, presented: str | None) -> bool:
 
 async def _record(tx: Transaction, call: TokenCall, grant: Grant, action: str) -> None:
     detail = {"source": call.source, "agent": call.agent, "resource": grant.resource_id}
-    await record(tx, grant.project_id, AuditEvent(action, audit.client_actor(grant.client_id), grant.grant_id, detail), call.now)
+    await record(
+        tx, grant.project_id, AuditEvent(action, audit.client_actor(grant.client_id), grant.grant_id, detail), call.now
+    )

@@ -110,9 +110,7 @@ async def _rotate(
     return _authorization(rotated, rotated.generation, grant, resource, scope)
 
 
-async def _end_family(
-    tx: Transaction, call: TokenCall, family: RefreshFamily, grant: Grant, generation: int
-) -> None:
+async def _end_family(tx: Transaction, call: TokenCall, family: RefreshFamily, grant: Grant, generation: int) -> None:
     """Reuse outside the windows: the lineage and its grant are over."""
     await revoke_family(tx, family.project_id, family.family_id, call.now)
     await revoke_grant(tx, family.project_id, family.grant_id, call.now)

@@ -1,0 +1,328 @@
+"""The authorization endpoint: checks the request, and is the only dispatcher of the steps a person goes through.
+
+Until the client and its redirect URI are known to be right, everything that is wrong is a page. After that it is an
+answer to the client, carrying `state` and always `iss`; it goes out by itself only to places that cannot be an
+attacker's web site: this machine, or a client an operator vouches for.
+
+Spec: OAuth 2.1 §4.1 (AUTHZ-01 … AUTHZ-14); RFC 9207 (ISS-01 … ISS-03); T50
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from doorward.core import audit
+from doorward.core.interaction import Progress, next_step
+from doorward.core.limits import AUTHORIZE_SESSION
+from doorward.core.models import (
+    AuditEvent,
+    AuthorizationRequest,
+    Client,
+    Code,
+    Grant,
+    Interaction,
+    Resource,
+    Session,
+    User,
+)
+from doorward.core.policy import select_resource, select_scopes
+from doorward.core.secrets import CODE, FLOW, hash_secret, new_id, new_secret
+from doorward.oauth.errors import (
+    ACCESS_DENIED,
+    UNAUTHORIZED_CLIENT,
+    UNSUPPORTED_RESPONSE_TYPE,
+    OAuthError,
+    invalid_request,
+)
+from doorward.oauth.forms import Form
+from doorward.oauth.ids import GrantId, TokenHash
+from doorward.oauth.pkce import parse_challenge
+from doorward.oauth.redirects import RedirectKind, add_parameters, display_host, find_registered, redirect_kind
+from doorward.storage.audit import record
+from doorward.storage.codes import add_code
+from doorward.storage.database import Transaction
+from doorward.storage.grants import add_grant
+from doorward.storage.interactions import add_interaction, consume_interaction
+from doorward.storage.throttles import spend
+
+from .clients import resolve_client
+from .context import Context
+from .limiter import TooManyRequests
+from .tenancy import ProjectView
+
+INTERACTION_LIFE_MS = 600_000
+MAX_STATE_LENGTH = 4096
+
+Outcome = Literal["allowed", "denied", "error"]
+
+
+class PageError(Exception):
+    """Something a person has to be told, because no client can be trusted to hear it. Spec: AUTHZ-04"""
+
+    def __init__(self, heading: str, message: str, steps: tuple[str, ...] = (), *, status: int = 400) -> None:
+        super().__init__(heading)
+        self.heading = heading
+        self.message = message
+        self.steps = steps
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Nobody is signed in: sign in, then come back with the same request."""
+
+    client: Client
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A person has to decide. `flow` names the stored request, and only works in the session it was made in."""
+
+    flow: str
+    client: Client
+    resource: Resource
+    request: AuthorizationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnToClient:
+    """The answer for the client. `automatic` is False where a person must choose to follow it."""
+
+    target: str
+    host: str
+    kind: RedirectKind
+    client_name: str
+    outcome: Outcome
+    automatic: bool
+    error: OAuthError | None = field(default=None)
+
+
+async def begin(
+    context: Context, view: ProjectView, form: Form, signed_in: tuple[Session, User] | None, *, now: int
+) -> SignIn | Consent | ReturnToClient:
+    """Check a request and say the next step. Looking at it any number of times changes nothing for the client.
+
+    Raises `PageError`.
+    """
+    client = await _find_client(context, view, form)
+    redirect_uri = _find_redirect_uri(client, form)
+    try:
+        request = _parse_request(view, client, redirect_uri, form)
+    except OAuthError as error:
+        return _refuse(view, client, redirect_uri, form.get("state") if "state" not in form.repeated else None, error)
+    if next_step(Progress(signed_in=signed_in is not None)) == "sign_in" or signed_in is None:
+        return SignIn(client, redirect_uri)
+    session, user = signed_in
+    flow = new_secret(FLOW)
+    interaction = Interaction(
+        project_id=view.project.project_id,
+        interaction_hash=hash_secret(flow),
+        session_hash=session.session_hash,
+        user_id=user.user_id,
+        request=request,
+        expires_at=now + INTERACTION_LIFE_MS,
+    )
+    wait = await context.database.write(_store_interaction, interaction, now)
+    if wait:
+        raise TooManyRequests(wait)
+    resource = view.resource(request.resource_id)
+    if resource is None:
+        raise _gone()
+    return Consent(flow, client, resource, request)
+
+
+async def decide(
+    context: Context, view: ProjectView, flow: str, session: Session, *, allow: bool, now: int
+) -> ReturnToClient:
+    """Spend the stored request: a code for `allow`, `access_denied` otherwise. Raises `PageError` when it is over.
+
+    Spec: CON-04, CON-06 (I1)
+    """
+    code = new_secret(CODE)
+    interaction = await context.database.write(_decide, view, hash_secret(flow), session, code if allow else None, now)
+    if interaction is None:
+        raise PageError(
+            "This request is over",
+            "It was answered already, waited too long, or was opened in another browser.",
+            ("Go back to the app and connect again.",),
+        )
+    request = interaction.request
+    client = await resolve_client(context, view, request.client_id)
+    if client is None:
+        raise _gone()
+    if not allow:
+        error = OAuthError(ACCESS_DENIED, "The person declined.")
+        return _refuse(view, client, request.redirect_uri, request.state, error, outcome="denied")
+    return _answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
+
+
+async def _find_client(context: Context, view: ProjectView, form: Form) -> Client:
+    client_id = form.get("client_id")
+    if client_id is None or "client_id" in form.repeated:
+        raise PageError("This link is incomplete", "It does not say which app it is for.", _START_AGAIN)
+    client = await resolve_client(context, view, client_id)
+    if client is None:
+        raise PageError(
+            "This app is not known here",
+            "It was never registered with this server, or its registration has expired.",
+            (
+                "In the app, remove this server and add it again; it then registers itself afresh.",
+                "Claude Code: run “claude mcp logout”, then connect again. mcp-remote: delete ~/.mcp-auth.",
+            ),
+        )
+    return client
+
+
+def _find_redirect_uri(client: Client, form: Form) -> str:
+    """The redirect URI to answer to. Spec: RDU-02, RDU-07"""
+    registered = client.metadata.redirect_uris
+    requested = form.get("redirect_uri")
+    if "redirect_uri" in form.repeated:
+        raise PageError("This link is malformed", "It names two places to return to.", _START_AGAIN)
+    if requested is None:
+        if len(registered) == 1:
+            return registered[0]
+        raise PageError("This link is incomplete", "It does not say where to return to.", _START_AGAIN)
+    if find_registered(registered, requested) is None:
+        raise PageError(
+            "This app asked to return to a place it is not registered for",
+            f"It asked for {requested[:200]}. Registered: {', '.join(registered)[:600]}.",
+            (
+                "If you did not expect this, close the page: someone may be trying to misuse the app's name.",
+                "Otherwise remove this server in the app and add it again.",
+            ),
+        )
+    return requested
+
+
+def _parse_request(view: ProjectView, client: Client, redirect_uri: str, form: Form) -> AuthorizationRequest:
+    """Everything that is answered to the client when it is wrong. Spec: AUTHZ-02, AUTHZ-03, AUTHZ-11"""
+    if form.repeated:
+        raise invalid_request("A parameter is repeated.")
+    state = form.get("state")
+    if state is not None and len(state.encode()) > MAX_STATE_LENGTH:
+        raise invalid_request(f"The state is longer than {MAX_STATE_LENGTH} bytes.")
+    response_type = form.require("response_type")
+    if response_type != "code":
+        raise OAuthError(UNSUPPORTED_RESPONSE_TYPE, "The only supported response_type is code.")
+    if "authorization_code" not in client.metadata.grant_types:
+        raise OAuthError(UNAUTHORIZED_CLIENT, "The client is not registered for the authorization code grant.")
+    if "request" in form or "request_uri" in form:
+        raise invalid_request("Request objects are not supported.")
+    challenge = parse_challenge(form.get("code_challenge"), form.get("code_challenge_method"))
+    resource = select_resource(form.resources, view.resources)
+    scope, dropped = select_scopes(form.get("scope"), resource, client)
+    return AuthorizationRequest(
+        client_id=client.client_id,
+        redirect_uri=redirect_uri,
+        state=state,
+        code_challenge=challenge,
+        resource_id=resource.resource_id,
+        scope=scope,
+        dropped=dropped,
+        redirect_uri_sent="redirect_uri" in form,
+    )
+
+
+def _refuse(
+    view: ProjectView,
+    client: Client,
+    redirect_uri: str,
+    state: str | None,
+    error: OAuthError,
+    outcome: Outcome = "error",
+) -> ReturnToClient:
+    return _answer(view, client, redirect_uri, state, error.body(), outcome=outcome, error=error)
+
+
+def _answer(
+    view: ProjectView,
+    client: Client,
+    redirect_uri: str,
+    state: str | None,
+    parameters: dict[str, str],
+    *,
+    outcome: Outcome,
+    error: OAuthError | None = None,
+) -> ReturnToClient:
+    """Build the answer; `iss` is in every one. Spec: ISS-01 … ISS-03, AUTHZ-12"""
+    kind = redirect_kind(redirect_uri)
+    if state is not None:
+        parameters = {**parameters, "state": state}
+    return ReturnToClient(
+        target=add_parameters(redirect_uri, {**parameters, "iss": view.issuer}),
+        host=display_host(redirect_uri),
+        kind=kind,
+        client_name=client.metadata.client_name or display_host(redirect_uri),
+        outcome=outcome,
+        automatic=outcome == "allowed" or client.is_verified or kind == "loopback",
+        error=error,
+    )
+
+
+async def _store_interaction(tx: Transaction, interaction: Interaction, now: int) -> int:
+    """Store the request; the milliseconds to wait when this browser has opened too many."""
+    session = interaction.session_hash.hex()[:32]
+    wait = await spend(tx, interaction.project_id, AUTHORIZE_SESSION, session, now)
+    if not wait:
+        await add_interaction(tx, interaction, now)
+    return wait
+
+
+async def _decide(
+    tx: Transaction, view: ProjectView, interaction_hash: TokenHash, session: Session, code: str | None, now: int
+) -> Interaction | None:
+    """Consume the request and write what follows from the decision, in one transaction."""
+    project_id = view.project.project_id
+    interaction = await consume_interaction(tx, project_id, interaction_hash, session.session_hash, now)
+    if interaction is None:
+        return None
+    request = interaction.request
+    grant_id = GrantId(new_id("grt"))
+    if code is not None:
+        await add_grant(
+            tx,
+            Grant(
+                project_id=project_id,
+                grant_id=grant_id,
+                user_id=interaction.user_id,
+                client_id=request.client_id,
+                resource_id=request.resource_id,
+                scope=request.scope,
+                redirect_uri=request.redirect_uri,
+                created_at=now,
+            ),
+        )
+        await add_code(tx, _build_code(view, request, grant_id, code, now))
+    await record(
+        tx,
+        project_id,
+        AuditEvent(
+            audit.CONSENT_ALLOWED if code is not None else audit.CONSENT_DENIED,
+            audit.user_actor(interaction.user_id),
+            audit.client_actor(request.client_id),
+            {"resource": request.resource_id, "scope": " ".join(request.scope), "grant": grant_id if code else None},
+        ),
+        now,
+    )
+    return interaction
+
+
+def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: GrantId, code: str, now: int) -> Code:
+    return Code(
+        project_id=view.project.project_id,
+        code_hash=hash_secret(code),
+        grant_id=grant_id,
+        client_id=request.client_id,
+        redirect_uri=request.redirect_uri,
+        redirect_uri_sent=request.redirect_uri_sent,
+        code_challenge=request.code_challenge,
+        expires_at=now + view.project.settings.code_seconds * 1000,
+    )
+
+
+_START_AGAIN = ("Go back to the app and connect again.",)
+
+
+def _gone() -> PageError:
+    return PageError("This request is over", "The app or the server it was for was removed meanwhile.", _START_AGAIN)

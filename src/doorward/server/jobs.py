@@ -1,0 +1,43 @@
+"""Work nobody asks for: forgetting what is over. Each step is a verb of its own, safe to run on every node at once."""
+
+import asyncio
+
+from doorward.logs import log
+from doorward.storage.clients import sweep_clients
+from doorward.storage.codes import sweep_codes
+from doorward.storage.database import StorageUnavailable
+from doorward.storage.grants import sweep_grants
+from doorward.storage.interactions import sweep_interactions
+from doorward.storage.keys import sweep_signing_keys
+from doorward.storage.throttles import sweep_throttles
+from doorward.storage.tokens import sweep_tokens
+from doorward.storage.users import sweep_sessions
+
+from .context import Context
+
+SWEEP_EVERY_SECONDS = 60
+DAY_MS = 86_400_000
+
+
+async def sweep(context: Context) -> int:
+    """Forget everything that is over, of every project; returns how many rows. Bounds the database (I13)."""
+    now = context.clock()
+    database = context.database
+    swept = await database.write(sweep_interactions, now)
+    swept += await database.write(sweep_codes, now)
+    swept += await database.write(sweep_tokens, now, revoked_before=now - DAY_MS)
+    swept += await database.write(sweep_grants, now - DAY_MS)
+    swept += await database.write(sweep_sessions, now)
+    swept += await database.write(sweep_clients, now)
+    swept += await database.write(sweep_throttles, now)
+    return swept + await database.write(sweep_signing_keys, now)
+
+
+async def run_jobs(context: Context) -> None:
+    """Sweep every minute until cancelled."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+        try:
+            await sweep(context)
+        except StorageUnavailable as error:
+            log.warning("sweep skipped", reason=str(error))

@@ -1,0 +1,140 @@
+"""Signing in and browser sessions: who is at the other end of a page.
+
+Spec: threats T39 … T41; security defaults, session and login limits
+"""
+
+from dataclasses import dataclass
+
+from doorward.core import audit
+from doorward.core.limits import LOGIN_ACCOUNT, LOGIN_DEVICE, LOGIN_SOURCE, Limit
+from doorward.core.models import AuditEvent, Session, User
+from doorward.core.passwords import email_key, needs_rehash
+from doorward.core.secrets import SESSION, hash_secret, is_well_formed, new_secret, sign_value, verify_value
+from doorward.oauth.ids import ProjectId
+from doorward.storage.audit import record
+from doorward.storage.database import Transaction
+from doorward.storage.throttles import reset, spend
+from doorward.storage.users import (
+    Credentials,
+    end_session,
+    find_credentials,
+    find_session,
+    set_password,
+    start_session,
+    touch_session,
+)
+
+from .context import Context
+from .limiter import TooManyRequests
+from .tenancy import ProjectView
+
+IDLE_MS = 3_600_000
+LIFE_MS = 24 * 3_600_000
+STAFF_LIFE_MS = 12 * 3_600_000
+TOUCH_EVERY_MS = 60_000
+MAX_AGENT_LENGTH = 200
+_DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A started session: the value of its cookie, and one that recognises this browser at the next sign-in."""
+
+    session_token: str
+    device_token: str
+    user: User
+
+
+async def sign_in(
+    context: Context,
+    view: ProjectView,
+    email: str,
+    password: str,
+    *,
+    source: str,
+    agent: str,
+    device_token: str,
+    now: int,
+) -> SignedIn | None:
+    """Check a password and start a session with a new id; None when the two do not match anybody enabled.
+
+    Every try is counted before any work is done, on the source and on the account; a browser that signed in before
+    has a bucket of its own, so that strangers cannot lock the owner out. Raises `TooManyRequests`.
+    """
+    project_id = view.project.project_id
+    key = email_key(email) or ""
+    credentials = await context.database.read(find_credentials, project_id, key)
+    limit = LOGIN_DEVICE if credentials and _knows(context, project_id, device_token, credentials) else LOGIN_ACCOUNT
+    wait = await context.database.write(_count_try, project_id, source, limit, key[:128], now)
+    if wait:
+        raise TooManyRequests(wait)
+    password_hash = credentials.password_hash if credentials else None
+    right = await context.passwords.verify(password_hash, password)
+    if credentials is None or not right or not credentials.user.enabled:
+        return None
+    user = credentials.user
+    fresh_hash = await context.passwords.hash(password) if needs_rehash(credentials.password_hash) else None
+    token = new_secret(SESSION)
+    session = Session(
+        project_id=project_id,
+        session_hash=hash_secret(token),
+        user_id=user.user_id,
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + (LIFE_MS if user.role == "member" else STAFF_LIFE_MS),
+        agent=agent[:MAX_AGENT_LENGTH],
+    )
+    await context.database.write(_start, session, limit, key[:128], fresh_hash, source)
+    return SignedIn(token, _device_token(context, project_id, user), user)
+
+
+async def find_signed_in(
+    context: Context, view: ProjectView, session_token: str, *, now: int
+) -> tuple[Session, User] | None:
+    """The live session of a cookie and its person."""
+    if not is_well_formed(session_token, SESSION):
+        return None
+    project_id = view.project.project_id
+    found = await context.database.read(find_session, project_id, hash_secret(session_token), now=now, idle_ms=IDLE_MS)
+    if found is not None and now - found[0].last_seen_at > TOUCH_EVERY_MS:
+        await context.database.write(touch_session, project_id, found[0].session_hash, now)
+    return found
+
+
+async def sign_out(context: Context, session: Session, *, now: int) -> None:
+    """End a session."""
+    await context.database.write(_end, session, now)
+
+
+def _knows(context: Context, project_id: ProjectId, device_token: str, credentials: Credentials) -> bool:
+    user_id, _, signature = device_token.partition(".")
+    value = f"{project_id}:{user_id}"
+    return user_id == credentials.user.user_id and verify_value(context.form_key, _DEVICE, value, signature)
+
+
+def _device_token(context: Context, project_id: ProjectId, user: User) -> str:
+    return f"{user.user_id}.{sign_value(context.form_key, _DEVICE, f'{project_id}:{user.user_id}')}"
+
+
+async def _count_try(tx: Transaction, project_id: ProjectId, source: str, limit: Limit, account: str, now: int) -> int:
+    wait = await spend(tx, project_id, LOGIN_SOURCE, source, now)
+    return wait or await spend(tx, project_id, limit, account, now)
+
+
+async def _start(
+    tx: Transaction, session: Session, limit: Limit, account: str, fresh_hash: str | None, source: str
+) -> None:
+    await start_session(tx, session)
+    await reset(tx, session.project_id, limit, account)
+    if fresh_hash is not None:
+        await set_password(tx, session.project_id, session.user_id, fresh_hash)
+    event = AuditEvent(
+        audit.SIGNED_IN, audit.user_actor(session.user_id), session.user_id, {"source": source, "agent": session.agent}
+    )
+    await record(tx, session.project_id, event, session.created_at)
+
+
+async def _end(tx: Transaction, session: Session, now: int) -> None:
+    if await end_session(tx, session.project_id, session.session_hash) is not None:
+        actor = audit.user_actor(session.user_id)
+        await record(tx, session.project_id, AuditEvent(audit.SIGNED_OUT, actor, session.user_id), now)
