@@ -1,0 +1,30 @@
+"""The side of a protected server: who is calling, may they, and what to answer when not.
+
+Owns token verification, the guard in front of an MCP server (`ProtectMCP`), which scopes a tool call needs, and the
+adapters to the MCP frameworks. Works with any issuer that follows the standards. Must not import the authorization
+server, not even indirectly, nor a web framework: it is installed where the protected server runs, with few
+dependencies. `doorward.resource.mcp` is the one module that needs the `mcp` package, and nothing here imports it.
+"""
+
+from doorward.oauth.jwt import InvalidToken, VerificationKey
+
+from .introspection import IntrospectionVerifier
+from .jwks import JWKSKeys
+from .middleware import PRINCIPAL, ProtectMCP
+from .principal import Principal
+from .verifier import JWTVerifier, KeySource, RevocationSource, Verifier, VerifierUnavailable
+
+__all__ = [
+    "PRINCIPAL",
+    "IntrospectionVerifier",
+    "InvalidToken",
+    "JWKSKeys",
+    "JWTVerifier",
+    "KeySource",
+    "Principal",
+    "ProtectMCP",
+    "RevocationSource",
+    "VerificationKey",
+    "Verifier",
+    "VerifierUnavailable",
+]

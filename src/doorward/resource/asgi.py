@@ -1,0 +1,117 @@
+"""As much of ASGI as a guard in front of an app needs: reading headers, and answering in the app's stead."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class Request:
+    """The head of an HTTP request, without its body."""
+
+    __slots__ = ("method", "path", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a header, one for each time it was sent; `name` is in lower case."""
+        wanted = name.encode("ascii")
+        return [value.decode("latin-1") for key, value in self.scope["headers"] if key.lower() == wanted]
+
+    def value(self, name: str) -> str:
+        """The one value of a header, or the empty string when it is absent or was sent more than once."""
+        values = self.values(name)
+        return values[0] if len(values) == 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response, small enough to be built in one go."""
+
+    status: int
+    headers: tuple[Header, ...] = ()
+    body: bytes = b""
+
+    async def send(self, request: Request, send: Send, *, more: Iterable[Header] = ()) -> None:
+        """Answer `request`; a HEAD gets the headers alone."""
+        headers = [*self.headers, *more]
+        if self.status != 204:
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        body = b"" if request.method == "HEAD" else self.body
+        await send({"type": "http.response.body", "body": body})
+
+
+class Refused(Exception):  # noqa: N818  # carries an answer up; not every one is an error
+    """The request goes no further; `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Disconnected(Exception):  # noqa: N818  # nobody is left to be told of an error
+    """The client went away before its request was complete."""
+
+
+def build_header(name: str, value: str) -> Header:
+    """A header as ASGI wants it."""
+    return name.lower().encode("ascii"), value.encode("latin-1")
+
+
+def build_json(status: int, document: dict[str, Any], *headers: Header) -> Answer:
+    """An answer with a JSON body."""
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return Answer(status, (build_header("content-type", "application/json"), *headers), body)
+
+
+def build_text(status: int, text: str, *headers: Header) -> Answer:
+    """An answer with one line for the person who looks."""
+    return Answer(status, (build_header("content-type", "text/plain; charset=utf-8"), *headers), f"{text}\n".encode())
+
+
+async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes | None:
+    """The whole body, or None as soon as it is known to be longer than `limit` bytes.
+
+    Raises `Disconnected`. Spec: T48
+    """
+    declared = request.value("content-length")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` first, byte for byte, and then whatever comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
+
+
+async def refuse_websocket(receive: Receive, send: Send) -> None:
+    """Close a WebSocket before it opens: MCP has none, and nothing here would check its messages."""
+    message = await receive()
+    if message["type"] == "websocket.connect":
+        await send({"type": "websocket.close", "code": 1008})

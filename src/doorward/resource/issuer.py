@@ -1,0 +1,165 @@
+"""What is read of an issuer over the network: its metadata, its keys, its word on a token.
+
+Only the configured issuer is ever contacted, or what its own metadata names; nothing a token says leads to a fetch.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+
+from doorward.oauth.errors import OAuthError
+from doorward.oauth.metadata import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, well_known_url
+from doorward.oauth.redirects import LOOPBACK_HOSTS
+from doorward.oauth.resources import parse_resource
+
+MAX_DOCUMENT_SIZE = 256 * 1024
+_CONNECT_SECONDS = 2.0
+_TOTAL_SECONDS = 5.0
+_MAX_RETRY_AFTER = 300
+
+
+class Unreachable(Exception):  # noqa: N818  # a state of the network, which the caller gives its meaning
+    """The issuer gave no usable answer; `status` is that of the answer it gave, if any, `retry_after` its wish."""
+
+    def __init__(self, reason: str, *, status: int | None = None, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
+
+
+def check_url(url: str, what: str, *, insecure_http: bool = False) -> None:
+    """Refuse what cannot be an issuer's or a resource's URL; http is for this machine only unless allowed.
+
+    Raises `ValueError` naming `what`. Spec: RFC 8414 §2; RFC 9728 §1.2 (RS-14)
+    """
+    try:
+        parts = urlsplit(parse_resource(url))
+    except OAuthError as error:
+        raise ValueError(f"{what}: {error.description} Got {url!r}.") from None
+    if "?" in url:
+        raise ValueError(f"{what} must not have a query: {url!r}.")
+    if parts.scheme.lower() == "http" and parts.hostname not in LOOPBACK_HOSTS and not insecure_http:
+        raise ValueError(f"{what} must be https unless it is on this machine: {url!r}.")
+
+
+def new_http_client() -> httpx2.AsyncClient:
+    """A client that trusts the system's certificates, and takes no proxy, login or other hint from the environment."""
+    timeout = httpx2.Timeout(_TOTAL_SECONDS, connect=_CONNECT_SECONDS)
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False)
+
+
+class Issuer:
+    """Reads JSON of one issuer under fixed limits: 256 KiB, 5 seconds, no redirects, no compression.
+
+    Without `http_client` each read opens its own connection; whoever reads often brings a client and closes it.
+
+    Spec: RFC 8414 §3 (RS-08)
+    """
+
+    def __init__(
+        self, issuer: str, *, http_client: httpx2.AsyncClient | None = None, insecure_http: bool = False
+    ) -> None:
+        check_url(issuer, "issuer", insecure_http=insecure_http)
+        self.issuer = issuer
+        self._insecure_http = insecure_http
+        self._http_client = http_client
+
+    async def discover(self, member: str) -> str:
+        """The URL that the issuer's metadata gives as `member`. Raises `Unreachable`.
+
+        The document must name this very issuer, compared as strings: any other is somebody else's.
+
+        Spec: RFC 8414 §3.1, §3.3
+        """
+        document = await self._read_metadata()
+        if document.get("issuer") != self.issuer:
+            raise Unreachable("the metadata document names another issuer")
+        url = document.get(member)
+        if not isinstance(url, str):
+            raise Unreachable(f"the metadata document has no {member}")
+        try:
+            check_url(url.partition("?")[0], member, insecure_http=self._insecure_http)
+        except ValueError as error:
+            raise Unreachable(str(error)) from None
+        return url
+
+    async def read(
+        self, method: str, url: str, *, headers: dict[str, str] | None = None, form: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The JSON object that `url` answers with status 200. Raises `Unreachable` for everything else."""
+        try:
+            with anyio.fail_after(_TOTAL_SECONDS):
+                async with self._client() as client:
+                    request = client.build_request(
+                        method,
+                        url,
+                        data=form,
+                        headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
+                    )
+                    body = await _read_capped(client, request)
+            document = json.loads(body)
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            # TimeoutError is an OSError.
+            raise Unreachable(f"{url}: {type(error).__name__}") from error
+        except (ValueError, RecursionError):
+            raise Unreachable(f"{url}: the answer is not JSON") from None
+        if not isinstance(document, dict):
+            raise Unreachable(f"{url}: the answer is not a JSON object")
+        return document
+
+    async def _read_metadata(self) -> dict[str, Any]:
+        for url in _metadata_urls(self.issuer):
+            try:
+                return await self.read("GET", url)
+            except Unreachable as error:
+                if error.status is None or not 400 <= error.status < 500:
+                    raise
+        raise Unreachable("the issuer publishes no metadata document")
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        if self._http_client is not None:
+            yield self._http_client
+            return
+        async with new_http_client() as client:
+            yield client
+
+
+def _metadata_urls(issuer: str) -> Iterable[str]:
+    """Where metadata may be, in the order of the specification."""
+    yield well_known_url(issuer, AUTHORIZATION_SERVER)
+    yield well_known_url(issuer, OPENID_CONFIGURATION)
+    if urlsplit(issuer).path.strip("/"):
+        yield f"{issuer.rstrip('/')}/.well-known/{OPENID_CONFIGURATION}"
+
+
+async def _read_capped(client: httpx2.AsyncClient, request: httpx2.Request) -> bytes:
+    response = await client.send(request, stream=True, follow_redirects=False)
+    try:
+        if response.status_code != 200:
+            raise Unreachable(
+                f"{request.url}: status {response.status_code}",
+                status=response.status_code,
+                retry_after=_parse_retry_after(response.headers.get("retry-after")),
+            )
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Unreachable(f"{request.url}: the answer is compressed")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_DOCUMENT_SIZE:
+                raise Unreachable(f"{request.url}: the answer is too long")
+        return bytes(body)
+    finally:
+        await response.aclose()
+
+
+def _parse_retry_after(value: str | None) -> int | None:
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 6:
+        return None
+    return min(max(int(value), 1), _MAX_RETRY_AFTER)

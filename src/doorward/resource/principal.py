@@ -1,0 +1,38 @@
+"""Who a verified token speaks for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from doorward.oauth.scopes import Scopes, missing
+
+Identity = tuple[str, str, str]
+"""(issuer, subject, client_id): what sessions and anything else that outlives a request is bound to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person acting through a client, as a token of this server's issuer said, for as long as it said.
+
+    Exists only after issuer, audience and time were checked. `expires_at` is in epoch seconds; `claims` holds all
+    claims of the token or of the introspection answer, and is left out of `repr` since it is personal data.
+
+    Spec: RFC 9068 §2.2; RFC 7662 §2.2 (RS-02, RS-03)
+    """
+
+    subject: str
+    client_id: str
+    issuer: str
+    scopes: Scopes
+    audience: str
+    expires_at: int
+    claims: Mapping[str, Any] = field(repr=False, hash=False)
+
+    @property
+    def identity(self) -> Identity:
+        """The three values that together name this principal; none of them does alone. Spec: T13"""
+        return self.issuer, self.subject, self.client_id
+
+    def has_scopes(self, needed: Iterable[str]) -> bool:
+        """Whether the token carries every one of `needed`. Spec: RS-02"""
+        return not missing(needed, self.scopes)
