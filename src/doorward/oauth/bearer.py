@@ -7,7 +7,7 @@ from .errors import invalid_request, printable
 from .scopes import OFFLINE_ACCESS, format_scope
 
 MAX_TOKEN_LENGTH = 8192
-_CREDENTIALS = re.compile(r"([A-Za-z]+)(?: +(.*))?", re.DOTALL)
+_CREDENTIALS = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?", re.DOTALL)
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 

@@ -10,8 +10,9 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NewType
+from typing import Any, NewType, TypeGuard
 
 from joserfc import jws
 from joserfc.errors import JoseError
@@ -26,12 +27,27 @@ ACCESS_TOKEN_TYPE = "at+jwt"
 _ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+
+def _build_registry(alg: str) -> jws.JWSRegistry:
+    """What joserfc may do with a key: one algorithm, so that neither header nor key can choose another."""
+    registry = jws.JWSRegistry(algorithms=[alg])
+    # joserfc warns of the name EdDSA, which leaves the curve open (RFC 9864); here a key pins it when it is parsed.
+    only = copy(registry.algorithms[alg])
+    only.security_warning = None
+    registry.algorithms = {alg: only}
+    return registry
+
+
+_REGISTRIES = {alg: _build_registry(alg) for alg in ALGORITHMS}
 _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {
     "ES256": ECKey,
     "EdDSA": OKPKey,
     "PS256": RSAKey,
     "RS256": RSAKey,
 }
+_CURVES = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+_MIN_RSA_MODULUS = 256  # bytes
 
 
 class InvalidToken(Exception):  # noqa: N818  # the RFC's word, and not a fault of ours
@@ -99,7 +115,7 @@ def sign_access_token(claims: Mapping[str, Any], key: SigningKey) -> str:
     """A signed `at+jwt`. Spec: RFC 9068 §2.1 (AT-01)"""
     header = {"alg": key.alg, "typ": ACCESS_TOKEN_TYPE, "kid": key.kid}
     payload = json.dumps(claims, separators=(",", ":")).encode()
-    return jws.serialize_compact(header, payload, key.key, algorithms=[key.alg])  # type: ignore[arg-type]
+    return jws.serialize_compact(header, payload, key.key, registry=_REGISTRIES[key.alg])
 
 
 def read_kid(token: str) -> str:
@@ -141,7 +157,7 @@ def verify_access_token(
     Spec: RFC 9068 §4 (RS-03, RS-05, AT-08)
     """
     try:
-        signed = jws.deserialize_compact(token, key.key, algorithms=[key.alg])  # type: ignore[arg-type]
+        signed = jws.deserialize_compact(token, key.key, registry=_REGISTRIES[key.alg])
     except (JoseError, ValueError, TypeError) as error:
         raise InvalidToken("signature does not verify") from error
     claims = _json_payload(signed.payload)
@@ -173,15 +189,16 @@ def _check_times(claims: dict[str, Any], *, now: int, leeway: int) -> None:
             raise InvalidToken(f"{name} is in the future")
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
 
 
 def _parse_verification_key(jwk: Any) -> VerificationKey | None:
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
         return None
-    kid, alg = jwk.get("kid"), jwk.get("alg") or _algorithm_of(jwk)
-    if not isinstance(kid, str) or alg not in ALGORITHMS:
+    kid, suited = jwk.get("kid"), _algorithms_of(jwk)
+    alg = jwk.get("alg") or (suited[0] if suited else None)
+    if not isinstance(kid, str) or not isinstance(alg, str) or alg not in suited:
         return None
     try:
         key = _KEY_TYPES[alg].import_key({name: jwk[name] for name in jwk if name not in {"d", "p", "q", "dp", "dq"}})
@@ -190,10 +207,18 @@ def _parse_verification_key(jwk: Any) -> VerificationKey | None:
     return VerificationKey(kid, alg, key)
 
 
-def _algorithm_of(jwk: dict[str, Any]) -> str | None:
-    """The algorithm of a key that does not name one: each key type has one here."""
-    by_type = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", None): "RS256"}
-    return by_type.get((str(jwk.get("kty")), jwk.get("crv")))
+def _algorithms_of(jwk: dict[str, Any]) -> tuple[str, ...]:
+    """What a key of this type and size may verify, the one it stands for when it names none first.
+
+    An algorithm that does not fit the key's curve, and an RSA key too short to trust, verify nothing.
+
+    Spec: RFC 8725 §3.2, §3.5
+    """
+    if jwk.get("kty") == "RSA":
+        modulus = jwk.get("n")
+        return ("RS256", "PS256") if isinstance(modulus, str) and len(modulus) * 6 // 8 >= _MIN_RSA_MODULUS else ()
+    curve = _CURVES.get((str(jwk.get("kty")), str(jwk.get("crv"))))
+    return (curve,) if curve else ()
 
 
 def _json_object(segment: str) -> dict[str, Any]:

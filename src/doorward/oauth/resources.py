@@ -7,7 +7,8 @@ from .errors import INVALID_TARGET, OAuthError
 
 MAX_RESOURCE_LENGTH = 2048
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7E]+")
+# RFC 3986, reserved and unreserved: what has no place in a URI would break out of a header's quotes or a log's line.
+_URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
 
 def parse_resource(uri: str) -> str:
@@ -17,7 +18,7 @@ def parse_resource(uri: str) -> str:
 
     Spec: RFC 8707 §2 (RES-03)
     """
-    if len(uri) > MAX_RESOURCE_LENGTH or not _VISIBLE_ASCII.fullmatch(uri) or "\\" in uri:
+    if len(uri) > MAX_RESOURCE_LENGTH or not _URI_CHARACTERS.fullmatch(uri):
         raise _invalid("The resource is not a valid URI.")
     try:
         parts = urlsplit(uri)
@@ -54,8 +55,13 @@ def match_key(uri: str) -> str:
 
 
 def same_resource(left: str, right: str) -> bool:
-    """Whether both spell the same resource."""
-    return left == right or match_key(left) == match_key(right)
+    """Whether both spell the same resource; what cannot name a resource equals only itself. Never raises."""
+    if left == right:
+        return True
+    try:
+        return match_key(parse_resource(left)) == match_key(parse_resource(right))
+    except OAuthError:
+        return False
 
 
 def _invalid(description: str) -> OAuthError:
