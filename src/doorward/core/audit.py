@@ -29,14 +29,17 @@ GRANT_REVOKED = "grant.revoked"
 
 
 def user_actor(user_id: str) -> str:
+    """A person, as actor or target."""
     return f"user:{user_id}"
 
 
 def client_actor(client_id: str) -> str:
+    """A client, as actor or target."""
     return f"client:{client_id}"
 
 
 def key_actor(key_id: str) -> str:
+    """A project key, as actor or target."""
     return f"key:{key_id}"
 
 

@@ -47,6 +47,10 @@ class Project:
         """Prefix of every address of the project; the default project lives at the root."""
         return "" if self.slug == DEFAULT_SLUG else f"/p/{self.slug}"
 
+    def signing_key_purpose(self, kid: str) -> str:
+        """What a signing key is encrypted for: itself, in its project."""
+        return f"signing-key/{self.project_id}/{kid}"
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:

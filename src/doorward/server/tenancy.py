@@ -90,7 +90,7 @@ class Tenancy:
     def _parse(self, project: Project, stored: StoredSigningKey) -> SigningKey:
         key = self._parsed.get(stored.kid)
         if key is None:
-            purpose = signing_key_purpose(project, stored.kid)
+            purpose = project.signing_key_purpose(stored.kid)
             key = parse_signing_key(json.loads(self._vault.decrypt(stored.private_ciphertext, purpose)))
             self._parsed = {stored.kid: key, **{k: v for k, v in self._parsed.items() if len(self._parsed) < 64}}
         return key
@@ -102,11 +102,6 @@ def split_path(path: str) -> tuple[str, str]:
         return DEFAULT_SLUG, path
     slug, _, rest = path[len(_PREFIX) :].partition("/")
     return slug, f"/{rest}"
-
-
-def signing_key_purpose(project: Project, kid: str) -> str:
-    """What a signing key is encrypted for: itself, in its project."""
-    return f"signing-key/{project.project_id}/{kid}"
 
 
 async def _load(tx: Transaction, slug: str, now: int) -> tuple[Project, list[Resource], list[StoredSigningKey]] | None:

@@ -103,10 +103,12 @@ async def remove_resource(tx: Transaction, project_id: ProjectId, resource_id: R
 
 
 def dump_scopes(scopes: tuple[Scope, ...]) -> str:
+    """The stored form of a resource's scopes."""
     return json.dumps([asdict(scope) for scope in scopes], ensure_ascii=False)
 
 
 def load_scopes(text: str) -> tuple[Scope, ...]:
+    """Read back what `dump_scopes` wrote."""
     return tuple(_load_scope(members) for members in json.loads(text))
 
 

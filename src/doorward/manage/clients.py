@@ -1,0 +1,99 @@
+"""Clients that an operator adds, and the ones that registered themselves."""
+
+from typing import Any
+
+from doorward.core import audit
+from doorward.core.models import AuditEvent, Client, Project
+from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
+from doorward.oauth.errors import OAuthError
+from doorward.oauth.ids import ClientId
+from doorward.oauth.metadata import parse_client_metadata
+from doorward.storage.audit import record
+from doorward.storage.clients import add_client, find_client, list_clients, remove_client
+from doorward.storage.database import Transaction
+
+from .operator import ActionRefused, Operator
+
+GRANT_TYPES = ("authorization_code", "refresh_token")
+
+
+async def add(
+    operator: Operator,
+    project: Project,
+    redirect_uris: tuple[str, ...],
+    *,
+    name: str = "",
+    confidential: bool = False,
+    scope: str = "",
+) -> tuple[Client, str | None]:
+    """Add a client and, for a confidential one, the secret that is shown this once. Raises `ActionRefused`.
+
+    The same rules hold as for clients that register themselves. Spec: PRE-01 … PRE-03
+    """
+    members: dict[str, Any] = {
+        "redirect_uris": list(redirect_uris),
+        "client_name": name,
+        "scope": scope,
+        "token_endpoint_auth_method": "client_secret_basic" if confidential else "none",
+    }
+    try:
+        metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
+    except OAuthError as error:
+        raise ActionRefused(error.description) from None
+    secret = new_secret(CLIENT_SECRET) if confidential else None
+    now = operator.clock()
+    client = Client(
+        project_id=project.project_id,
+        client_id=ClientId(new_id("mcl")),
+        kind="manual",
+        metadata=metadata,
+        secret_hash=hash_secret(secret) if secret else None,
+        created_at=now,
+        activated_at=None,
+        last_used_at=None,
+        expires_at=None,
+    )
+    await operator.database.write(_add, client, operator.actor, now)
+    return client, secret
+
+
+async def list_all(operator: Operator, project: Project) -> list[Client]:
+    """The newest clients of a project."""
+    return await operator.database.read(list_clients, project.project_id)
+
+
+async def get(operator: Operator, project: Project, client_id: str) -> Client:
+    """A client by id. Raises `ActionRefused`."""
+    client = await operator.database.read(find_client, project.project_id, client_id)
+    if client is None:
+        raise ActionRefused(f"There is no client {client_id}.")
+    return client
+
+
+async def remove(operator: Operator, client: Client) -> None:
+    """Remove a client; every grant it holds ends."""
+    await operator.database.write(_remove, client, operator.actor, operator.clock())
+
+
+def describe(client: Client) -> dict[str, Any]:
+    """A client as operators see it; never its secret."""
+    return {
+        "client_id": client.client_id,
+        "kind": client.kind,
+        "confidential": not client.is_public,
+        "created_at": client.created_at,
+        "last_used_at": client.last_used_at,
+        **client.metadata.document(),
+    }
+
+
+async def _add(tx: Transaction, client: Client, actor: str, now: int) -> None:
+    await add_client(tx, client)
+    event = AuditEvent(audit.CLIENT_ADDED, actor, client.client_id, {"name": client.metadata.client_name})
+    await record(tx, client.project_id, event, now)
+
+
+async def _remove(tx: Transaction, client: Client, actor: str, now: int) -> None:
+    if await remove_client(tx, client.project_id, client.client_id):
+        event = AuditEvent(audit.CLIENT_REMOVED, actor, client.client_id, {"name": client.metadata.client_name})
+        await record(tx, client.project_id, event, now)

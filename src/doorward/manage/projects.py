@@ -1,0 +1,138 @@
+"""Projects, and the signing keys each has of its own."""
+
+import json
+import re
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from doorward.core import audit
+from doorward.core.models import DEFAULT_SLUG, REGISTRATION_MODES, AuditEvent, Project, ProjectSettings
+from doorward.core.secrets import new_id
+from doorward.oauth.ids import ProjectId
+from doorward.oauth.jwt import generate_signing_key
+from doorward.storage.audit import record
+from doorward.storage.database import Transaction
+from doorward.storage.keys import StoredSigningKey, add_signing_key, list_signing_keys, retire_other_signing_keys
+from doorward.storage.projects import add_project, list_projects, update_project
+
+from .operator import ActionRefused, Operator
+
+PUBLISH_BEFORE_SIGNING_MS = 600_000
+"""A new key is in every cached JWKS before it signs: twice the 300 s that documents may be cached (T34)."""
+VERIFY_AFTER_SIGNING_MS = 3_660_000
+"""A replaced key stays published for the longest life of an access token and a minute (I8)."""
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_LIFETIME_BOUNDS = {
+    "access_token_seconds": (60, 3600),
+    "code_seconds": (60, 600),
+    "refresh_idle_seconds": (3600, 365 * 86400),
+    "refresh_absolute_seconds": (3600, 730 * 86400),
+}
+
+
+async def create_project(operator: Operator, slug: str, name: str) -> Project:
+    """Make a project with a first signing key, which signs at once. Raises `ActionRefused`."""
+    if not _SLUG.fullmatch(slug):
+        raise ActionRefused("A slug has 1 to 40 lower-case letters, digits and inner hyphens.")
+    now = operator.clock()
+    project = Project(ProjectId(new_id("prj")), slug, name.strip()[:128] or slug, ProjectSettings(), now)
+    key = _build_signing_key(operator, project, "ES256", now=now, signs_from=now)
+    if not await operator.database.write(_create, project, key, operator.actor, now):
+        raise ActionRefused(f"There is a project {slug} already.")
+    return project
+
+
+async def list_all(operator: Operator) -> list[Project]:
+    """Every project, oldest first."""
+    return await operator.database.read(list_projects)
+
+
+async def change_project(operator: Operator, project: Project, changes: dict[str, Any]) -> Project:
+    """Change a project's name or settings; unknown names and values out of bounds are refused."""
+    known = {field.name for field in fields(ProjectSettings)}
+    chosen = {name: value for name, value in changes.items() if name != "name"}
+    if unknown := chosen.keys() - known:
+        raise ActionRefused(
+            f"There is no setting {', '.join(sorted(unknown))}. Known: name, {', '.join(sorted(known))}."
+        )
+    for name, value in chosen.items():
+        _check_setting(name, value)
+    changed = replace(
+        project,
+        name=str(changes.get("name", project.name)).strip()[:128] or project.name,
+        settings=replace(project.settings, **chosen),
+    )
+    await operator.database.write(_change, changed, changes, operator.actor, operator.clock())
+    return changed
+
+
+async def rotate_signing_key(operator: Operator, project: Project, alg: str = "ES256") -> StoredSigningKey:
+    """Publish a new signing key now; it signs once every cache can hold it, and the others leave after it does."""
+    now = operator.clock()
+    key = _build_signing_key(operator, project, alg, now=now, signs_from=now + PUBLISH_BEFORE_SIGNING_MS)
+    await operator.database.write(_rotate, project, key, operator.actor, now)
+    return key
+
+
+async def list_keys(operator: Operator, project: Project) -> list[StoredSigningKey]:
+    """The published signing keys of a project."""
+    return await operator.database.read(list_signing_keys, project.project_id, operator.clock())
+
+
+def describe(project: Project) -> dict[str, Any]:
+    """A project as operators see it."""
+    return {
+        "slug": project.slug,
+        "name": project.name,
+        "path": project.path or "/",
+        "default": project.slug == DEFAULT_SLUG,
+        **asdict(project.settings),
+    }
+
+
+def _check_setting(name: str, value: Any) -> None:
+    if name == "registration_mode":
+        if value not in REGISTRATION_MODES:
+            raise ActionRefused(f"registration_mode is one of {', '.join(REGISTRATION_MODES)}.")
+        return
+    low, high = _LIFETIME_BOUNDS[name]
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ActionRefused(f"{name} is a number of seconds from {low} to {high}.")
+
+
+def _build_signing_key(
+    operator: Operator, project: Project, alg: str, *, now: int, signs_from: int
+) -> StoredSigningKey:
+    key = generate_signing_key(alg)
+    private = json.dumps(key.private_jwk()).encode()
+    return StoredSigningKey(
+        kid=key.kid,
+        alg=key.alg,
+        public_jwk=json.dumps(key.public_jwk()),
+        private_ciphertext=operator.vault.encrypt(private, project.signing_key_purpose(key.kid)),
+        created_at=now,
+        signs_from=signs_from,
+        removed_at=None,
+    )
+
+
+async def _create(tx: Transaction, project: Project, key: StoredSigningKey, actor: str, now: int) -> bool:
+    if not await add_project(tx, project):
+        return False
+    await add_signing_key(tx, project.project_id, key)
+    event = AuditEvent(audit.PROJECT_CREATED, actor, project.slug, {"kid": key.kid})
+    await record(tx, project.project_id, event, now)
+    return True
+
+
+async def _change(tx: Transaction, project: Project, changes: dict[str, Any], actor: str, now: int) -> None:
+    await update_project(tx, project)
+    await record(tx, project.project_id, AuditEvent(audit.PROJECT_CHANGED, actor, project.slug, changes), now)
+
+
+async def _rotate(tx: Transaction, project: Project, key: StoredSigningKey, actor: str, now: int) -> None:
+    await retire_other_signing_keys(tx, project.project_id, key.kid, key.signs_from + VERIFY_AFTER_SIGNING_MS)
+    await add_signing_key(tx, project.project_id, key)
+    event = AuditEvent(audit.SIGNING_KEY_ADDED, actor, key.kid, {"alg": key.alg, "signs_from": key.signs_from})
+    await record(tx, project.project_id, event, now)
