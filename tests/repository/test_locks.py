@@ -68,6 +68,14 @@ def test_an_npm_lock_pins_by_hash_and_names_no_registry(lock: str) -> None:
     assert "omit-lockfile-registry-resolved=true" in npmrc.splitlines()
 
 
+@pytest.mark.parametrize("lock", NPM_LOCKS)
+def test_an_npm_lock_holds_every_package_that_another_needs(lock: str) -> None:
+    packages = json.loads((ROOT / lock).read_text(encoding="utf-8"))["packages"]
+    there = {name.rpartition("node_modules/")[2] for name in packages}
+    wanted = {name for package in packages.values() for name in package.get("dependencies", {})}
+    assert wanted - there == set()
+
+
 def test_no_file_tells_where_it_was_written() -> None:
     # The checkout itself where its path is telling enough, and anyone's home; images may well use a home.
     here = [re.escape(str(ROOT))] if len(ROOT.parts) > 2 else []
