@@ -9,7 +9,17 @@ import structlog
 
 from doorward.settings import LogSettings
 
-_SECRET_WORDS = ("token", "secret", "password", "code", "verifier", "assertion", "cookie", "authorization", "master_key")
+_SECRET_WORDS = (
+    "token",
+    "secret",
+    "password",
+    "code",
+    "verifier",
+    "assertion",
+    "cookie",
+    "authorization",
+    "master_key",
+)
 _NOT_SECRET = frozenset({"status_code", "error_code", "token_type"})
 
 

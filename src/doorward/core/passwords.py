@@ -50,10 +50,10 @@ def verify_password(password_hash: str | None, password: str) -> bool:
     if len(password) > MAX_LENGTH:
         return False
     try:
-        right = _hasher.verify(password_hash or _dummy_hash(), unicodedata.normalize("NFC", password))
+        _hasher.verify(password_hash or _dummy_hash(), unicodedata.normalize("NFC", password))
     except (Argon2Error, InvalidHashError):
         return False
-    return right and password_hash is not None
+    return password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
@@ -68,7 +68,7 @@ def email_key(email: str) -> str | None:
     """
     folded = unicodedata.normalize("NFKC", email.strip()).casefold()
     local, _, domain = folded.partition("@")
-    plausible = bool(local and "." in domain.strip(".")) or domain == "localhost"
+    plausible = bool(local) and ("." in domain.strip(".") or domain == "localhost")
     if not plausible or "@" in domain or len(folded) > _MAX_EMAIL or not folded.isprintable() or " " in folded:
         return None
     return folded

@@ -24,8 +24,11 @@ from .tenancy import ProjectView
 
 @dataclass(frozen=True, slots=True)
 class _Presented:
-    """What a request says of the client. Each candidate is (client_id, secret or None): Basic credentials come
-    form-encoded from some clients and raw from others."""
+    """What a request says of the client.
+
+    Each candidate is (client_id, secret or None): Basic credentials come form-encoded from some clients, raw from
+    others.
+    """
 
     method: str
     candidates: tuple[tuple[str, str | None], ...]

@@ -59,4 +59,7 @@ async def record(tx: Transaction, project_id: ProjectId, event: AuditEvent, now:
 async def list_events(tx: Transaction, project_id: ProjectId, *, at_most: int = 100) -> list[RecordedEvent]:
     """The newest events of a project."""
     rows = await tx.all(_LIST, project_id=project_id, at_most=at_most)
-    return [RecordedEvent(*row[:5], json.loads(row[5])) for row in rows]
+    return [
+        RecordedEvent(at, event_id, action, actor, target, json.loads(detail))
+        for at, event_id, action, actor, target, detail in rows
+    ]

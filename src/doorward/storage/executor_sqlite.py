@@ -201,9 +201,14 @@ def _settle(group: list[_Job]) -> None:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, jobs in by_loop.items():
         try:
-            loop.call_soon_threadsafe(lambda jobs=jobs: [job.settle() for job in jobs])
+            loop.call_soon_threadsafe(_settle_jobs, jobs)
         except RuntimeError:  # the loop is gone: nobody waits any more
             continue
+
+
+def _settle_jobs(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.settle()
 
 
 def _connect(path: str) -> apsw.Connection:

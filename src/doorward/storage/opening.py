@@ -82,7 +82,7 @@ def _read_master_key(folder: Path, *, is_new: bool) -> bytes:
         key = bytes.fromhex(path.read_text().strip())
     except ValueError:
         key = b""
-    if len(key) != 32:  # noqa: PLR2004  # AES-256
+    if len(key) != 32:  # AES-256
         raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {path} must hold 64 hex digits.")
     return key
 

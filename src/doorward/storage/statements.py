@@ -16,7 +16,7 @@ Dialect = Literal["sqlite", "postgresql"]
 
 _DIALECTS: dict[Dialect, Any] = {
     "sqlite": sqlite.dialect(paramstyle="named"),
-    "postgresql": postgresql.dialect(paramstyle="numeric_dollar"),
+    "postgresql": postgresql.dialect(paramstyle="numeric_dollar"),  # type: ignore[no-untyped-call]
 }
 
 

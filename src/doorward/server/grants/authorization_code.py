@@ -53,10 +53,23 @@ def parse(form: Form) -> CodeRequest:
 
 async def authorize(tx: Transaction, call: TokenCall, request: CodeRequest) -> Authorization | Refused:
     """Judge the request against the stored code, then spend it: one winner, whoever else tries."""
+    judged = await _judge(tx, call, request)
+    if isinstance(judged, Refused):
+        return judged
+    code, grant, resource = judged
+    outcome = await consume_code(tx, code.project_id, code.code_hash, call.client.client_id, call.now)
+    if isinstance(outcome, Consumed):
+        return await _redeem(tx, call, grant, resource)
+    if isinstance(outcome, Reused):
+        await revoke_grant(tx, grant.project_id, grant.grant_id, call.now)
+        await _record(tx, call, grant, audit.CODE_REUSED)
+    return Refused(invalid_grant())
+
+
+async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tuple[Code, Grant, Resource] | Refused:
+    """Everything that can refuse the request without spending the code."""
     project_id = call.view.project.project_id
-    if request.code_hash is None:
-        return Refused(invalid_grant())
-    code = await find_code(tx, project_id, request.code_hash)
+    code = await find_code(tx, project_id, request.code_hash) if request.code_hash else None
     if code is None or code.client_id != call.client.client_id or not _same_redirect(code, request.redirect_uri):
         return Refused(invalid_grant())
     if not hmac.compare_digest(build_challenge(request.code_verifier), code.code_challenge):
@@ -70,13 +83,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: CodeRequest) -> A
         check_resource_within(request.resources, resource)
     except OAuthError as error:
         return Refused(error)
-    outcome = await consume_code(tx, project_id, code.code_hash, call.client.client_id, call.now)
-    if isinstance(outcome, Consumed):
-        return await _redeem(tx, call, grant, resource)
-    if isinstance(outcome, Reused):
-        await revoke_grant(tx, project_id, grant.grant_id, call.now)
-        await _record(tx, call, grant, audit.CODE_REUSED)
-    return Refused(invalid_grant())
+    return code, grant, resource
 
 
 async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Resource) -> Authorization:

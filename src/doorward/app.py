@@ -1,0 +1,252 @@
+"""Settings → ASGI app: wiring, dispatch, and the one place where errors become answers."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from doorward.asgi import (
+    BodyTooLarge,
+    Disconnected,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    json_response,
+)
+from doorward.core.models import DEFAULT_SLUG
+from doorward.core.secrets import new_id
+from doorward.logs import log
+from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.jwt import VerificationKey, VerifiedClaims
+from doorward.routes import ROUTES, Route
+from doorward.server.authorize import PageError
+from doorward.server.context import Context
+from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
+from doorward.server.introspection import is_revoked
+from doorward.server.jobs import run_jobs
+from doorward.server.password_checker import PasswordChecker
+from doorward.server.tenancy import ProjectView, Tenancy, split_path
+from doorward.settings import Settings, is_loopback_host
+from doorward.storage.database import StorageUnavailable
+from doorward.storage.opening import Store
+from doorward.web.pages import render_error
+from doorward.web.static import PREFIX as STATIC_PREFIX
+from doorward.web.static import answer_static
+
+_CORS = (("access-control-allow-origin", "*"), ("access-control-expose-headers", "WWW-Authenticate, Retry-After"))
+_PREFLIGHT = (
+    *_CORS,
+    ("access-control-allow-headers", "Authorization, Content-Type, MCP-Protocol-Version, Mcp-Session-Id"),
+    ("access-control-max-age", "86400"),
+)
+
+
+class Mounted(Protocol):
+    """An app served beside the authorization server, with what must run around it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+    def lifespan(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """What runs as long as the server does."""
+
+
+def build_context(settings: Settings, store: Store, clock: Callable[[], int] | None = None) -> Context:
+    """The parts of a server over an open store."""
+    clock = clock or (lambda: int(time.time() * 1000))
+    return Context(
+        settings=settings,
+        database=store.database,
+        vault=store.vault,
+        refresh_tokens=store.refresh_tokens,
+        form_key=store.form_key,
+        tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
+        passwords=PasswordChecker(),
+        clock=clock,
+    )
+
+
+class Doorward:
+    """The authorization server as an ASGI app; `mounts` are apps at paths of their own on the same origin."""
+
+    def __init__(self, context: Context, mounts: Mapping[str, Mounted] | None = None) -> None:
+        self.context = context
+        self._mounts = dict(mounts or {})
+        host = urlsplit(context.settings.public_url).hostname or ""
+        self._only_loopback = is_loopback_host(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the periodic jobs and the mounted apps, and at the end finish what the database accepted."""
+        async with AsyncExitStack() as stack:
+            for mounted in self._mounts.values():
+                await stack.enter_async_context(mounted.lifespan())
+            jobs = asyncio.create_task(run_jobs(self.context))
+            try:
+                yield
+            finally:
+                jobs.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await jobs
+        await self.context.database.close()
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope["path"])
+        mounted = self._mounts.get(path.rstrip("/"))
+        if mounted is not None:
+            await mounted(scope, receive, send)
+            return
+        request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_id("ref")[4:14])
+        try:
+            response = await self._answer(request)
+        except Disconnected:
+            return
+        response.set("x-request-id", request.reference)
+        await response.send(send, head=request.method == "HEAD")
+
+    async def _answer(self, request: Request) -> Response:
+        if not self._is_for_us(request):
+            return json_response({"error": "misdirected_request"}, status=421)
+        if WELL_KNOWN in request.path:
+            return await self._answer_public(request)
+        if request.path.startswith(STATIC_PREFIX):
+            return answer_static(request.path) or not_found()
+        if request.path in ("/livez", "/readyz"):
+            return await self._answer_health(request.path)
+        slug, request.path = split_path(request.path)
+        route = ROUTES.get(request.path)
+        if route is None or (slug == DEFAULT_SLUG and request.scope["path"].startswith("/p/")):
+            return not_found()
+        response = await self._answer_route(route, slug, request)
+        if route.cors:
+            response.headers.extend(_CORS)
+        return response
+
+    async def _answer_route(self, route: Route, slug: str, request: Request) -> Response:
+        if request.method == "OPTIONS" and route.cors:
+            methods = ("access-control-allow-methods", ", ".join(route.methods))
+            return Response(204, b"", [*_PREFLIGHT[len(_CORS) :], methods])
+        endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is None:
+            return _problem(OAuthError("invalid_request", "Method not allowed.", status=405), {"allow": _allow(route)})
+        request.body_limit = route.body_limit
+        view: ProjectView | None = None
+        try:
+            view = await self.context.tenancy.find(slug)
+            if view is None:
+                return not_found()
+            return await endpoint(self.context, view, request)
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001  # the one place where errors become answers
+            return _answer_error(error, route, view, request)
+
+    async def _answer_public(self, request: Request) -> Response:
+        """Well-known documents: anybody, from anywhere, never an error other than 404 or 405."""
+        if request.method == "OPTIONS":
+            methods = ("access-control-allow-methods", "GET")
+            return Response(204, b"", [*_PREFLIGHT, methods])
+        if request.method not in ("GET", "HEAD"):
+            return _problem(OAuthError("invalid_request", "Method not allowed.", status=405), {"allow": "GET, HEAD"})
+        try:
+            response = await answer_well_known(self.context, request)
+        except StorageUnavailable as error:
+            response = _unavailable(error, request)
+        response.headers.extend(_CORS)
+        return response
+
+    async def _answer_health(self, path: str) -> Response:
+        """`/livez`: the process answers. `/readyz`: it can also serve, with keys and a database (I14)."""
+        try:
+            ready = path == "/livez" or await self.context.tenancy.find() is not None
+        except (StorageUnavailable, ValueError):
+            ready = False
+        return json_response({"status": "ok" if ready else "unavailable"}, status=200 if ready else 503)
+
+    def _is_for_us(self, request: Request) -> bool:
+        """On a loopback server only loopback host names are answered, so that no web page can rebind its way in."""
+        if not self._only_loopback:
+            return True
+        host = urlsplit(f"//{request.header('host')}").hostname or ""
+        return is_loopback_host(host)
+
+
+class LocalKeys:
+    """The keys of this very server, for a resource that is served beside it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def find(self, kid: str) -> VerificationKey | None:
+        """The key named `kid`."""
+        view = await self._context.tenancy.find()
+        return view.keys.get(kid) if view else None
+
+
+class LocalRevocations:
+    """What this very server has revoked, asked for at every call."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def is_revoked(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the token was ended before its time."""
+        view = await self._context.tenancy.find()
+        return view is None or await is_revoked(self._context, view, VerifiedClaims(claims))
+
+
+def _answer_error(error: Exception, route: Route, view: ProjectView | None, request: Request) -> Response:
+    if isinstance(error, PageError) and view is not None:
+        return render_error(view, error, reference=request.reference)
+    if isinstance(error, BodyTooLarge):
+        error = OAuthError("invalid_request", "The body is too large.", status=413)
+    if isinstance(error, StorageUnavailable):
+        return _unavailable(error, request)
+    if not isinstance(error, OAuthError):
+        log.error("unexpected error", reference=request.reference, path=request.path, exc_info=error)
+        error = OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500)
+    if route.html and view is not None:
+        page = PageError("That did not work", error.description, status=error.status)
+        response = render_error(view, page, reference=request.reference)
+        response.headers.extend(error.headers.items())
+        return response
+    return _problem(error)
+
+
+def _unavailable(error: StorageUnavailable, request: Request) -> Response:
+    """503 for a fault of ours, never an answer that makes a client drop its tokens. Spec: I11, complaint 40"""
+    log.error("storage unavailable", reference=request.reference, reason=str(error))
+    problem = OAuthError(TEMPORARILY_UNAVAILABLE, "Try again in a moment.", status=503, headers={"retry-after": "2"})
+    return _problem(problem)
+
+
+def _problem(error: OAuthError, headers: Mapping[str, str] | None = None) -> Response:
+    response = json_response(error.body(), status=error.status)
+    response.headers.extend({**error.headers, **(headers or {})}.items())
+    return response
+
+
+def _allow(route: Route) -> str:
+    methods = [*route.methods, *(["HEAD"] if "GET" in route.methods else []), *(["OPTIONS"] if route.cors else [])]
+    return ", ".join(methods)

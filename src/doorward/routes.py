@@ -1,0 +1,51 @@
+"""The one route table: every address with its methods, whether other origins may call it, and what it answers in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from doorward.asgi import BODY_LIMIT, Request, Response
+from doorward.server.context import Context
+from doorward.server.introspection import answer_introspect
+from doorward.server.registration import answer_register
+from doorward.server.revocation import answer_revoke
+from doorward.server.tenancy import ProjectView
+from doorward.server.token import answer_token
+from doorward.web.account import post_end_sessions, post_revoke_connection, show_account
+from doorward.web.authorize import post_authorize, post_consent, show_authorize
+from doorward.web.dashboard import show_dashboard, show_home
+from doorward.web.setup import post_setup, show_setup
+from doorward.web.sign_in import post_sign_in, post_sign_out, show_sign_in
+
+Endpoint = Callable[[Context, ProjectView, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address of a project. `cors`: browsers of any origin may call it, without credentials (O21 §3.2)."""
+
+    methods: Mapping[str, Endpoint]
+    cors: bool = False
+    html: bool = False
+    body_limit: int = BODY_LIMIT
+
+
+ROUTES: Mapping[str, Route] = {
+    # Protocol
+    "/api/oauth/register": Route({"POST": answer_register}, cors=True),
+    "/api/oauth/token": Route({"POST": answer_token}, cors=True),
+    "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True),
+    "/api/oauth/introspect": Route({"POST": answer_introspect}),
+    # The authorization endpoint never allows other origins (AUTHZ-05)
+    "/oauth/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True),
+    "/oauth/consent": Route({"POST": post_consent}, html=True),
+    # People
+    "/": Route({"GET": show_home}, html=True),
+    "/setup": Route({"GET": show_setup, "POST": post_setup}, html=True),
+    "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True),
+    "/logout": Route({"POST": post_sign_out}, html=True),
+    "/account": Route({"GET": show_account}, html=True),
+    "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),
+    "/account/sessions/revoke": Route({"POST": post_end_sessions}, html=True),
+    "/dashboard": Route({"GET": show_dashboard}, html=True),
+}
+"""Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""

@@ -1,0 +1,82 @@
+"""A person's own page: connected apps, sessions."""
+
+from doorward.asgi import Request, Response, redirect
+from doorward.core import audit
+from doorward.core.models import User
+from doorward.manage import connections
+from doorward.manage.operator import Operator
+from doorward.oauth.redirects import display_host
+from doorward.server.context import Context
+from doorward.server.tenancy import ProjectView
+
+from .pages import ago
+from .visit import Visit, open_visit
+
+
+async def show_account(context: Context, view: ProjectView, request: Request) -> Response:
+    """What the person let in, and where they are signed in."""
+    visit = await open_visit(context, view, request)
+    if visit.signed_in is None:
+        return visit.finish(redirect(f"{view.project.path}/login?next={view.project.path}/account"))
+    return await _render(visit)
+
+
+async def post_revoke_connection(context: Context, view: ProjectView, request: Request) -> Response:
+    """End one connection at once."""
+    visit = await open_visit(context, view, request)
+    form = await visit.form()
+    _, user = visit.require_signed_in()
+    grant_id = form.get("grant_id", "")
+    await connections.revoke(_operator(visit, user), view.project, user, grant_id)
+    return await _render(visit, notice="Access was taken back. The app's next call is refused.")
+
+
+async def post_end_sessions(context: Context, view: ProjectView, request: Request) -> Response:
+    """Sign out everywhere else."""
+    visit = await open_visit(context, view, request)
+    await visit.form()
+    session, user = visit.require_signed_in()
+    await connections.end_others(_operator(visit, user), session)
+    return await _render(visit, notice="You are signed out everywhere else.")
+
+
+def operator_of(visit: Visit, actor: str) -> Operator:
+    """The one who acts through this page."""
+    context = visit.context
+    return Operator(context.database, context.vault, context.clock, actor)
+
+
+async def _render(visit: Visit, notice: str | None = None) -> Response:
+    session, user = visit.require_signed_in()
+    operator, project, now = _operator(visit, user), visit.view.project, visit.request.now
+    apps = await connections.list_apps(operator, project, user)
+    sessions = await connections.sessions(operator, project, user)
+    return visit.render(
+        "account.html",
+        notice=notice,
+        connections=[
+            {
+                "grant_id": app.grant.grant_id,
+                "client_name": app.client.client_name or display_host(app.grant.redirect_uri),
+                "client_host": display_host(app.grant.redirect_uri),
+                "resource_name": app.resource_name,
+                "scopes": list(app.scope_titles),
+                "created": ago(app.grant.created_at, now),
+                "last_used": ago(app.grant.last_used_at, now),
+            }
+            for app in apps
+        ],
+        sessions=[
+            {
+                "agent": entry.agent,
+                "created": ago(entry.created_at, now),
+                "last_seen": ago(entry.last_seen_at, now),
+                "current": entry.session_hash == session.session_hash,
+            }
+            for entry in sessions
+        ],
+    )
+
+
+def _operator(visit: Visit, user: User) -> Operator:
+    return operator_of(visit, audit.user_actor(user.user_id))

@@ -1,0 +1,109 @@
+"""The authorization endpoint as a browser sees it: every step's page, and the answer on its way to the client."""
+
+from urllib.parse import urlencode
+
+from doorward.asgi import Request, Response, redirect
+from doorward.core.models import Scope, ScopeKind
+from doorward.oauth.errors import OAuthError
+from doorward.oauth.forms import parse_form, parse_query
+from doorward.oauth.redirects import display_host, redirect_kind
+from doorward.oauth.scopes import OFFLINE_ACCESS
+from doorward.server.authorize import Consent, PageError, ReturnToClient, SignIn, begin, decide
+from doorward.server.context import Context
+from doorward.server.tenancy import ProjectView
+
+from .pages import ago, render_return
+from .visit import Visit, open_visit
+
+MAX_QUERY = 12_288
+
+
+async def show_authorize(context: Context, view: ProjectView, request: Request) -> Response:
+    """GET: where a client sends a person."""
+    return await _begin(context, view, request, request.query)
+
+
+async def post_authorize(context: Context, view: ProjectView, request: Request) -> Response:
+    """POST of the same request as a form. Spec: AUTHZ-01"""
+    body = await request.body()
+    parse_form(body, request.header("content-type"))
+    return await _begin(context, view, request, body)
+
+
+async def post_consent(context: Context, view: ProjectView, request: Request) -> Response:
+    """The person's decision; answered with a page that takes it to the client."""
+    visit = await open_visit(context, view, request)
+    form = await visit.form()
+    session, _ = visit.require_signed_in()
+    decision = form.get("decision")
+    if decision not in ("allow", "deny"):
+        raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
+    answer = await decide(context, view, form.get("flow", ""), session, allow=decision == "allow", now=request.now)
+    return visit.finish(render_return(view, answer, reference=request.reference))
+
+
+async def _begin(context: Context, view: ProjectView, request: Request, query: bytes) -> Response:
+    if len(query) > MAX_QUERY:
+        raise PageError("This link is too long", "It holds more than a request can.", status=414)
+    try:
+        form = parse_query(query)
+    except OAuthError as error:
+        raise PageError("This link is malformed", error.description) from None
+    visit = await open_visit(context, view, request)
+    step = await begin(context, view, form, visit.signed_in, now=request.now)
+    if isinstance(step, SignIn):
+        here = f"{view.project.path}/oauth/authorize?{query.decode('ascii')}"
+        return visit.finish(redirect(f"{view.project.path}/login?{urlencode({'next': here})}"))
+    if isinstance(step, ReturnToClient):
+        # Nobody decided anything yet: straight back where that cannot lead a person to a stranger's site.
+        if step.automatic:
+            return redirect(step.target, status=302)
+        return visit.finish(render_return(view, step, reference=request.reference, status=400))
+    return _render_consent(visit, step, f"{view.project.path}/oauth/authorize?{query.decode('ascii')}")
+
+
+def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
+    client, request = consent.client, consent.request
+    kind = redirect_kind(request.redirect_uri)
+    host = display_host(request.redirect_uri)
+    base = visit.view.project.path
+    granted = [scope for scope in consent.resource.scopes if scope.name in request.scope]
+    return visit.render(
+        "consent.html",
+        in_flow=True,
+        action=f"{base}/oauth/consent",
+        flow=consent.flow,
+        client={
+            "name": client.metadata.client_name or host,
+            "host": None,
+            "verified": client.is_verified,
+            "kind": "pre-registered" if client.is_verified else "self-registered",
+            "registered": f"registered itself {ago(client.created_at, visit.request.now)}",
+        },
+        redirect={"host": host, "kind": kind, "display": request.redirect_uri},
+        resource={
+            "name": consent.resource.name,
+            "uri": consent.resource.uri,
+            "host": display_host(consent.resource.uri),
+        },
+        scopes=[_describe(scope) for scope in granted],
+        offline="refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in request.scope,
+        access_minutes=-(-visit.view.project.settings.access_token_seconds // 60),
+        dropped=list(request.dropped),
+        switch_href=f"{base}/login?{urlencode({'next': here})}",
+    )
+
+
+_WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}
+
+
+def _describe(scope: Scope) -> dict[str, object]:
+    """A scope for the page, of the strongest kind of its tools, so that no summary understates it."""
+    kinds = [scope.kind, *(tool.kind for tool in scope.tools)]
+    return {
+        "name": scope.name,
+        "title": scope.title or scope.name,
+        "description": scope.description,
+        "kind": max(kinds, key=_WEIGHT.__getitem__),
+        "tools": scope.tools,
+    }

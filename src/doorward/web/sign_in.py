@@ -1,0 +1,108 @@
+"""Sign-in and sign-out."""
+
+from doorward.asgi import Request, Response, redirect
+from doorward.oauth.errors import OAuthError
+from doorward.oauth.forms import Form, parse_query
+from doorward.oauth.redirects import display_host
+from doorward.server.clients import resolve_client
+from doorward.server.context import Context
+from doorward.server.limiter import TooManyRequests
+from doorward.server.sessions import sign_in, sign_out
+from doorward.server.tenancy import ProjectView
+
+from .visit import Visit, open_visit
+
+_REFUSED = "That e-mail and password do not match anybody here."
+_MAX_NEXT = 16_384
+
+
+async def show_sign_in(context: Context, view: ProjectView, request: Request) -> Response:
+    """The sign-in form, naming the app that the person is on the way to."""
+    visit = await open_visit(context, view, request)
+    next_path = _safe_next(visit, _read_next(request))
+    return await _render(visit, next_path)
+
+
+async def post_sign_in(context: Context, view: ProjectView, request: Request) -> Response:
+    """Check the password and go back to where the person was on the way to."""
+    visit = await open_visit(context, view, request)
+    form = await visit.form()
+    next_path = _safe_next(visit, form.get("next", ""))
+    email = form.get("email", "")
+    try:
+        signed_in = await sign_in(
+            context,
+            view,
+            email,
+            form.get("password", ""),
+            source=visit.source,
+            agent=request.header("user-agent"),
+            device_token=visit.device_token(),
+            now=request.now,
+        )
+    except TooManyRequests as limited:
+        minutes = -(-limited.retry_after // 60)
+        error = f"Too many tries. Wait {minutes} minute{'s' if minutes != 1 else ''}, then try again."
+        response = await _render(visit, next_path, email=email, error=error, status=429)
+        response.set("retry-after", str(limited.retry_after))
+        return response
+    if signed_in is None:
+        return await _render(visit, next_path, email=email, error=_REFUSED, status=401)
+    visit.remember(signed_in)
+    default = "/dashboard" if signed_in.user.role != "member" else "/account"
+    return visit.finish(redirect(next_path or f"{view.project.path}{default}"))
+
+
+async def post_sign_out(context: Context, view: ProjectView, request: Request) -> Response:
+    """End the session of this browser."""
+    visit = await open_visit(context, view, request)
+    await visit.form()
+    if visit.session is not None:
+        await sign_out(context, visit.session, now=request.now)
+    visit.forget()
+    return visit.finish(redirect(f"{view.project.path}/login"))
+
+
+async def _render(
+    visit: Visit, next_path: str, *, email: str = "", error: str | None = None, status: int = 200
+) -> Response:
+    return visit.render(
+        "login.html",
+        status=status,
+        in_flow=bool(next_path),
+        action=f"{visit.view.project.path}/login",
+        next=next_path,
+        email=email,
+        error=error,
+        client=await _find_client(visit, next_path),
+    )
+
+
+async def _find_client(visit: Visit, next_path: str) -> dict[str, str] | None:
+    """The app on whose behalf the person signs in, for the page's words."""
+    query = _parse(next_path.partition("?")[2].encode("ascii", "replace"))
+    client = await resolve_client(visit.context, visit.view, query.get("client_id", "")) if query else None
+    if client is None or query is None:
+        return None
+    host = display_host(query.get("redirect_uri") or client.metadata.redirect_uris[0])
+    return {"name": client.metadata.client_name or host, "host": host}
+
+
+def _read_next(request: Request) -> str:
+    query = _parse(request.query)
+    return query.get("next", "") if query else ""
+
+
+def _parse(query: bytes) -> Form | None:
+    try:
+        return parse_query(query)
+    except OAuthError:
+        return None
+
+
+def _safe_next(visit: Visit, path: str) -> str:
+    """`path` when it is a page of this project that a sign-in may lead to, else nothing. Spec: T50"""
+    base = visit.view.project.path
+    allowed = (f"{base}/oauth/authorize?", f"{base}/account", f"{base}/dashboard")
+    is_ours = len(path) <= _MAX_NEXT and path.isascii() and path.isprintable() and "\\" not in path
+    return path if is_ours and path.startswith(allowed) else ""

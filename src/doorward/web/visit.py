@@ -1,0 +1,131 @@
+"""One request of a browser: its cookies, who is signed in, and whether a form may be believed.
+
+Spec: PXY-03, CON-04; security defaults, session and cookies (T2, T36)
+"""
+
+import os
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from typing import Any
+
+from doorward.asgi import Request, Response, cookie
+from doorward.core.models import DEFAULT_SLUG, Session, User
+from doorward.core.secrets import sign_value, verify_value
+from doorward.oauth.forms import Form, parse_form
+from doorward.server.authorize import PageError
+from doorward.server.context import Context
+from doorward.server.limiter import source_of
+from doorward.server.sessions import SignedIn, find_signed_in
+from doorward.server.tenancy import ProjectView
+
+from .pages import render
+
+_CSRF = "csrf"
+_DEVICE_LIFE_SECONDS = 400 * 86_400
+
+
+@dataclass(slots=True)
+class Visit:
+    """A browser's request with what its cookies say. `new_cookies` go out with the answer."""
+
+    context: Context
+    view: ProjectView
+    request: Request
+    session: Session | None
+    user: User | None
+    browser: str
+    """The cookie that forms of this browser are bound to: its session, or what it was given before signing in."""
+    new_cookies: list[str] = field(default_factory=list)
+
+    @property
+    def csrf(self) -> str:
+        """The token for forms of this browser. Spec: CON-04"""
+        return sign_value(self.context.form_key, _CSRF, self.browser)
+
+    @property
+    def source(self) -> str:
+        return source_of(self.context, self.request)
+
+    @property
+    def signed_in(self) -> tuple[Session, User] | None:
+        return (self.session, self.user) if self.session is not None and self.user is not None else None
+
+    def require_signed_in(self) -> tuple[Session, User]:
+        """Session and person of a page that is only for people who are signed in."""
+        found = self.signed_in
+        if found is None:
+            raise PageError("Your session is over", "Sign in again to go on.", status=403)
+        return found
+
+    async def form(self) -> Form:
+        """The posted form, once it is clear that a page of ours, shown to this browser, sent it.
+
+        Raises `PageError` 403 otherwise. A same-origin form may say `Origin: null`, because our pages send no
+        referrer; the fetch metadata and the token tell it from a foreign one.
+        """
+        form = parse_form(await self.request.body(), self.request.header("content-type"))
+        site = self.request.header("sec-fetch-site")
+        token_is_ours = verify_value(self.context.form_key, _CSRF, self.browser, form.get("csrf", ""))
+        if site not in ("", "same-origin", "none") or not self.browser or not token_is_ours:
+            raise PageError(
+                "This form is out of date",
+                "It was opened in another browser or session, or too long ago.",
+                ("Go back, reload the page and try again.",),
+                status=403,
+            )
+        return form
+
+    def render(self, template: str, **values: Any) -> Response:
+        """A page for this browser."""
+        response = render(
+            template, self.view, reference=self.request.reference, user=self.user, csrf=self.csrf, **values
+        )
+        return self.finish(response)
+
+    def finish(self, response: Response) -> Response:
+        """The answer with this visit's new cookies."""
+        for line in self.new_cookies:
+            response.set("set-cookie", line)
+        return response
+
+    def device_token(self) -> str:
+        """What this browser was given at an earlier sign-in."""
+        return self.request.cookies().get(_cookie_name(self.view, "device"), "")
+
+    def remember(self, signed_in: SignedIn) -> None:
+        """Set the cookies of a new session."""
+        secure = self.context.settings.is_secure
+        self.new_cookies.append(cookie(_cookie_name(self.view, "session"), signed_in.session_token, secure=secure))
+        self.new_cookies.append(
+            cookie(
+                _cookie_name(self.view, "device"), signed_in.device_token, secure=secure, max_age=_DEVICE_LIFE_SECONDS
+            )
+        )
+
+    def forget(self) -> None:
+        """Remove the session's cookie."""
+        name = _cookie_name(self.view, "session")
+        self.new_cookies.append(cookie(name, "", secure=self.context.settings.is_secure, max_age=0))
+
+
+async def open_visit(context: Context, view: ProjectView, request: Request) -> Visit:
+    """Read a browser's cookies; one that has none yet gets one to bind its forms to."""
+    cookies = request.cookies()
+    session_token = cookies.get(_cookie_name(view, "session"), "")
+    found = await find_signed_in(context, view, session_token, now=request.now) if session_token else None
+    session, user = found if found is not None else (None, None)
+    browser = session_token if session is not None else cookies.get(_cookie_name(view, "browser"), "")
+    visit = Visit(context, view, request, session, user, browser)
+    if not browser and request.method in ("GET", "HEAD"):
+        visit.browser = urlsafe_b64encode(os.urandom(24)).decode()
+        name = _cookie_name(view, "browser")
+        visit.new_cookies.append(cookie(name, visit.browser, secure=context.settings.is_secure))
+    return visit
+
+
+def _cookie_name(view: ProjectView, purpose: str) -> str:
+    """`__Host-mcpas` and its siblings, one set per project; without the prefix on plain http, where it cannot be."""
+    prefix = "__Host-" if view.issuer.startswith("https://") else ""
+    tenant = "" if view.project.slug == DEFAULT_SLUG else f"-{view.project.slug}"
+    suffix = "" if purpose == "session" else f"-{purpose}"
+    return f"{prefix}mcpas{tenant}{suffix}"
