@@ -1,0 +1,22 @@
+"""`doorward admin …`: operator actions over `manage/`, on the data folder, with the server running or not."""
+
+import typer
+
+from .audit import audit_commands
+from .client import client_commands
+from .key import key_commands, signing_key_commands
+from .project import project_commands
+from .resource import resource_commands
+from .user import user_commands
+
+admin = typer.Typer(help="Operator actions; every change is audited.", no_args_is_help=True, rich_markup_mode=None)
+for name, commands in {
+    "project": project_commands,
+    "resource": resource_commands,
+    "client": client_commands,
+    "user": user_commands,
+    "key": key_commands,
+    "signing-key": signing_key_commands,
+    "audit": audit_commands,
+}.items():
+    admin.add_typer(commands, name=name)

@@ -1,0 +1,83 @@
+"""`doorward admin key …` and `doorward admin signing-key …`"""
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from .common import AsJson, Data, ProjectSlug, make_group, run_on, show_one, show_rows
+
+if TYPE_CHECKING:
+    from doorward.core.models import Capability, Project, ProjectKey
+    from doorward.manage.operator import Operator
+
+key_commands = make_group("Secrets of your own backends, with the few things each may do.")
+signing_key_commands = make_group("Keys that access tokens are signed with.")
+
+
+@key_commands.command("create")
+def key_create(
+    *,
+    capability: Annotated[str, typer.Option(help="register, introspect, mint: one or several, comma separated.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    resource: Annotated[str | None, typer.Option(help="Introspect tokens of this MCP server only.")] = None,
+    project: ProjectSlug = "default",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key; its secret is printed once."""
+    from doorward.manage import keys, resources  # keeps --help fast
+
+    asked = tuple(part.strip() for part in capability.split(",") if part.strip())
+
+    async def act(operator: "Operator", of: "Project") -> "tuple[ProjectKey, str]":
+        bound = await resources.get(operator, of, resource) if resource else None
+        return await keys.create(operator, of, cast("tuple[Capability, ...]", asked), name=name, resource=bound)
+
+    key, secret = run_on(data, project, act)
+    show_one({**keys.describe(key), "secret": secret}, as_json=as_json)
+
+
+@key_commands.command("list")
+def key_list(*, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
+    """The keys of a project, without their secrets."""
+    from doorward.manage import keys  # keeps --help fast
+
+    rows = [keys.describe(key) for key in run_on(data, project, keys.list_all)]
+    show_rows(rows, ("key_id", "name", "capabilities", "created_at", "revoked_at"), as_json=as_json)
+
+
+@key_commands.command("remove")
+def key_remove(key_id: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """End a key at once."""
+    from doorward.manage import keys  # keeps --help fast
+
+    run_on(data, project, lambda operator, of: keys.revoke(operator, of, key_id))
+    typer.echo(f"removed {key_id}")
+
+
+@signing_key_commands.command("list")
+def signing_key_list(*, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
+    """The published keys."""
+    from doorward.manage import projects  # keeps --help fast
+
+    found = run_on(data, project, projects.list_keys)
+    rows = [
+        {
+            "kid": key.kid,
+            "alg": key.alg,
+            "created_at": key.created_at,
+            "signs_from": key.signs_from,
+            "removed_at": key.removed_at,
+        }
+        for key in found
+    ]
+    show_rows(rows, ("kid", "alg", "signs_from", "removed_at"), as_json=as_json)
+
+
+@signing_key_commands.command("rotate")
+def signing_key_rotate(*, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
+    """Publish a new key now; it signs in ten minutes, once every cache can hold it."""
+    from doorward.manage import projects  # keeps --help fast
+
+    key = run_on(data, project, projects.rotate_signing_key)
+    show_one({"kid": key.kid, "alg": key.alg, "signs_from": key.signs_from}, as_json=as_json)

@@ -1,0 +1,52 @@
+"""What commands print: tables for people, JSON for machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+_SHOWN_AT_MOST = 60
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Many things: a table of `columns`, or every member as JSON."""
+    if as_json:
+        print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        return
+    if not rows:
+        print("none")
+        return
+    from rich.console import Console  # slow to import
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(column, row.get(column)) for column in columns))
+    Console(highlight=False).print(table)
+
+
+def print_one(members: Mapping[str, Any], *, as_json: bool) -> None:
+    """One thing: a line a member, or JSON."""
+    if as_json:
+        print(json.dumps(dict(members), indent=2, ensure_ascii=False))
+        return
+    width = max(len(name) for name in members)
+    for name, value in members.items():
+        print(f"{name.replace('_', ' '):<{width}}  {_cell(name, value, limit=None)}")
+
+
+def _cell(name: str, value: Any, *, limit: int | None = _SHOWN_AT_MOST) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_from", "at")):
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        value = ", ".join(item["name"] if isinstance(item, dict) else str(item) for item in value)
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False)
+    text = str(value)
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
