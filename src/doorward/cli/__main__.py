@@ -1,0 +1,5 @@
+"""`python -m doorward.cli`, for where the command is not on the PATH."""
+
+from . import main
+
+main()

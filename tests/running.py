@@ -1,0 +1,84 @@
+"""A real `doorward up` in a process of its own, for tests that need sockets, signals or a crash."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.needs import find_free_port
+
+ADMIN_EMAIL = "ada@example.com"
+ADMIN_PASSWORD = "a quiet harbour at dawn"
+READY_WITHIN_SECONDS = 30
+
+
+@dataclass
+class RunningDoorward:
+    """One server process over a data folder, which outlives it."""
+
+    process: subprocess.Popen[str]
+    data: Path
+    port: int
+    announced: dict[str, Any]
+
+    @property
+    def issuer(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def demo(self) -> str:
+        return f"{self.issuer}/demo/mcp"
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def stop(self) -> int:
+        """SIGTERM, as an operator; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=30)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return code
+
+
+def start_doorward(
+    data: Path,
+    *options: str,
+    port: int | None = None,
+    environment: dict[str, str] | None = None,
+    admin: bool = True,
+    log: Path | None = None,
+) -> RunningDoorward:
+    """Start `doorward up` and wait until it says it is ready."""
+    port = port or find_free_port()
+    given = {"DOORWARD_ADMIN_EMAIL": ADMIN_EMAIL, "DOORWARD_ADMIN_PASSWORD": ADMIN_PASSWORD} if admin else {}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
+    command = [sys.executable, "-m", "doorward.cli", "up", "--json", "--data", str(data), "--port", str(port)]
+    with (log or data.with_suffix(".log")).open("a", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**kept, **given, **(environment or {})},
+        )
+    assert process.stdout is not None
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    announced: dict[str, Any] = {}
+    for line in process.stdout:
+        if line.startswith("{"):
+            announced = json.loads(line)
+        if line.startswith("ready "):
+            return RunningDoorward(process, data, port, announced)
+        assert time.monotonic() < deadline, "doorward up took too long"
+    process.wait(timeout=10)
+    raise AssertionError(f"doorward up ended with {process.returncode}")

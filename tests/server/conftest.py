@@ -1,0 +1,14 @@
+"""The server in this process, fresh for every test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.inside import Door, open_door
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with open_door(tmp_path / "data") as opened:
+        yield opened
