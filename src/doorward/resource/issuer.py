@@ -150,7 +150,7 @@ async def _read_capped(client: httpx2.AsyncClient, request: httpx2.Request) -> b
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise Unreachable(f"{request.url}: the answer is compressed")
         body = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_DOCUMENT_SIZE:
                 raise Unreachable(f"{request.url}: the answer is too long")
