@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 from pydantic import BaseModel
 from typer.main import get_command
@@ -36,13 +36,17 @@ def test_every_setting_is_documented_in_the_words_of_the_code(setting: str, desc
     assert description in page
 
 
-def _commands(command: click.Command, path: str) -> list[str]:
-    if isinstance(command, click.Group):
-        return [found for name, child in command.commands.items() for found in _commands(child, f"{path} {name}")]
-    return [path]
+def _commands(command: Any, path: str) -> list[str]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return [path]
+    return [found for name, child in children.items() for found in _commands(child, f"{path} {name}")]
 
 
-@pytest.mark.parametrize("command", _commands(get_command(app), "doorward"))
+COMMANDS = _commands(get_command(app), "doorward")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented(command: str) -> None:
     assert f"`{command}" in (DOCS / "commands.md").read_text()
 
@@ -61,7 +65,7 @@ def test_every_error_code_is_documented() -> None:
 
 def test_commands_of_the_readme_exist() -> None:
     text = (Path(ROOT) / "README.md").read_text()
-    known = {command.removeprefix("doorward ") for command in _commands(get_command(app), "doorward")}
+    known = {command.removeprefix("doorward ") for command in COMMANDS}
     used = {" ".join(match.split()) for match in re.findall(r"\.venv/bin/doorward (admin \S+ \S+|up)", text)}
     assert used
     assert used <= known
