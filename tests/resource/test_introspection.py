@@ -230,7 +230,7 @@ async def test_many_at_once_are_all_answered(issuer: TinyIssuer) -> None:
         {"key": "k", "client_secret": "s"},
     ],
 )
-def test_exactly_one_kind_of_credentials_is_given(credentials: dict[str, str]) -> None:
+def test_exactly_one_kind_of_credentials_is_given(credentials: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either key, or client_id and client_secret"):
         IntrospectionVerifier(issuer="https://auth.test", resource=RESOURCE, **credentials)
 
@@ -245,7 +245,7 @@ def test_exactly_one_kind_of_credentials_is_given(credentials: dict[str, str]) -
     ],
 )
 def test_a_key_is_not_sent_in_the_clear_rs_14(name: str, value: str) -> None:
-    settings = {"issuer": "https://auth.test", "resource": RESOURCE, "key": "k", name: value}
+    settings: dict[str, Any] = {"issuer": "https://auth.test", "resource": RESOURCE, "key": "k", name: value}
     with pytest.raises(ValueError, match=name):
         IntrospectionVerifier(**settings)
 

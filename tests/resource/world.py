@@ -8,7 +8,7 @@ import socket
 import time
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -106,10 +106,18 @@ def bind() -> tuple[socket.socket, str]:
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals of the test run alone."""
+    """Says when it is ready, and leaves the signals of the test run alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Any:
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
@@ -121,8 +129,7 @@ async def serve(app: ASGIApp, listener: socket.socket, **options: Any) -> AsyncI
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: server.serve(sockets=[listener]))
         with anyio.fail_after(20):
-            while not server.started:
-                await anyio.sleep(0.01)
+            await server.ready.wait()
         try:
             yield
         finally:

@@ -41,6 +41,8 @@ def test_without_a_header_there_is_no_token() -> None:
         ["Bearer é"],
         ["Bearer a\r\nX: y"],
         ["Bearer a\x00"],
+        ["Bearer a\n"],
+        ["Bearer a\xa0"],
         ["Bearer\tabc"],
         ["Bearer:abc"],
         ["(Bearer) abc"],

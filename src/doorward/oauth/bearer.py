@@ -21,10 +21,10 @@ def parse_authorization(values: Iterable[str]) -> tuple[str, str] | None:
         return None
     if len(headers) > 1:
         raise invalid_request("Send one Authorization header.")
-    match = _CREDENTIALS.fullmatch(headers[0].strip())
+    match = _CREDENTIALS.fullmatch(headers[0].strip(" \t"))
     if match is None or not match.group(2):
         raise invalid_request("The Authorization header is malformed.")
-    return match.group(1).lower(), match.group(2).strip()
+    return match.group(1).lower(), match.group(2).strip(" \t")
 
 
 def parse_bearer(values: Iterable[str]) -> str | None:
