@@ -128,7 +128,9 @@ def json_response(
 ) -> Response:
     """A JSON answer, by default one that nothing may store. Spec: TOK-04"""
     body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
-    return Response(status, body, [("content-type", "application/json"), *headers])
+    return Response(
+        status, body, [("content-type", "application/json"), ("x-content-type-options", "nosniff"), *headers]
+    )
 
 
 def redirect(location: str, *, status: int = 303) -> Response:

@@ -133,7 +133,10 @@ async def _prepare_first_admin(settings: Settings, operator: Operator, project: 
 
 async def _prepare_demo(settings: Settings, operator: Operator, project: Project) -> str:
     """Register the demo as a resource, once; its URL."""
-    from doorward.demo import DEMO_SCOPES  # needs the mcp extra
+    try:
+        from doorward.demo import DEMO_SCOPES
+    except ModuleNotFoundError as missing:
+        raise Stopped(f"--demo needs the package {missing.name}: pip install 'doorward[mcp]'", 1) from None
 
     uri = f"{settings.public_url}{DEMO_PATH}"
     scopes = tuple(Scope(**{**scope, "tools": tuple(Tool(**tool) for tool in scope["tools"])}) for scope in DEMO_SCOPES)

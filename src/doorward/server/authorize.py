@@ -205,6 +205,8 @@ def _parse_request(view: ProjectView, client: Client, redirect_uri: str, form: F
     response_type = form.require("response_type")
     if response_type != "code":
         raise OAuthError(UNSUPPORTED_RESPONSE_TYPE, "The only supported response_type is code.")
+    if form.get("response_mode", "query") != "query":
+        raise invalid_request("The only supported response_mode is query.")
     if "authorization_code" not in client.metadata.grant_types:
         raise OAuthError(UNAUTHORIZED_CLIENT, "The client is not registered for the authorization code grant.")
     if "request" in form or "request_uri" in form:

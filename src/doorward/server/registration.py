@@ -5,7 +5,7 @@ Spec: RFC 7591 (DCR-01 … DCR-22); clients.md §3.2
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
-from doorward.core.limits import REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE
+from doorward.core.limits import REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
 from doorward.core.models import AuditEvent, Client, ProjectKey
 from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
 from doorward.oauth.bearer import build_challenge, parse_bearer
@@ -19,13 +19,15 @@ from doorward.storage.audit import record
 from doorward.storage.clients import add_client, count_clients
 from doorward.storage.database import Transaction
 from doorward.storage.keys import find_project_key
+from doorward.storage.throttles import spend
 
 from .context import Context
 from .documents import GRANT_TYPES
-from .limiter import TooManyRequests, source_of, spend_limit
+from .limiter import TooManyRequests, source_of
 from .tenancy import ProjectView
 
 MAX_CLIENTS = 10_000
+QUOTA_WAIT_MS = 3_600_000
 UNUSED_LIFE_MS = 30 * 86_400_000
 IDLE_LIFE_MS = 180 * 86_400_000
 
@@ -34,14 +36,18 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
     """Register a client and answer 201 with everything that was registered."""
     key = await authenticate_key(context, view, request, "register")
     _check_mode(view, key)
-    await _spend_limits(context, view, request, key)
     members = parse_json_object(await request.body(), request.header("content-type"))
     metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
     metadata = metadata.with_scope(_registered_scope(view, metadata.scope))
     client, secret = _build_client(view, metadata, request.now)
-    actor = audit.key_actor(key.key_id) if key else f"source:{source_of(context, request)}"
-    if not await context.database.write(_store, client, actor, request.now):
-        raise TooManyRequests(60_000)
+    source = source_of(context, request)
+    actor = audit.key_actor(key.key_id) if key else f"source:{source}"
+    limits: list[tuple[Limit, str]] = (
+        [(REGISTER_KEY, key.key_id)] if key else [(REGISTER_SOURCE, source), (REGISTER_PROJECT, "all")]
+    )
+    wait = await context.database.write(_store, client, actor, limits, request.now)
+    if wait:
+        raise TooManyRequests(wait)
     return json_response(_registration(client, secret), status=201)
 
 
@@ -80,15 +86,6 @@ def _check_mode(view: ProjectView, key: ProjectKey | None) -> None:
         )
 
 
-async def _spend_limits(context: Context, view: ProjectView, request: Request, key: ProjectKey | None) -> None:
-    project_id = view.project.project_id
-    if key is not None:
-        await spend_limit(context, project_id, REGISTER_KEY, key.key_id, request.now)
-        return
-    await spend_limit(context, project_id, REGISTER_SOURCE, source_of(context, request), request.now)
-    await spend_limit(context, project_id, REGISTER_PROJECT, "all", request.now)
-
-
 def _registered_scope(view: ProjectView, asked: Scopes) -> Scopes:
     """The known part of what was asked, or the defaults: clients rebuild themselves from this answer."""
     known = union(*(resource.scope_names for resource in view.resources), (OFFLINE_ACCESS,))
@@ -112,10 +109,13 @@ def _build_client(view: ProjectView, metadata: ClientMetadata, now: int) -> tupl
     return client, secret
 
 
-async def _store(tx: Transaction, client: Client, actor: str, now: int) -> bool:
-    """Store the client unless the project's quota is full; False then."""
+async def _store(tx: Transaction, client: Client, actor: str, limits: list[tuple[Limit, str]], now: int) -> int:
+    """Store the client unless a limit or the project's quota is spent; the milliseconds to wait then."""
+    for limit, subject in limits:
+        if wait := await spend(tx, client.project_id, limit, subject, now):
+            return wait
     if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
-        return False
+        return QUOTA_WAIT_MS
     await add_client(tx, client)
     detail = {
         "name": client.metadata.client_name,
@@ -123,7 +123,7 @@ async def _store(tx: Transaction, client: Client, actor: str, now: int) -> bool:
     }
     event = AuditEvent(audit.CLIENT_REGISTERED, actor, audit.client_actor(client.client_id), detail)
     await record(tx, client.project_id, event, now)
-    return True
+    return 0
 
 
 def _registration(client: Client, secret: str | None) -> dict[str, object]:

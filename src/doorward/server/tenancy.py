@@ -20,6 +20,7 @@ from doorward.storage.resources import list_resources
 from .documents import Document, build_jwks, build_server_metadata
 
 MAX_AGE_MS = 1000
+MAX_PARSED_KEYS = 256
 _PREFIX = "/p/"
 
 
@@ -92,7 +93,9 @@ class Tenancy:
         if key is None:
             purpose = project.signing_key_purpose(stored.kid)
             key = parse_signing_key(json.loads(self._vault.decrypt(stored.private_ciphertext, purpose)))
-            self._parsed = {stored.kid: key, **{k: v for k, v in self._parsed.items() if len(self._parsed) < 64}}
+            if len(self._parsed) >= MAX_PARSED_KEYS:
+                self._parsed.clear()
+            self._parsed[stored.kid] = key
         return key
 
 

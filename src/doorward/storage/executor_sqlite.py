@@ -179,9 +179,14 @@ class SqliteDatabase:
         except _UNAVAILABLE:
             raise
         except Exception as error:  # noqa: BLE001  # the verb's own failure, for its own caller
-            job.error = error
+            job.error = StorageUnavailable("a row it refers to is gone") if _is_orphan(error) else error
             self._writer.execute("ROLLBACK TO job")
         self._writer.execute("RELEASE job")
+
+
+def _is_orphan(error: Exception) -> bool:
+    """Whether a row was added under another that somebody removed at the same moment: trying again tells more."""
+    return getattr(error, "extendedresult", None) == apsw.SQLITE_CONSTRAINT_FOREIGNKEY
 
 
 def _drive(verb: Coroutine[Any, Any, T]) -> T:
