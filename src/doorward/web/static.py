@@ -1,5 +1,6 @@
 """Style sheet and icon, read once. Their names carry a hash of their content, so they may be kept for ever."""
 
+from dataclasses import replace
 from functools import cache
 
 from doorward.asgi import Response
@@ -12,7 +13,9 @@ _TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 def answer_static(path: str) -> Response | None:
     """The file at `path`, or None; only what was shipped can be asked for."""
-    return _files().get(path.removeprefix(PREFIX))
+    file = _files().get(path.removeprefix(PREFIX))
+    # Each answer is its own: headers are added to it on its way out.
+    return replace(file, headers=list(file.headers)) if file is not None else None
 
 
 @cache
