@@ -83,7 +83,7 @@ class Request:
     async def body(self) -> bytes:
         """The whole body. Raises `BodyTooLarge` as soon as it is over the route's limit, and `Disconnected`."""
         declared = self.header("content-length")
-        if declared.isdigit() and int(declared) > self.body_limit:
+        if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > self.body_limit):
             raise BodyTooLarge
         chunks: list[bytes] = []
         size = 0
