@@ -102,7 +102,7 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
         application_type=_parse_application_type(members, default="native" if native else "web"),
         client_name=_clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
         scope=parse_registered_scope(members),
-        contacts=tuple(_string_list(members, "contacts", default=()))[:10],
+        contacts=tuple(filter(None, map(_clean_name, _string_list(members, "contacts", default=()))))[:10],
         **{name: _display_url(members, name) for name in _DISPLAY_URLS},
         **{name: _clean_name(_optional_text(members, name, MAX_URL_LENGTH)) for name in _LABELS},
     )
