@@ -188,7 +188,10 @@ class Doorward:
         """On a loopback server only loopback host names are answered, so that no web page can rebind its way in."""
         if not self._only_loopback:
             return True
-        host = urlsplit(f"//{request.header('host')}").hostname or ""
+        try:
+            host = urlsplit(f"//{request.header('host')}").hostname or ""
+        except ValueError:
+            return False
         return is_loopback_host(host)
 
 
