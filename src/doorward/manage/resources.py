@@ -8,7 +8,7 @@ from doorward.core.models import AuditEvent, Project, Resource, Scope
 from doorward.core.secrets import new_id
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ResourceId
-from doorward.oauth.resources import match_key, parse_resource
+from doorward.oauth.resources import parse_resource, same_resource
 from doorward.oauth.scopes import OFFLINE_ACCESS, parse_scope, union
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
@@ -58,7 +58,7 @@ async def list_all(operator: Operator, project: Project) -> list[Resource]:
 async def get(operator: Operator, project: Project, reference: str) -> Resource:
     """A resource by id or by any spelling of its URI. Raises `ActionRefused`."""
     for resource in await list_all(operator, project):
-        if reference == resource.resource_id or match_key(reference) == match_key(resource.uri):
+        if reference == resource.resource_id or same_resource(reference, resource.uri):
             return resource
     raise ActionRefused(f"There is no resource {reference}.")
 
