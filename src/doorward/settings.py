@@ -8,6 +8,7 @@ start and is named (exit code 78).
 import ipaddress
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ MIN_PASSWORD_LENGTH = 15
 _PREFIX = "DOORWARD_"
 _SECRETS = frozenset({"admin_password", "master_key"})
 _NOT_SETTINGS = frozenset({"DOORWARD_CONFIG"})
+# urlsplit forgives blanks, line ends and quotes; an issuer is compared and sent as the string it is.
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 class UnsafeConfiguration(Exception):  # noqa: N818  # names what is wrong, and stops the start
@@ -125,11 +128,17 @@ def is_loopback_host(host: str) -> bool:
 def _check_issuer(settings: Settings) -> None:
     """Spec: AUTHZ-19, ASM-02, choice C18"""
     name = f"{_PREFIX}ISSUER"
-    parts = urlsplit(settings.public_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(settings.public_url)
+        parts.port  # noqa: B018  # raises for ports that are not numbers
+    except ValueError:
+        raise UnsafeConfiguration(name, "is not a valid URL") from None
+    if not settings.public_url.startswith(("http://", "https://")) or not parts.hostname:
         raise UnsafeConfiguration(name, "must be an absolute https URL such as https://auth.example.com")
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc or settings.public_url.endswith(("?", "#")):
         raise UnsafeConfiguration(name, "must be a bare origin: no path, trailing slash, query, fragment or user")
+    if not _ORIGIN.fullmatch(settings.public_url):
+        raise UnsafeConfiguration(name, "is not a valid URL")
     if parts.scheme == "http" and not is_loopback_host(parts.hostname):
         hint = " (set it when listening on a public address)" if not settings.issuer else ""
         raise UnsafeConfiguration(name, f"must be https unless it is this machine{hint}")
@@ -185,10 +194,10 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if secret in _SECRETS and name != secret:
             name, text = secret, _read_secret(variable, text)  # noqa: PLW2901  # the file stands for the value
         section, separator, rest = name.partition("__")
-        if separator:
-            values.setdefault(section, {})[rest] = text
-        else:
+        if not separator:
             values[name] = text
+        elif isinstance(values.setdefault(section, {}), dict):
+            values[section][rest] = text
     return values
 
 
