@@ -93,12 +93,13 @@ class SqliteDatabase:
         in_memory = self._path == ":memory:"
         self._reader = None if in_memory else _Transaction(_connect(self._path))
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._accepts = True
         self._thread = threading.Thread(target=self._write_loop, name="doorward-writer", daemon=True)
         self._thread.start()
 
     async def write(self, verb: Verb[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `verb` in the next group commit. See `Database.write`."""
-        if not self._thread.is_alive():
+        if not self._accepts or not self._thread.is_alive():
             raise StorageUnavailable("the database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -113,6 +114,8 @@ class SqliteDatabase:
         """Run `verb` here and now: a point select takes less time than handing it to a thread."""
         if self._reader is None:
             return await self.write(verb, *args, **kwargs)
+        if not self._accepts:
+            raise StorageUnavailable("the database is closed")
         try:
             return await verb(self._reader, *args, **kwargs)
         except _UNAVAILABLE as error:
@@ -120,6 +123,7 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Commit what is queued, then close. See `Database.close`."""
+        self._accepts = False  # a job behind the end of the queue would wait for ever
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         if self._reader is not None:
