@@ -38,6 +38,7 @@ from doorward.oauth.ids import GrantId, TokenHash
 from doorward.oauth.pkce import parse_challenge
 from doorward.oauth.redirects import RedirectKind, add_parameters, display_host, find_registered, redirect_kind
 from doorward.storage.audit import record
+from doorward.storage.clients import find_client
 from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant
@@ -280,6 +281,8 @@ async def _decide(
     if interaction is None:
         return None
     request = interaction.request
+    if await find_client(tx, project_id, request.client_id) is None or view.resource(request.resource_id) is None:
+        return None  # removed while the person was deciding
     grant_id = GrantId(new_id("grt"))
     if code is not None:
         await add_grant(
