@@ -172,7 +172,7 @@ class Doorward:
         try:
             response = await answer_well_known(self.context, request)
         except StorageUnavailable as error:
-            response = _unavailable(error, request)
+            response = _problem(_unavailable(error, request))
         response.headers.extend(_CORS)
         return response
 
@@ -225,7 +225,7 @@ def _answer_error(error: Exception, route: Route, view: ProjectView | None, requ
     if isinstance(error, BodyTooLarge):
         error = OAuthError("invalid_request", "The body is too large.", status=413)
     if isinstance(error, StorageUnavailable):
-        return _unavailable(error, request)
+        error = _unavailable(error, request)
     if not isinstance(error, OAuthError):
         log.error("unexpected error", reference=request.reference, path=request.path, exc_info=error)
         error = OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500)
@@ -237,11 +237,10 @@ def _answer_error(error: Exception, route: Route, view: ProjectView | None, requ
     return _problem(error)
 
 
-def _unavailable(error: StorageUnavailable, request: Request) -> Response:
+def _unavailable(error: StorageUnavailable, request: Request) -> OAuthError:
     """503 for a fault of ours, never an answer that makes a client drop its tokens. Spec: I11, complaint 40"""
     log.error("storage unavailable", reference=request.reference, reason=str(error))
-    problem = OAuthError(TEMPORARILY_UNAVAILABLE, "Try again in a moment.", status=503, headers={"retry-after": "2"})
-    return _problem(problem)
+    return OAuthError(TEMPORARILY_UNAVAILABLE, "Try again in a moment.", status=503, headers={"retry-after": "2"})
 
 
 def _problem(error: OAuthError, headers: Mapping[str, str] | None = None) -> Response:
