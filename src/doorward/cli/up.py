@@ -114,7 +114,8 @@ def _check_port(settings: Settings) -> None:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            raise Stopped(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}", 1) from None
+            problem = f"DOORWARD_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+            raise Stopped(problem, EX_CONFIG) from None
 
 
 async def _prepare_first_admin(settings: Settings, operator: Operator, project: Project) -> str | None:
