@@ -53,8 +53,8 @@ async def create_setup_link(operator: Operator, project: Project) -> str | None:
 
 
 async def is_setup_token_live(operator: Operator, project: Project, token: str) -> bool:
-    """Whether a set-up token could be used now."""
-    if not is_well_formed(token, SETUP):
+    """Whether a set-up token could be used now: it is over as soon as there is somebody who can administer."""
+    if not is_well_formed(token, SETUP) or await operator.database.read(count_staff, project.project_id):
         return False
     return await operator.database.read(is_setup_link_live, project.project_id, hash_secret(token), operator.clock())
 
@@ -151,13 +151,20 @@ def _check_role(role: str) -> None:
 async def _add(
     tx: Transaction, user: User, key: str, password_hash: str, actor: str, setup_hash: TokenHash | None
 ) -> bool:
-    if setup_hash is not None and not await consume_setup_link(tx, user.project_id, setup_hash, user.created_at):
+    if setup_hash is not None and not await _consume_setup(tx, user, setup_hash):
         return False
     if not await add_user(tx, user, key, password_hash):
         return False
     event = AuditEvent(audit.USER_ADDED, actor, audit.user_actor(user.user_id), {"role": user.role})
     await record(tx, user.project_id, event, user.created_at)
     return True
+
+
+async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> bool:
+    """Spend the link, unless somebody can administer by now: an old link must not make a second owner."""
+    if await count_staff(tx, user.project_id):
+        return False
+    return await consume_setup_link(tx, user.project_id, setup_hash, user.created_at)
 
 
 async def _change(tx: Transaction, user: User, changes: dict[str, Any], actor: str, now: int) -> None:
