@@ -54,7 +54,10 @@ async def create_setup_link(operator: Operator, project: Project) -> str | None:
 
 async def is_setup_token_live(operator: Operator, project: Project, token: str) -> bool:
     """Whether a set-up token could be used now: it is over as soon as there is somebody who can administer."""
-    if not is_well_formed(token, SETUP) or await operator.database.read(count_staff, project.project_id):
+    if not is_well_formed(token, SETUP):
+        return False
+    staff = await operator.database.read(count_staff, project.project_id)
+    if staff:
         return False
     return await operator.database.read(is_setup_link_live, project.project_id, hash_secret(token), operator.clock())
 
