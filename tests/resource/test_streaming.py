@@ -60,7 +60,9 @@ async def test_a_client_that_leaves_is_noticed_behind_the_replayed_body() -> Non
     mint, app = Mint(resource=f"{url}/mcp"), Stream()
     async with serve(mint.protect(app, tools=TOOLS), listener, lifespan="off"):
         with anyio.fail_after(10):
-            async with httpx2.AsyncClient() as client:
-                async with client.stream("POST", f"{url}/mcp", json=CALL, headers=mint.header()) as response:
-                    assert await anext(response.aiter_text()) == "data: one\n\n"
+            async with (
+                httpx2.AsyncClient() as client,
+                client.stream("POST", f"{url}/mcp", json=CALL, headers=mint.header()) as response,
+            ):
+                assert await anext(response.aiter_text()) == "data: one\n\n"
             await app.left.wait()

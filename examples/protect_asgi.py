@@ -1,0 +1,59 @@
+"""Any ASGI app behind the guard: here a Starlette app that speaks just enough MCP by hand to say who is calling.
+
+doorward up                                     # the issuer, http://127.0.0.1:8400
+doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
+python examples/protect_asgi.py
+curl -i http://127.0.0.1:8502/mcp               # 401, and where to get a token
+"""
+
+import os
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from doorward.resource import PRINCIPAL, JWKSKeys, JWTVerifier, Principal, ProtectMCP
+
+ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
+PORT = int(os.environ.get("PORT", "8502"))
+RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
+
+WHOAMI = {"name": "whoami", "description": "Who is calling", "inputSchema": {"type": "object"}}
+
+
+async def mcp(request: Request) -> Response:
+    """Answer the three requests a client cannot do without."""
+    principal: Principal = request.scope[PRINCIPAL]
+    message = await request.json()
+    if "id" not in message:
+        return Response(status_code=202)
+    if message["method"] == "initialize":
+        version = message["params"]["protocolVersion"]
+        result = {
+            "protocolVersion": version,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "whoami", "version": "1"},
+        }
+    elif message["method"] == "tools/list":
+        result = {"tools": [WHOAMI]}
+    elif message["method"] == "tools/call":
+        text = f"{principal.subject}, through {principal.client_id}"
+        result = {"content": [{"type": "text", "text": text}]}
+    else:
+        error = {"code": -32601, "message": "Method not found"}
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
+    return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+app = ProtectMCP(
+    Starlette(routes=[Route("/mcp", mcp, methods=["POST"])]),
+    verifier=JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=JWKSKeys(ISSUER)),
+    resource=RESOURCE,
+    issuer=ISSUER,
+    challenge_scopes=["tools:read"],
+)
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=PORT, log_level="warning")

@@ -1,0 +1,46 @@
+"""A server of the MCP Python SDK, protected in five lines.
+
+doorward up                                     # the issuer, http://127.0.0.1:8400
+doorward admin resource add http://127.0.0.1:8501/mcp --scope notes:read --scope notes:write
+python examples/protect_mcp_sdk.py
+python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
+"""
+
+import os
+
+import uvicorn
+from mcp.server import MCPServer
+from mcp.server.auth.middleware.auth_context import get_access_token
+
+from doorward.resource.mcp import protect
+
+server = MCPServer("notes")
+notes: dict[str, list[str]] = {}
+
+
+@server.tool()
+def list_notes() -> list[str]:
+    """The notes of the user who asks."""
+    token = get_access_token()
+    return notes.get(token.subject, []) if token and token.subject else []
+
+
+@server.tool()
+def add_note(text: str) -> int:
+    """Keep a note; answers how many there are."""
+    token = get_access_token()
+    mine = notes.setdefault(token.subject, []) if token and token.subject else []
+    mine.append(text)
+    return len(mine)
+
+
+app = protect(
+    server,
+    issuer=os.environ.get("ISSUER", "http://127.0.0.1:8400"),
+    resource=f"http://127.0.0.1:{os.environ.get('PORT', '8501')}/mcp",
+    scopes=["notes:read"],
+    tools={"list_notes": ["notes:read"], "add_note": ["notes:write"]},
+)
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(os.environ.get("PORT", "8501")), log_level="warning")
