@@ -53,6 +53,7 @@ def render(
         user=user,
         csrf=csrf,
         reference=reference,
+        status=status,
         **values,
     )
     headers = [*_HEADERS, ("content-security-policy", _CSP.format(form_action))]
