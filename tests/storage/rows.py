@@ -1,0 +1,223 @@
+"""Rows to store: every builder makes the same ids for every project, so that two projects can be mistaken."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from doorward.core.models import (
+    AuthorizationRequest,
+    Client,
+    Code,
+    Grant,
+    Interaction,
+    Project,
+    ProjectKey,
+    ProjectSettings,
+    RefreshFamily,
+    Resource,
+    Scope,
+    Session,
+    Tool,
+    User,
+)
+from doorward.core.secrets import hash_secret
+from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
+from doorward.oauth.metadata import parse_client_metadata
+from doorward.storage.clients import add_client
+from doorward.storage.database import Database, Row, Transaction
+from doorward.storage.grants import add_grant
+from doorward.storage.keys import StoredSigningKey
+from doorward.storage.projects import add_project
+from doorward.storage.resources import add_resource
+from doorward.storage.schema import metadata
+from doorward.storage.statements import Statement
+from doorward.storage.users import add_user
+
+NOW = 1_800_000_000_000
+MINUTE = 60_000
+DAY = 86_400_000
+CLIENT = ClientId("mcl_one")
+USER = UserId("usr_one")
+RESOURCE = ResourceId("rsc_one")
+GRANT = GrantId("grt_one")
+FAMILY = FamilyId("family-one")
+KEY = KeyId("key_one")
+CODE_HASH = hash_secret("code one")
+SESSION_HASH = hash_secret("session one")
+FLOW_HASH = hash_secret("flow one")
+SETUP_HASH = hash_secret("setup one")
+KEY_HASH = hash_secret("key one")
+URI = "https://api.example.com/mcp"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A project with one of each thing that others hang off."""
+
+    project: Project
+    user: User
+    client: Client
+    resource: Resource
+    grant: Grant
+
+    @property
+    def project_id(self) -> ProjectId:
+        return self.project.project_id
+
+
+def make_project(slug: str = "alpha") -> Project:
+    return Project(ProjectId(f"prj_{slug}"), slug, slug.title(), ProjectSettings(), NOW)
+
+
+def make_user(project: Project, user_id: str = USER, **changes: Any) -> User:
+    email = f"{user_id}@{project.slug}.example.com"
+    user = User(project.project_id, UserId(user_id), email, project.name, "member", True, NOW, None)
+    return replace(user, **changes)
+
+
+def make_client(project: Project, client_id: str = CLIENT, **changes: Any) -> Client:
+    members = {"redirect_uris": ["http://127.0.0.1/callback"], "client_name": f"App of {project.name}"}
+    client = Client(
+        project_id=project.project_id,
+        client_id=ClientId(client_id),
+        kind="registered",
+        metadata=parse_client_metadata(members, supported_grants=("authorization_code", "refresh_token")),
+        secret_hash=None,
+        created_at=NOW,
+        activated_at=None,
+        last_used_at=None,
+        expires_at=None,
+    )
+    return replace(client, **changes)
+
+
+def make_resource(project: Project, resource_id: str = RESOURCE, **changes: Any) -> Resource:
+    resource = Resource(
+        project_id=project.project_id,
+        resource_id=ResourceId(resource_id),
+        uri=URI,
+        name=f"Server of {project.name}",
+        scopes=(
+            Scope("tools:read", "Look things up", tools=(Tool("weather", "Weather"),)),
+            Scope("tools:write", "Book", kind="write"),
+        ),
+        default_scopes=("tools:read",),
+        is_default=True,
+        created_at=NOW,
+    )
+    return replace(resource, **changes)
+
+
+def make_grant(project: Project, grant_id: str = GRANT, **changes: Any) -> Grant:
+    grant = Grant(
+        project_id=project.project_id,
+        grant_id=GrantId(grant_id),
+        user_id=USER,
+        client_id=CLIENT,
+        resource_id=RESOURCE,
+        scope=("tools:read",),
+        redirect_uri="http://127.0.0.1:4711/callback",
+        created_at=NOW,
+    )
+    return replace(grant, **changes)
+
+
+def make_code(project: Project, code_hash: TokenHash = CODE_HASH, **changes: Any) -> Code:
+    code = Code(
+        project_id=project.project_id,
+        code_hash=code_hash,
+        grant_id=GRANT,
+        client_id=CLIENT,
+        redirect_uri="http://127.0.0.1:4711/callback",
+        redirect_uri_sent=True,
+        code_challenge="c" * 43,
+        expires_at=NOW + 5 * MINUTE,
+    )
+    return replace(code, **changes)
+
+
+def make_family(project: Project, family_id: str = FAMILY, **changes: Any) -> RefreshFamily:
+    family = RefreshFamily(
+        project_id=project.project_id,
+        family_id=FamilyId(family_id),
+        grant_id=GRANT,
+        client_id=CLIENT,
+        salt=b"s" * 32,
+        policy="until_used",
+        generation=0,
+        rotated_at=NOW,
+        previous_rotated_at=NOW,
+        idle_expires_at=NOW + 30 * DAY,
+        absolute_expires_at=NOW + 90 * DAY,
+    )
+    return replace(family, **changes)
+
+
+def make_session(project: Project, session_hash: TokenHash = SESSION_HASH, **changes: Any) -> Session:
+    session = Session(project.project_id, session_hash, USER, NOW, NOW, NOW + DAY, "Firefox")
+    return replace(session, **changes)
+
+
+def make_interaction(project: Project, interaction_hash: TokenHash = FLOW_HASH, **changes: Any) -> Interaction:
+    request = AuthorizationRequest(
+        client_id=CLIENT,
+        redirect_uri="http://127.0.0.1:4711/callback",
+        state="state é",
+        code_challenge="c" * 43,
+        resource_id=RESOURCE,
+        scope=("tools:read",),
+        dropped=("nonsense",),
+    )
+    made = Interaction(project.project_id, interaction_hash, SESSION_HASH, USER, request, NOW + 10 * MINUTE)
+    return replace(made, **changes)
+
+
+def make_key(project: Project, key_id: str = KEY, **changes: Any) -> ProjectKey:
+    key = ProjectKey(project.project_id, KeyId(key_id), "backend", ("register",), None, NOW, None, None, None)
+    return replace(key, **changes)
+
+
+def make_signing_key(kid: str = "kid-one", **changes: Any) -> StoredSigningKey:
+    return replace(StoredSigningKey(kid, "ES256", "{}", b"sealed", NOW, NOW, None), **changes)
+
+
+async def add_tenant(database: Database, slug: str = "alpha") -> Tenant:
+    """Store a project with a person, a client, a resource and a consent."""
+    project = make_project(slug)
+    tenant = Tenant(project, make_user(project), make_client(project), make_resource(project), make_grant(project))
+    await database.write(_add, tenant)
+    return tenant
+
+
+async def _add(tx: Transaction, tenant: Tenant) -> None:
+    assert await add_project(tx, tenant.project)
+    assert await add_user(tx, tenant.user, tenant.user.email, "argon2 hash")
+    await add_client(tx, tenant.client)
+    assert await add_resource(tx, tenant.resource)
+    await add_grant(tx, tenant.grant)
+
+
+def unlisted(expression: Any) -> Statement:
+    """A statement of a test: it is none of the server's, so the rules for those do not see it."""
+    statement = Statement(expression)
+    Statement.registry.remove(statement)
+    return statement
+
+
+_ROWS = {
+    name: unlisted(
+        select(table).where(table.c.project_id == bindparam("project_id")).order_by(*table.primary_key.columns)
+    )
+    for name, table in metadata.tables.items()
+    if "project_id" in table.c
+}
+
+
+async def dump(database: Database, project_id: ProjectId) -> dict[str, list[Row]]:
+    """Every row of a project, by table; tables without any are left out."""
+
+    async def read_all(tx: Transaction) -> dict[str, list[Row]]:
+        return {name: await tx.all(statement, project_id=project_id) for name, statement in _ROWS.items()}
+
+    return {name: rows for name, rows in (await database.read(read_all)).items() if rows}
