@@ -24,9 +24,7 @@ async def test_a_family_is_found_as_it_was_stored(database: Database, tenant: Te
     assert await database.read(find_family, tenant.project_id, FAMILY) == family
 
 
-async def test_a_rotation_moves_one_generation_and_remembers_the_one_before(
-    database: Database, tenant: Tenant
-) -> None:
+async def test_a_rotation_moves_one_generation_and_remembers_the_one_before(database: Database, tenant: Tenant) -> None:
     family = make_family(tenant.project)
     await database.write(start_family, family)
     first = await database.write(
@@ -89,9 +87,7 @@ async def test_one_caller_revokes_a_family_and_the_first_time_stands_i3(database
 async def test_a_family_nobody_started_is_not_there(database: Database, tenant: Tenant) -> None:
     assert await database.read(find_family, tenant.project_id, FAMILY) is None
     assert not await database.write(revoke_family, tenant.project_id, FAMILY, NOW)
-    assert (
-        await database.write(rotate_family, tenant.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW + DAY) is None
-    )
+    assert await database.write(rotate_family, tenant.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW + DAY) is None
 
 
 async def test_one_caller_revokes_an_access_token(database: Database, tenant: Tenant) -> None:
@@ -106,9 +102,7 @@ async def test_one_caller_revokes_an_access_token(database: Database, tenant: Te
 
 async def test_one_caller_ends_a_grant(database: Database, tenant: Tenant) -> None:
     assert await database.read(find_live_grant, tenant.project_id, GRANT) == tenant.grant
-    ended = await asyncio.gather(
-        *(database.write(revoke_grant, tenant.project_id, GRANT, NOW + 1) for _ in range(20))
-    )
+    ended = await asyncio.gather(*(database.write(revoke_grant, tenant.project_id, GRANT, NOW + 1) for _ in range(20)))
     assert sum(ended) == 1
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is None
 
