@@ -215,16 +215,32 @@ async def test_a_body_without_a_declared_size_is_read_no_further_than_the_limit(
     assert (sent[0]["status"], pieces, app.calls) == (413, 5, 0)
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_let_go() -> None:
-    mint, app = Mint(), Echo()
+async def test_a_body_that_breaks_off_reaches_nobody() -> None:
+    mint, app, sent = Mint(), Echo(), []
 
     async def receive() -> Any:
         return {"type": "http.disconnect"}
 
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def send_to_nobody(message: Any) -> None:
+        raise OSError("disconnected")
+
     headers = [(b"host", b"api.test"), (b"authorization", mint.header()["Authorization"].encode())]
     scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
-    await mint.protect(app, tools=TOOLS)(scope, receive, None)  # type: ignore[arg-type]  # nothing is sent
-    assert app.calls == 0
+    await mint.protect(app, tools=TOOLS)(scope, receive, send)
+    await mint.protect(app, tools=TOOLS)(scope, receive, send_to_nobody)
+    assert (sent[0]["status"], app.calls) == (400, 0)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+async def test_a_method_without_a_body_brings_none_to_the_app(method: str) -> None:
+    mint, app = Mint(), Echo()
+    headers = {"Content-Type": "application/json", "X-HTTP-Method-Override": "POST", **mint.header("")}
+    async with browse(mint.protect(app, tools=TOOLS)) as client:
+        response = await client.request(method, "/mcp", content=json.dumps(call("book")), headers=headers)
+    assert (response.status_code, app.bodies) == (200, [b""])
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "FOO", "post"])

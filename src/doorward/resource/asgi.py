@@ -60,8 +60,8 @@ class Refused(Exception):  # noqa: N818  # carries an answer up; not every one i
         self.answer = answer
 
 
-class Disconnected(Exception):  # noqa: N818  # nobody is left to be told of an error
-    """The client went away before its request was complete."""
+class Disconnected(Exception):  # noqa: N818  # the other end's doing
+    """The body ended before it was complete: the client went away, or its framing cannot be read."""
 
 
 def build_header(name: str, value: str) -> Header:
@@ -101,11 +101,15 @@ async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes 
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` first, byte for byte, and then whatever comes."""
+    """A `receive` that gives `body`, byte for byte, and after it no more body but only the client's leaving."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
-        return messages.pop() if messages else await receive()
+        if messages:
+            return messages.pop()
+        while (message := await receive())["type"] == "http.request":
+            pass
+        return message
 
     return receive_again
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import quote, unquote, urlsplit
 
 from doorward.oauth.bearer import build_challenge, parse_bearer
@@ -123,12 +124,15 @@ class ProtectMCP:
             principal = await self._authenticate(request)
             self._check_scopes(request, principal, self._required_scopes)
             self._check_session(request, principal)
-            if self._policy is not None and request.method not in _BODILESS:
+            if self._policy is not None:
                 receive = await self._check_tools(request, principal, receive, self._policy)
         except Refused as refused:
             await refused.answer.send(request, send, more=cors)
             return
         except Disconnected:
+            # Some servers say the same of chunks they cannot parse, and that client still waits for an answer.
+            with suppress(OSError):
+                await build_text(400, "The body is incomplete.").send(request, send, more=cors)
             return
         await self._app(self._build_scope(request, principal), receive, self._watch(request, principal, send, cors))
 
@@ -194,7 +198,14 @@ class ProtectMCP:
     async def _check_tools(
         self, request: Request, principal: Principal, receive: Receive, policy: ToolPolicy
     ) -> Receive:
-        """Read the body, check the tools it calls, and hand on exactly the bytes that were checked. Spec: T14, T20"""
+        """Read the body, check the tools it calls, and hand on exactly the bytes that were checked.
+
+        A method that has no body gets none, whatever was sent along: an app may take it for another method.
+
+        Spec: T14, T20
+        """
+        if request.method in _BODILESS:
+            return replay(b"", receive)
         body = await read_body(request, receive, limit=MAX_BODY_SIZE)
         if body is None:
             raise Refused(build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most."))
