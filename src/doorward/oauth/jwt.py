@@ -119,9 +119,21 @@ def sign_access_token(claims: Mapping[str, Any], key: SigningKey) -> str:
 
 
 def read_kid(token: str) -> str:
-    """The `kid` of a token whose header is acceptable, so that its key can be looked up; nothing is verified yet.
+    """The `kid` of an access token whose header is acceptable, so that its key can be looked up.
 
-    Raises `InvalidToken`. Spec: RS-05, RS-06; RFC 8725 §3.10, §3.11
+    Nothing is verified yet. Raises `InvalidToken`. Spec: RS-05, RS-06; RFC 8725 §3.10, §3.11
+    """
+    header, _ = read_unverified(token, accepted_types=_ACCEPTED_TYPES)
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise InvalidToken("header has no kid")
+    return kid
+
+
+def read_unverified(token: str, *, accepted_types: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of a JWT of one of the types, before its signature is checked.
+
+    `accepted_types` are in lower case; an empty one stands for a missing `typ`. Raises `InvalidToken`.
     """
     if len(token) > MAX_JWT_LENGTH:
         raise InvalidToken("token is too long")
@@ -131,14 +143,21 @@ def read_kid(token: str) -> str:
     header = _json_object(match.group(1))
     if not header.keys() <= _HEADER_MEMBERS:
         raise InvalidToken("header has members that are not accepted")
-    typ, alg, kid = header.get("typ"), header.get("alg"), header.get("kid")
-    if not isinstance(typ, str) or typ.lower() not in _ACCEPTED_TYPES:
-        raise InvalidToken("header typ is not at+jwt")
-    if alg not in ALGORITHMS:
+    typ = header.get("typ", "")
+    if not isinstance(typ, str) or typ.lower() not in accepted_types:
+        raise InvalidToken("header typ is another kind of token")
+    if header.get("alg") not in ALGORITHMS:
         raise InvalidToken("header alg is not accepted")
-    if not isinstance(kid, str) or not kid:
-        raise InvalidToken("header has no kid")
-    return kid
+    return header, _json_object(match.group(2))
+
+
+def verify_signature(token: str, key: VerificationKey) -> dict[str, Any]:
+    """The claims of a token that `key` signed, by its one algorithm. Raises `InvalidToken`."""
+    try:
+        signed = jws.deserialize_compact(token, key.key, registry=_REGISTRIES[key.alg])
+    except (JoseError, ValueError, TypeError) as error:
+        raise InvalidToken("signature does not verify") from error
+    return _json_payload(signed.payload)
 
 
 def verify_access_token(
@@ -156,11 +175,7 @@ def verify_access_token(
 
     Spec: RFC 9068 §4 (RS-03, RS-05, AT-08)
     """
-    try:
-        signed = jws.deserialize_compact(token, key.key, registry=_REGISTRIES[key.alg])
-    except (JoseError, ValueError, TypeError) as error:
-        raise InvalidToken("signature does not verify") from error
-    claims = _json_payload(signed.payload)
+    claims = verify_signature(token, key)
     if claims.get("iss") != issuer:
         raise InvalidToken("iss is another issuer")
     _check_audience(claims.get("aud"), accepts_audience)
@@ -181,30 +196,32 @@ def _check_audience(audience: Any, accepts: Callable[[str], bool]) -> None:
 
 def _check_times(claims: dict[str, Any], *, now: int, leeway: int) -> None:
     exp = claims.get("exp")
-    if not _is_time(exp) or now >= exp + leeway:
+    if not is_time(exp) or now >= exp + leeway:
         raise InvalidToken("token has expired")
     for name in ("iat", "nbf"):
         value = claims.get(name)
-        if value is not None and (not _is_time(value) or value > now + leeway):
+        if value is not None and (not is_time(value) or value > now + leeway):
             raise InvalidToken(f"{name} is in the future")
 
 
-def _is_time(value: Any) -> TypeGuard[float]:
+def is_time(value: Any) -> TypeGuard[float]:
+    """Whether a claim is a time in seconds, and not a number that overflows when it is compared."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
 
 
 def _parse_verification_key(jwk: Any) -> VerificationKey | None:
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
         return None
-    kid, suited = jwk.get("kid"), _algorithms_of(jwk)
+    suited = _algorithms_of(jwk)
     alg = jwk.get("alg") or (suited[0] if suited else None)
-    if not isinstance(kid, str) or not isinstance(alg, str) or alg not in suited:
+    if not isinstance(alg, str) or alg not in suited:
         return None
     try:
         key = _KEY_TYPES[alg].import_key({name: jwk[name] for name in jwk if name not in {"d", "p", "q", "dp", "dq"}})
     except (JoseError, ValueError, TypeError, KeyError):
         return None
-    return VerificationKey(kid, alg, key)
+    kid = jwk.get("kid") or key.thumbprint()
+    return VerificationKey(kid, alg, key) if isinstance(kid, str) else None
 
 
 def _algorithms_of(jwk: dict[str, Any]) -> tuple[str, ...]:

@@ -56,6 +56,15 @@ class ClientMetadata:
     contacts: tuple[str, ...] = ()
     software_id: str | None = None
     software_version: str | None = None
+    jwks: dict[str, Any] | None = None
+    jwks_uri: str | None = None
+    auth_methods: tuple[str, ...] = ()
+    """Every method the client may authenticate by, where it said more than one; the preferred one is above."""
+
+    @property
+    def accepted_methods(self) -> tuple[str, ...]:
+        """The methods the client may authenticate by."""
+        return self.auth_methods or (self.token_endpoint_auth_method,)
 
     def with_scope(self, scope: Scopes) -> "ClientMetadata":
         """The same client with the scopes it was registered for."""
@@ -72,6 +81,9 @@ class ClientMetadata:
             "client_name": self.client_name,
             "scope": " ".join(self.scope),
             "contacts": list(self.contacts),
+            "jwks": self.jwks,
+            "jwks_uri": self.jwks_uri,
+            "token_endpoint_auth_methods_supported": list(self.auth_methods),
             **{name: getattr(self, name) for name in (*_DISPLAY_URLS, *_LABELS)},
         }
         return {name: value for name, value in members.items() if value}
@@ -88,6 +100,8 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
     Spec: RFC 7591 §2, §3.2.2 (DCR-05 … DCR-15); clients.md nos. 15–20
     """
     redirect_uris = _parse_redirect_uris(members.get("redirect_uris"))
+    for name in _LABELS:
+        _optional_text(members, name, MAX_URL_LENGTH)
     kinds = {check_redirect_uri(uri) for uri in redirect_uris}
     native = bool(kinds & {"loopback", "private"})
     grant_types = _narrow_list(
@@ -100,12 +114,18 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
         grant_types=grant_types,
         response_types=response_types,
         application_type=_parse_application_type(members, default="native" if native else "web"),
-        client_name=_clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
+        client_name=clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
         scope=parse_registered_scope(members),
-        contacts=tuple(filter(None, map(_clean_name, _string_list(members, "contacts", default=()))))[:10],
-        **{name: _display_url(members, name) for name in _DISPLAY_URLS},
-        **{name: _clean_name(_optional_text(members, name, MAX_URL_LENGTH)) for name in _LABELS},
+        contacts=tuple(filter(None, map(clean_name, _string_list(members, "contacts", default=()))))[:10],
+        **parse_display_fields(members),
     )
+
+
+def parse_display_fields(members: dict[str, Any]) -> dict[str, Any]:
+    """The members that are only shown: https links, labels. What cannot be shown safely is dropped. Spec: CIMD-22"""
+    links = {name: _display_url(members, name) for name in _DISPLAY_URLS}
+    labels = {name: clean_name(_text_or_none(members, name)) for name in _LABELS}
+    return {**links, **labels}
 
 
 def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
@@ -119,6 +139,9 @@ def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
         client_name=document.get("client_name"),
         scope=tuple(document.get("scope", "").split()),
         contacts=tuple(document.get("contacts", ())),
+        jwks=document.get("jwks"),
+        jwks_uri=document.get("jwks_uri"),
+        auth_methods=tuple(document.get("token_endpoint_auth_methods_supported", ())),
         **{name: document.get(name) for name in (*_DISPLAY_URLS, *_LABELS)},
     )
 
@@ -206,6 +229,11 @@ def _optional_text(members: dict[str, Any], name: str, limit: int) -> str | None
     return value
 
 
+def _text_or_none(members: dict[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    return value[:MAX_URL_LENGTH] if isinstance(value, str) else None
+
+
 def _display_url(members: dict[str, Any], name: str) -> str | None:
     value = members.get(name)
     if not isinstance(value, str) or len(value) > MAX_URL_LENGTH or not value.startswith("https://"):
@@ -213,7 +241,7 @@ def _display_url(members: dict[str, Any], name: str) -> str | None:
     return value if value.isascii() and value.isprintable() and " " not in value else None
 
 
-def _clean_name(text: str | None) -> str | None:
+def clean_name(text: str | None) -> str | None:
     """A name fit for display: composed form, no control, format or bidi characters, bounded. Spec: T4"""
     if text is None:
         return None
