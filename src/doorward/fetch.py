@@ -162,7 +162,7 @@ class GuardedFetcher:
 
     async def _request(self, url: str, addresses: Sequence[str], *, max_bytes: int, accept: str) -> Fetched:
         host = urlsplit(url).netloc
-        headers = {"host": host, "accept": accept, "accept-encoding": "identity", "user-agent": "Doorward"}
+        headers = [("host", host), ("accept", accept), ("accept-encoding", "identity"), ("user-agent", "Doorward")]
         pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._tls,
             proxy=httpcore2.Proxy(self._proxy) if self._proxy else None,
