@@ -2,21 +2,28 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from doorward.storage.database import Database
 from doorward.storage.executor_sqlite import SqliteDatabase
-from doorward.storage.migrate import migrate
+from doorward.storage.migrate import render_upgrade
 from tests.storage.rows import Tenant, add_tenant
+
+
+@cache
+def _schema() -> str:
+    """The migrations as one script, rendered once: what they make is the subject of test_migrations.py."""
+    return render_upgrade(None, "sqlite")
 
 
 @asynccontextmanager
 async def open_sqlite(path: str | Path) -> AsyncIterator[SqliteDatabase]:
     database = SqliteDatabase(path)
     try:
-        migrate(database)
+        database.execute_script(_schema())
         yield database
     finally:
         await database.close()

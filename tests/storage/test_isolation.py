@@ -1,0 +1,215 @@
+"""The same ids in two projects never meet: whatever a verb does in one, the other neither changes nor shows (I10)."""
+
+import inspect
+import pkgutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+import doorward.storage
+from doorward.core.limits import Limit
+from doorward.core.models import AuditEvent
+from doorward.oauth.ids import TokenHash
+from doorward.storage import (
+    audit,
+    clients,
+    codes,
+    grants,
+    interactions,
+    keys,
+    projects,
+    resources,
+    throttles,
+    tokens,
+    users,
+)
+from doorward.storage.codes import Unknown
+from doorward.storage.database import Database, Transaction
+from doorward.storage.schema import GLOBAL_TABLES, metadata
+from tests.storage.rows import (
+    CLIENT,
+    CODE_HASH,
+    DAY,
+    FAMILY,
+    FLOW_HASH,
+    GRANT,
+    KEY,
+    KEY_HASH,
+    NOW,
+    RESOURCE,
+    SESSION_HASH,
+    SETUP_HASH,
+    USER,
+    Tenant,
+    add_tenant,
+    dump,
+    make_client,
+    make_code,
+    make_family,
+    make_grant,
+    make_interaction,
+    make_key,
+    make_project,
+    make_resource,
+    make_session,
+    make_signing_key,
+    make_user,
+)
+
+LIMIT = Limit("test", burst=1, period_ms=DAY)
+IDLE = 3_600_000
+Act = Callable[[Transaction, Tenant], Awaitable[Any]]
+
+# What each verb is called with to change something of a project that `fill` filled.
+CHANGES: dict[Callable[..., Any], Act] = {
+    audit.record: lambda tx, t: audit.record(tx, t.project_id, AuditEvent("a", "b", "c"), NOW),
+    clients.add_client: lambda tx, t: clients.add_client(tx, make_client(t.project, "mcl_new")),
+    clients.touch_client: lambda tx, t: clients.touch_client(tx, t.project_id, CLIENT, NOW, NOW + 1),
+    clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT),
+    codes.add_code: lambda tx, t: codes.add_code(tx, make_code(t.project, TokenHash(b"new"))),
+    codes.consume_code: lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW),
+    codes.count_failed_try: lambda tx, t: codes.count_failed_try(tx, t.project_id, CODE_HASH),
+    grants.add_grant: lambda tx, t: grants.add_grant(tx, make_grant(t.project, "grt_new")),
+    grants.touch_grant: lambda tx, t: grants.touch_grant(tx, t.project_id, GRANT, NOW + 1),
+    grants.revoke_grant: lambda tx, t: grants.revoke_grant(tx, t.project_id, GRANT, NOW),
+    grants.revoke_own_grant: lambda tx, t: grants.revoke_own_grant(tx, t.project_id, USER, GRANT, NOW),
+    interactions.add_interaction: lambda tx, t: interactions.add_interaction(
+        tx, make_interaction(t.project, TokenHash(b"new")), NOW
+    ),
+    interactions.consume_interaction: lambda tx, t: interactions.consume_interaction(
+        tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW
+    ),
+    keys.add_signing_key: lambda tx, t: keys.add_signing_key(tx, t.project_id, make_signing_key("kid-new")),
+    keys.retire_other_signing_keys: lambda tx, t: keys.retire_other_signing_keys(tx, t.project_id, "other", NOW),
+    keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
+    keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
+    projects.update_project: lambda tx, t: projects.update_project(tx, replace(t.project, name="New")),
+    resources.add_resource: lambda tx, t: resources.add_resource(
+        tx, make_resource(t.project, "rsc_new", uri="https://new.example.com")
+    ),
+    resources.update_resource: lambda tx, t: resources.update_resource(tx, make_resource(t.project, name="New")),
+    resources.remove_resource: lambda tx, t: resources.remove_resource(tx, t.project_id, RESOURCE),
+    throttles.spend: lambda tx, t: throttles.spend(tx, t.project_id, LIMIT, "new", NOW),
+    throttles.reset: lambda tx, t: throttles.reset(tx, t.project_id, LIMIT, "somebody"),
+    tokens.start_family: lambda tx, t: tokens.start_family(tx, make_family(t.project, "family-new")),
+    tokens.rotate_family: lambda tx, t: tokens.rotate_family(tx, t.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW),
+    tokens.revoke_family: lambda tx, t: tokens.revoke_family(tx, t.project_id, FAMILY, NOW),
+    tokens.revoke_access_token: lambda tx, t: tokens.revoke_access_token(tx, t.project_id, "mat_new", NOW),
+    users.add_user: lambda tx, t: users.add_user(tx, make_user(t.project, "usr_new"), "new@example.com", "hash"),
+    users.update_user: lambda tx, t: users.update_user(tx, make_user(t.project, enabled=False)),
+    users.set_password: lambda tx, t: users.set_password(tx, t.project_id, USER, "new hash"),
+    users.remove_user: lambda tx, t: users.remove_user(tx, t.project_id, USER),
+    users.start_session: lambda tx, t: users.start_session(tx, make_session(t.project, TokenHash(b"new"))),
+    users.touch_session: lambda tx, t: users.touch_session(tx, t.project_id, SESSION_HASH, NOW + 1),
+    users.end_session: lambda tx, t: users.end_session(tx, t.project_id, SESSION_HASH),
+    users.end_other_sessions: lambda tx, t: users.end_other_sessions(tx, t.project_id, USER, TokenHash(b"")),
+    users.replace_setup_link: lambda tx, t: users.replace_setup_link(tx, t.project_id, TokenHash(b"new"), NOW, NOW),
+    users.consume_setup_link: lambda tx, t: users.consume_setup_link(tx, t.project_id, SETUP_HASH, NOW),
+}
+
+# What each verb is called with to see something of a filled project, and what an empty project answers.
+LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
+    audit.list_events: (lambda tx, t: audit.list_events(tx, t.project_id), []),
+    clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
+    clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),
+    clients.count_clients: (lambda tx, t: clients.count_clients(tx, t.project_id), 0),
+    codes.find_code: (lambda tx, t: codes.find_code(tx, t.project_id, CODE_HASH), None),
+    codes.consume_code: (lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW), Unknown()),
+    grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
+    grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
+    interactions.find_interaction: (
+        lambda tx, t: interactions.find_interaction(tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW),
+        None,
+    ),
+    keys.list_signing_keys: (lambda tx, t: keys.list_signing_keys(tx, t.project_id, NOW), []),
+    keys.find_project_key: (lambda tx, t: keys.find_project_key(tx, t.project_id, KEY_HASH, NOW), None),
+    keys.list_project_keys: (lambda tx, t: keys.list_project_keys(tx, t.project_id), []),
+    resources.list_resources: (lambda tx, t: resources.list_resources(tx, t.project_id), []),
+    throttles.is_spent: (lambda tx, t: throttles.is_spent(tx, t.project_id, LIMIT, "somebody", NOW), 0),
+    tokens.find_family: (lambda tx, t: tokens.find_family(tx, t.project_id, FAMILY), None),
+    tokens.is_access_token_revoked: (lambda tx, t: tokens.is_access_token_revoked(tx, t.project_id, "mat_one"), False),
+    users.find_credentials: (lambda tx, t: users.find_credentials(tx, t.project_id, t.user.email), None),
+    users.find_user: (lambda tx, t: users.find_user(tx, t.project_id, USER), None),
+    users.list_users: (lambda tx, t: users.list_users(tx, t.project_id), []),
+    users.count_staff: (lambda tx, t: users.count_staff(tx, t.project_id), 0),
+    users.find_session: (
+        lambda tx, t: users.find_session(tx, t.project_id, SESSION_HASH, now=NOW, idle_ms=IDLE),
+        None,
+    ),
+    users.list_sessions: (lambda tx, t: users.list_sessions(tx, t.project_id, USER), []),
+    users.is_setup_link_live: (lambda tx, t: users.is_setup_link_live(tx, t.project_id, SETUP_HASH, NOW), False),
+}
+
+# These are of no project, or find one.
+OF_THE_SERVER = {
+    projects.add_project,
+    projects.find_project,
+    projects.list_projects,
+    projects.add_server_secret,
+    projects.list_server_secrets,
+}
+
+
+async def fill(tx: Transaction, tenant: Tenant) -> None:
+    """One row in every table."""
+    project, project_id = tenant.project, tenant.project_id
+    await users.add_user(tx, make_user(project, "usr_staff", role="owner"), "staff@example.com", "hash")
+    await users.start_session(tx, make_session(project))
+    await users.replace_setup_link(tx, project_id, SETUP_HASH, NOW, NOW + DAY)
+    await interactions.add_interaction(tx, make_interaction(project), NOW)
+    await grants.touch_grant(tx, project_id, GRANT, NOW)
+    await codes.add_code(tx, make_code(project))
+    await tokens.start_family(tx, make_family(project))
+    await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY)
+    await keys.add_signing_key(tx, project_id, make_signing_key())
+    await keys.add_project_key(tx, make_key(project), KEY_HASH)
+    await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
+    await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)
+
+
+def name_of(value: Any) -> str:
+    return f"{value.__module__.rpartition('.')[2]}.{value.__name__}" if callable(value) else ""
+
+
+@pytest.mark.parametrize("verb", CHANGES, ids=name_of)
+async def test_a_change_in_one_project_leaves_the_other_as_it_was(database: Database, verb: Callable[..., Any]) -> None:
+    alpha, beta = await add_tenant(database, "alpha"), await add_tenant(database, "beta")
+    for tenant in (alpha, beta):
+        await database.write(fill, tenant)
+    before = [await dump(database, tenant.project_id) for tenant in (alpha, beta)]
+    await database.write(CHANGES[verb], alpha)
+    after = [await dump(database, tenant.project_id) for tenant in (alpha, beta)]
+    assert after[0] != before[0], "the change did nothing"
+    assert after[1] == before[1]
+
+
+@pytest.mark.parametrize("verb", LOOKS, ids=name_of)
+async def test_a_look_at_one_project_shows_nothing_of_the_other(database: Database, verb: Callable[..., Any]) -> None:
+    alpha = await add_tenant(database, "alpha")
+    await database.write(fill, alpha)
+    empty = Tenant(make_project("empty"), alpha.user, alpha.client, alpha.resource, alpha.grant)
+    await database.write(projects.add_project, empty.project)
+    look, nothing = LOOKS[verb]
+    assert await database.write(look, empty) == nothing
+    assert await database.write(look, alpha) != nothing
+
+
+def test_every_verb_is_tried_in_two_projects() -> None:
+    verbs = {
+        function
+        for found in pkgutil.iter_modules(doorward.storage.__path__, "doorward.storage.")
+        for name, function in inspect.getmembers(import_module(found.name), inspect.iscoroutinefunction)
+        if function.__module__ == found.name
+        and not name.startswith(("_", "sweep_"))
+        and next(iter(inspect.signature(function).parameters), "") == "tx"
+    }
+    assert verbs == {*CHANGES, *LOOKS} | OF_THE_SERVER
+
+
+async def test_a_filled_project_has_a_row_in_every_table(database: Database, tenant: Tenant) -> None:
+    await database.write(fill, tenant)
+    held = await dump(database, tenant.project_id)
+    assert held.keys() == metadata.tables.keys() - GLOBAL_TABLES
