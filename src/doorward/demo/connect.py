@@ -87,7 +87,7 @@ async def _connect(command: Command) -> int:
             Client(streamable_http_client(command.url, http_client=http_client)) as client,
         ):
             tools = (await client.list_tools()).tools
-            _say(f"\nConnected to {command.url}. It has {len(tools)} tools:")
+            _say(f"\nConnected to {command.url}. It has {len(tools)} {'tool' if len(tools) == 1 else 'tools'}:")
             for tool in tools:
                 _say(_describe(tool))
             name, arguments = command.tool, command.arguments
@@ -170,7 +170,7 @@ def _explain(error: BaseException, url: str) -> str:
         if isinstance(leaf, httpx2.ConnectError | httpx2.ConnectTimeout):
             return f"Nothing answers at {url}. If it is the demo, start it with: doorward up --demo"
         if isinstance(leaf, OAuthFlowError):
-            return f"The sign-in failed. {leaf}"
+            return f"The sign-in failed. {str(leaf).strip()}"
         if isinstance(leaf, MCPError):
             return f"The MCP server answered: {leaf}"
     leaf = next(_leaves(error))
