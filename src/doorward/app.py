@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from doorward.asgi import (
     BodyTooLarge,
+    BodyTooSlow,
     Disconnected,
     Receive,
     Request,
@@ -118,14 +119,14 @@ class Doorward:
             await mounted(scope, receive, send)
             return
         request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_id("ref")[4:14])
-        try:
-            response = await self._answer(request)
-        except Disconnected:
-            return
+        response = await self._answer(request)
         response.set("x-request-id", request.reference)
         await response.send(send, head=request.method == "HEAD")
 
     async def _answer(self, request: Request) -> Response:
+        if request.is_ambiguous:
+            problem = "A header that says where the request ends or whom it is for is repeated."
+            return _problem(OAuthError("invalid_request", problem, status=400))
         if not self._is_for_us(request):
             return json_response({"error": "misdirected_request"}, status=421)
         if WELL_KNOWN in request.path:
@@ -157,8 +158,6 @@ class Doorward:
             if view is None:
                 return not_found()
             return await endpoint(self.context, view, request)
-        except Disconnected:
-            raise
         except Exception as error:  # noqa: BLE001  # the one place where errors become answers
             return _answer_error(error, route, view, request)
 
@@ -224,6 +223,11 @@ def _answer_error(error: Exception, route: Route, view: ProjectView | None, requ
         return render_error(view, error, reference=request.reference)
     if isinstance(error, BodyTooLarge):
         error = OAuthError("invalid_request", "The body is too large.", status=413)
+    if isinstance(error, BodyTooSlow):
+        error = OAuthError("invalid_request", "The body took too long.", status=408)
+    if isinstance(error, Disconnected):
+        # Usually nobody is left to read this; a client whose chunks cannot be parsed still is.
+        error = OAuthError("invalid_request", "The body is incomplete.", status=400)
     if isinstance(error, StorageUnavailable):
         error = _unavailable(error, request)
     if not isinstance(error, OAuthError):

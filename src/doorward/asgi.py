@@ -6,6 +6,7 @@ Owns the caps on what is read, the headers that always go out, and nothing of an
 Spec: security defaults, HTTP limits (T47, T48)
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT = 64 * 1024
+BODY_SECONDS = 30
+"""How long a body may take to arrive, so that slow senders cannot hold every connection."""
 NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
 
 
@@ -25,8 +28,12 @@ class BodyTooLarge(Exception):  # noqa: N818  # answered with 413, not a fault
     """The body is larger than the route accepts; the rest of it was not read."""
 
 
-class Disconnected(Exception):  # noqa: N818  # nobody is left to answer
-    """The peer went away before its body arrived."""
+class BodyTooSlow(Exception):  # noqa: N818  # answered with 408, not a fault
+    """The body was not all here in time."""
+
+
+class Disconnected(Exception):  # noqa: N818  # the other end's doing
+    """The body ended before it was complete: the peer went away, or its framing cannot be read."""
 
 
 class Request:
@@ -70,6 +77,16 @@ class Request:
         values = self.headers(name)
         return values[0] if values else ""
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether two readers could disagree on where the request ends or whom it is for (T46, T47)."""
+        coding = self.headers("transfer-encoding")
+        return (
+            len(self.headers("host")) > 1
+            or len(self.headers("content-length")) > 1
+            or (bool(coding) and [value.lower() for value in coding] != ["chunked"])
+        )
+
     def cookies(self) -> dict[str, str]:
         """The request's cookies; malformed ones are as good as absent."""
         found: dict[str, str] = {}
@@ -81,10 +98,20 @@ class Request:
         return found
 
     async def body(self) -> bytes:
-        """The whole body. Raises `BodyTooLarge` as soon as it is over the route's limit, and `Disconnected`."""
+        """The whole body.
+
+        Raises `BodyTooLarge` as soon as it is over the route's limit, `BodyTooSlow` and `Disconnected`.
+        """
         declared = self.header("content-length")
         if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > self.body_limit):
             raise BodyTooLarge
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read_body()
+        except TimeoutError:
+            raise BodyTooSlow from None
+
+    async def _read_body(self) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
