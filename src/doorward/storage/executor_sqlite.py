@@ -8,7 +8,8 @@ offered. Each job runs in its own savepoint, so one that fails takes nobody with
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -132,12 +133,13 @@ class SqliteDatabase:
 
     def execute_script(self, script: str) -> None:
         """Run migration SQL in one transaction, before the first verb."""
-        with self._writer:
+        with _translated(), self._writer:
             self._writer.execute(script).fetchall()
 
     def scalar(self, sql: str) -> Any:
         """One value, for the migrator's questions about the schema's version."""
-        return self._writer.execute(sql).get
+        with _translated():
+            return self._writer.execute(sql).get
 
     def _write_loop(self) -> None:
         while True:
@@ -220,13 +222,23 @@ def _settle_jobs(jobs: list[_Job]) -> None:
         job.settle()
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What stops a start or a migration, in the one word that callers know."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise StorageUnavailable(f"{type(error).__name__}: {error}") from error
+
+
 def _connect(path: str) -> apsw.Connection:
     previous = os.umask(0o077)  # the database holds hashes and ciphertexts: nobody else reads it
     try:
-        connection = apsw.Connection(path)
-        connection.set_busy_timeout(5000)
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
+        with _translated():
+            connection = apsw.Connection(path)
+            connection.set_busy_timeout(5000)
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
     finally:
         os.umask(previous)
     return connection
