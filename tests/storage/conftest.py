@@ -21,9 +21,12 @@ def _schema() -> str:
 
 @asynccontextmanager
 async def open_sqlite(path: str | Path) -> AsyncIterator[SqliteDatabase]:
+    """A database at this release's schema; a file that is there already is opened as it is."""
+    is_new = not Path(path).exists()
     database = SqliteDatabase(path)
     try:
-        database.execute_script(_schema())
+        if is_new:
+            database.execute_script(_schema())
         yield database
     finally:
         await database.close()
