@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -29,22 +30,23 @@ DEMO_PATH = "/demo/mcp"
 GRACE_SECONDS = 20
 """How long requests in flight may take after SIGTERM; streams that are still open then are cut."""
 MAX_HEADERS_BYTES = 32 * 1024
+IDLE_MS = 75_000
+"""How long a connection may wait for its next whole request: longer than the 60 s after which common proxies let an
+idle one go, so that none is closed under a request. The HTTP runtime has no other timer for slow headers."""
+MAX_CONNECTIONS = 2048
+_SPARE_FILES = 256
 
 
 def run_up(options: Mapping[str, Any], *, demo: bool, as_json: bool) -> int:
-    """Serve until SIGTERM or Ctrl-C; the process's exit code."""
+    """Serve until SIGTERM or Ctrl-C, and end the process; only a start that was refused returns its exit code."""
     try:
-        code = uvloop.run(_serve(read_settings(options), demo=demo, as_json=as_json))
+        uvloop.run(_serve(read_settings(options), demo=demo, as_json=as_json))
     except Stopped as stopped:
         print(f"doorward: {stopped}", file=sys.stderr)
         return stopped.code
-    # The HTTP runtime's threads may still be winding down, and must not meet an interpreter that is taken apart.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
-async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> int:
+async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> NoReturn:
     configure_logs(settings.log)
     _check_port(settings)
     store, operator = await open_for(settings)
@@ -60,7 +62,18 @@ async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> int:
         await store.database.close()
         raise
     facts = {"issuer": settings.public_url, "setup_link": setup_link, "demo": demo_url, "data": str(settings.data)}
-    return await _run_server(Doorward(context, mounts), settings, facts, as_json=as_json)
+    _leave(await _run_server(Doorward(context, mounts), settings, facts, as_json=as_json))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process here and now, once the database is closed.
+
+    The HTTP runtime's threads may still be busy with connections that outlived the grace, and must meet neither an
+    event loop nor an interpreter that is taken apart.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], *, as_json: bool) -> int:
@@ -69,9 +82,11 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
         websockets=False,
         log_enabled=False,
-        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADERS_BYTES),
+        backpressure=_count_connections(),
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEADERS_BYTES),
     )
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -91,6 +106,16 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
     if not done:
         await app.context.database.close()
     return 0
+
+
+def _count_connections() -> int:
+    """How many connections may be open at once: as many as there are files for, so that accepting never fails."""
+    wanted = MAX_CONNECTIONS + _SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(64, min(MAX_CONNECTIONS, soft - _SPARE_FILES))
 
 
 async def _until_listening(settings: Settings, serving: asyncio.Task[None]) -> bool:
