@@ -1,6 +1,7 @@
 """Migrations lead to the very schema that the statements are written against."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,23 @@ VERSIONS = "alembic_version"
 
 
 @pytest.fixture
-def migrated(tmp_path: Path) -> Inspector:
+def migrated(tmp_path: Path) -> Iterator[Inspector]:
     """What the migrations make."""
     path = tmp_path / "migrated.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(render_upgrade(None, "sqlite"))
-    return inspect(create_engine(f"sqlite:///{path}"))
+    engine = create_engine(f"sqlite:///{path}")
+    yield inspect(engine)
+    engine.dispose()
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Inspector:
+def fresh(tmp_path: Path) -> Iterator[Inspector]:
     """What the schema says."""
     engine = create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
     metadata.create_all(engine)
-    return inspect(engine)
+    yield inspect(engine)
+    engine.dispose()
 
 
 def test_both_have_the_same_tables(migrated: Inspector, fresh: Inspector) -> None:
