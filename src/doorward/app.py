@@ -80,6 +80,12 @@ class Doorward:
         self._mounts = dict(mounts or {})
         host = urlsplit(context.settings.public_url).hostname or ""
         self._only_loopback = is_loopback_host(host)
+        self._in_flight = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered; those of mounted apps, which may be streams without end, aside."""
+        return self._in_flight > 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -119,9 +125,13 @@ class Doorward:
             await mounted(scope, receive, send)
             return
         request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_id("ref")[4:14])
-        response = await self._answer(request)
-        response.set("x-request-id", request.reference)
-        await response.send(send, head=request.method == "HEAD")
+        self._in_flight += 1
+        try:
+            response = await self._answer(request)
+            response.set("x-request-id", request.reference)
+            await response.send(send, head=request.method == "HEAD")
+        finally:
+            self._in_flight -= 1
 
     async def _answer(self, request: Request) -> Response:
         if request.is_ambiguous:

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -28,7 +29,9 @@ from .opening import Stopped, open_for, read_settings
 
 DEMO_PATH = "/demo/mcp"
 GRACE_SECONDS = 20
-"""How long requests in flight may take after SIGTERM; streams that are still open then are cut."""
+"""How long requests in flight may take after SIGTERM."""
+MOMENT_SECONDS = 1
+"""How long a stop waits for what is on its way in or out; streams and connections that only wait are cut then."""
 MAX_HEADERS_BYTES = 32 * 1024
 IDLE_MS = 75_000
 """How long a connection may wait for its next whole request: longer than the 60 s after which common proxies let an
@@ -102,10 +105,20 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
         await app.context.database.close()
         return 1
     server.stop()  # type: ignore[no-untyped-call]
-    done, _ = await asyncio.wait({serving}, timeout=GRACE_SECONDS)
-    if not done:
+    await _finish(app, serving)
+    if not serving.done():
         await app.context.database.close()
     return 0
+
+
+async def _finish(app: Doorward, serving: asyncio.Task[None]) -> None:
+    """Let requests in flight end and their answers leave, within the grace."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    is_busy = True
+    while not serving.done() and is_busy and time.monotonic() < deadline:
+        is_busy = app.is_busy
+        await asyncio.wait({serving}, timeout=MOMENT_SECONDS)
+        is_busy = is_busy or app.is_busy
 
 
 def _count_connections() -> int:
