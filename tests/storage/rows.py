@@ -29,6 +29,7 @@ from doorward.storage.database import Database, Row, Transaction
 from doorward.storage.grants import add_grant
 from doorward.storage.keys import StoredSigningKey
 from doorward.storage.projects import add_project
+from doorward.storage.registrations import InitialAccessToken
 from doorward.storage.resources import add_resource
 from doorward.storage.schema import metadata
 from doorward.storage.statements import Statement
@@ -48,6 +49,8 @@ SESSION_HASH = hash_secret("session one")
 FLOW_HASH = hash_secret("flow one")
 SETUP_HASH = hash_secret("setup one")
 KEY_HASH = hash_secret("key one")
+INITIAL_HASH = hash_secret("initial one")
+SOFTWARE_ISSUER = "https://software.example.com"
 URI = "https://api.example.com/mcp"
 
 
@@ -74,6 +77,17 @@ def make_user(project: Project, user_id: str = USER, **changes: Any) -> User:
     email = f"{user_id}@{project.slug}.example.com"
     user = User(project.project_id, UserId(user_id), email, project.name, "member", True, NOW, None)
     return replace(user, **changes)
+
+
+def make_held_client(project: Project) -> Client:
+    """A client with a secret and a registration access token to rotate."""
+    return make_client(
+        project, "mcl_held", secret_hash=TokenHash(b"secret"), registration_token_hash=TokenHash(b"registration")
+    )
+
+
+def make_initial_access_token() -> InitialAccessToken:
+    return InitialAccessToken("partner", NOW, NOW + DAY, 1)
 
 
 def make_client(project: Project, client_id: str = CLIENT, **changes: Any) -> Client:

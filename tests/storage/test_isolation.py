@@ -12,7 +12,7 @@ import pytest
 import doorward.storage
 from doorward.core.limits import Limit
 from doorward.core.models import AuditEvent
-from doorward.oauth.ids import TokenHash
+from doorward.oauth.ids import ClientId, TokenHash
 from doorward.storage import (
     audit,
     clients,
@@ -21,6 +21,7 @@ from doorward.storage import (
     interactions,
     keys,
     projects,
+    registrations,
     resources,
     throttles,
     tokens,
@@ -36,12 +37,14 @@ from tests.storage.rows import (
     FAMILY,
     FLOW_HASH,
     GRANT,
+    INITIAL_HASH,
     KEY,
     KEY_HASH,
     NOW,
     RESOURCE,
     SESSION_HASH,
     SETUP_HASH,
+    SOFTWARE_ISSUER,
     USER,
     Tenant,
     add_tenant,
@@ -50,6 +53,8 @@ from tests.storage.rows import (
     make_code,
     make_family,
     make_grant,
+    make_held_client,
+    make_initial_access_token,
     make_interaction,
     make_key,
     make_project,
@@ -67,6 +72,36 @@ Act = Callable[[Transaction, Tenant], Awaitable[Any]]
 CHANGES: dict[Callable[..., Any], Act] = {
     audit.record: lambda tx, t: audit.record(tx, t.project_id, AuditEvent("a", "b", "c"), NOW),
     clients.add_client: lambda tx, t: clients.add_client(tx, make_client(t.project, "mcl_new")),
+    clients.ensure_client: lambda tx, t: clients.ensure_client(tx, make_client(t.project, "mcl_new")),
+    clients.set_client_status: lambda tx, t: clients.set_client_status(tx, t.project_id, CLIENT, "suspended"),
+    clients.void_client_grants: lambda tx, t: clients.void_client_grants(tx, t.project_id, CLIENT, NOW),
+    clients.update_client_metadata: lambda tx, t: clients.update_client_metadata(
+        tx, t.client, replace(t.client.metadata, client_name="New")
+    ),
+    clients.rotate_client_secret: lambda tx, t: clients.rotate_client_secret(
+        tx, make_held_client(t.project), TokenHash(b"new"), expires_at=None, overlap_until=NOW + DAY
+    ),
+    clients.rotate_registration_token: lambda tx, t: clients.rotate_registration_token(
+        tx, make_held_client(t.project), TokenHash(b"new")
+    ),
+    registrations.add_initial_access_token: lambda tx, t: registrations.add_initial_access_token(
+        tx, t.project_id, TokenHash(b"new"), make_initial_access_token()
+    ),
+    registrations.consume_initial_access_token: lambda tx, t: registrations.consume_initial_access_token(
+        tx, t.project_id, INITIAL_HASH, NOW
+    ),
+    registrations.bury_client: lambda tx, t: registrations.bury_client(
+        tx, t.project_id, ClientId("mcl_new"), "removed", NOW
+    ),
+    registrations.trust_software_issuer: lambda tx, t: registrations.trust_software_issuer(
+        tx, t.project_id, "https://new.example.com", "{}", NOW
+    ),
+    registrations.distrust_software_issuer: lambda tx, t: registrations.distrust_software_issuer(
+        tx, t.project_id, SOFTWARE_ISSUER
+    ),
+    registrations.claim_assertion: lambda tx, t: registrations.claim_assertion(
+        tx, t.project_id, CLIENT, TokenHash(b"new"), NOW + DAY
+    ),
     clients.touch_client: lambda tx, t: clients.touch_client(tx, t.project_id, CLIENT, NOW, NOW + 1),
     clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT),
     codes.add_code: lambda tx, t: codes.add_code(tx, make_code(t.project, TokenHash(b"new"))),
@@ -116,6 +151,20 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),
     clients.count_clients: (lambda tx, t: clients.count_clients(tx, t.project_id), 0),
+    registrations.consume_initial_access_token: (
+        lambda tx, t: registrations.consume_initial_access_token(tx, t.project_id, INITIAL_HASH, NOW),
+        None,
+    ),
+    registrations.list_initial_access_tokens: (
+        lambda tx, t: registrations.list_initial_access_tokens(tx, t.project_id),
+        [],
+    ),
+    registrations.find_tombstone: (lambda tx, t: registrations.find_tombstone(tx, t.project_id, "mcl_gone"), None),
+    registrations.find_software_issuer: (
+        lambda tx, t: registrations.find_software_issuer(tx, t.project_id, SOFTWARE_ISSUER),
+        None,
+    ),
+    registrations.list_software_issuers: (lambda tx, t: registrations.list_software_issuers(tx, t.project_id), []),
     codes.find_code: (lambda tx, t: codes.find_code(tx, t.project_id, CODE_HASH), None),
     codes.consume_code: (lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW), Unknown()),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
@@ -164,6 +213,11 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await codes.add_code(tx, make_code(project))
     await tokens.start_family(tx, make_family(project))
     await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY)
+    await clients.add_client(tx, make_held_client(project))
+    await registrations.add_initial_access_token(tx, project_id, INITIAL_HASH, make_initial_access_token())
+    await registrations.bury_client(tx, project_id, ClientId("mcl_gone"), "expired", NOW)
+    await registrations.trust_software_issuer(tx, project_id, SOFTWARE_ISSUER, "{}", NOW)
+    await registrations.claim_assertion(tx, project_id, CLIENT, TokenHash(b"jti"), NOW + DAY)
     await keys.add_signing_key(tx, project_id, make_signing_key())
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)

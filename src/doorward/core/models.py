@@ -8,8 +8,9 @@ from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, Re
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.scopes import Scopes
 
-RegistrationMode = Literal["open", "protected", "closed"]
-ClientKind = Literal["registered", "manual"]
+RegistrationMode = Literal["open", "approved_redirects", "approval", "protected", "closed"]
+ClientKind = Literal["registered", "sealed", "document", "manual"]
+ClientStatus = Literal["active", "pending", "suspended"]
 ScopeKind = Literal["read", "write", "destructive"]
 Role = Literal["owner", "admin", "auditor", "member"]
 Capability = Literal["register", "introspect", "mint"]
@@ -17,7 +18,7 @@ ReusePolicy = Literal["until_used", "overlap", "strict"]
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
 CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
-REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "protected", "closed")
+REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
 DEFAULT_SLUG = "default"
 
 
@@ -103,16 +104,29 @@ class Client:
     activated_at: int | None
     last_used_at: int | None
     expires_at: int | None
+    status: ClientStatus = "active"
+    void_before: int = 0
+    """Grants made up to then are over, however many there are: "revoke everything of this client" is one number."""
+    secret_expires_at: int | None = None
+    previous_secret_hash: TokenHash | None = None
+    previous_secret_expires_at: int | None = None
+    registration_token_hash: TokenHash | None = None
+    verified_by: str | None = None
+    """Who vouches for it besides an operator: the issuer of its software statement."""
+    fresh_until: int | None = None
+    """When the document it was read from has to be fetched again."""
+    proposed: ClientMetadata | None = None
+    """What its document says now, where that waits for approval."""
 
     @property
     def is_public(self) -> bool:
         """Whether the client holds no secret and is only identified, not authenticated. Spec: REG-08"""
-        return self.metadata.token_endpoint_auth_method == "none"
+        return self.secret_hash is None and "none" in self.metadata.accepted_methods
 
     @property
     def is_verified(self) -> bool:
         """Whether an operator vouches for the name; a self-asserted name is never identity. Spec: DCR-11"""
-        return self.kind == "manual"
+        return self.kind == "manual" or self.verified_by is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from doorward.storage.database import StorageUnavailable
 from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
 from doorward.storage.keys import sweep_signing_keys
+from doorward.storage.registrations import sweep_registrations
 from doorward.storage.throttles import sweep_throttles
 from doorward.storage.tokens import sweep_tokens
 from doorward.storage.users import sweep_sessions
@@ -29,6 +30,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_grants, now - DAY_MS)
     swept += await database.write(sweep_sessions, now)
     swept += await database.write(sweep_clients, now)
+    swept += await database.write(sweep_registrations, now)
     swept += await database.write(sweep_throttles, now)
     return swept + await database.write(sweep_signing_keys, now)
 

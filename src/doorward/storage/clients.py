@@ -1,58 +1,84 @@
-"""Clients that were registered or added; a client that holds a live grant is never removed by age."""
+"""Clients with a row: added, registered with a secret, or let in by somebody. A live grant keeps its client."""
 
 import json
-from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, select, update
 
-from doorward.core.models import Client
+from doorward.core.models import Client, ClientStatus
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
-from doorward.oauth.metadata import load_client_metadata
+from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 
 from .database import Row, Transaction
+from .registrations import bury_client
 from .schema import clients, grants
 from .statements import Statement, insert_row
 
-_COLUMNS = (
-    clients.c.project_id,
-    clients.c.client_id,
-    clients.c.kind,
-    clients.c.metadata,
-    clients.c.secret_hash,
-    clients.c.created_at,
-    clients.c.activated_at,
-    clients.c.last_used_at,
-    clients.c.expires_at,
-)
+_COLUMNS = tuple(clients.columns)
+_THIS_CLIENT = (clients.c.project_id == bindparam("of_project"), clients.c.client_id == bindparam("of_client"))
 _INSERT = Statement(insert_row(clients))
-_FIND = Statement(
-    select(*_COLUMNS).where(
-        clients.c.project_id == bindparam("project_id"), clients.c.client_id == bindparam("client_id")
+_ENSURE = Statement(
+    lambda insert: (
+        insert(clients)
+        .values({column.name: bindparam(column.name) for column in clients.columns})
+        .on_conflict_do_nothing()
+        .returning(clients.c.client_id)
     )
 )
+_FIND = Statement(select(*_COLUMNS).where(*_THIS_CLIENT))
 _LIST = Statement(
     select(*_COLUMNS)
-    .where(clients.c.project_id == bindparam("project_id"))
+    .where(clients.c.project_id == bindparam("of_project"))
     .order_by(clients.c.created_at.desc(), clients.c.client_id)
     .limit(bindparam("at_most"))
 )
-_COUNT = Statement(select(func.count()).where(clients.c.project_id == bindparam("project_id")))
-_DELETE = Statement(
-    delete(clients)
-    .where(clients.c.project_id == bindparam("project_id"), clients.c.client_id == bindparam("client_id"))
-    .returning(clients.c.client_id)
-)
+_COUNT = Statement(select(func.count()).where(clients.c.project_id == bindparam("of_project")))
+_DELETE = Statement(delete(clients).where(*_THIS_CLIENT).returning(clients.c.client_id))
 _TOUCH = Statement(
     update(clients)
-    .where(clients.c.project_id == bindparam("of_project"), clients.c.client_id == bindparam("of_client"))
+    .where(*_THIS_CLIENT)
     .values(
         activated_at=func.coalesce(clients.c.activated_at, bindparam("now")),
         last_used_at=bindparam("now"),
         expires_at=bindparam("new_expires_at"),
     )
 )
+_SET_STATUS = Statement(
+    update(clients).where(*_THIS_CLIENT).values(status=bindparam("new_status")).returning(clients.c.client_id)
+)
+_VOID = Statement(
+    update(clients).where(*_THIS_CLIENT).values(void_before=bindparam("now")).returning(clients.c.client_id)
+)
+_SET_METADATA = Statement(
+    update(clients)
+    .where(*_THIS_CLIENT)
+    .values(
+        metadata=bindparam("new_metadata"),
+        proposed=bindparam("new_proposed"),
+        status=bindparam("new_status"),
+        fresh_until=bindparam("new_fresh_until"),
+    )
+    .returning(clients.c.client_id)
+)
+_ROTATE_SECRET = Statement(
+    update(clients)
+    .where(*_THIS_CLIENT, clients.c.secret_hash == bindparam("from_hash"))
+    .values(
+        secret_hash=bindparam("new_hash"),
+        secret_expires_at=bindparam("new_expires_at"),
+        previous_secret_hash=clients.c.secret_hash,
+        previous_secret_expires_at=bindparam("overlap_until"),
+    )
+    .returning(clients.c.client_id)
+)
+_SET_REGISTRATION_TOKEN = Statement(
+    update(clients)
+    .where(*_THIS_CLIENT, clients.c.registration_token_hash == bindparam("from_hash"))
+    .values(registration_token_hash=bindparam("new_hash"))
+    .returning(clients.c.client_id)
+)
 _SWEEP = Statement(
-    delete(clients).where(
+    delete(clients)
+    .where(
         clients.c.expires_at.is_not(None),
         clients.c.expires_at <= bindparam("now"),
         ~exists().where(
@@ -61,39 +87,34 @@ _SWEEP = Statement(
             grants.c.revoked_at.is_(None),
         ),
     )
+    .returning(clients.c.project_id, clients.c.client_id)
 )
 
 
 async def add_client(tx: Transaction, client: Client) -> None:
     """Store a new client. Its id is random, so it cannot be taken."""
-    await tx.run(
-        _INSERT,
-        project_id=client.project_id,
-        client_id=client.client_id,
-        kind=client.kind,
-        metadata=json.dumps(client.metadata.document(), ensure_ascii=False),
-        secret_hash=client.secret_hash,
-        created_at=client.created_at,
-        activated_at=client.activated_at,
-        last_used_at=client.last_used_at,
-        expires_at=client.expires_at,
-    )
+    await tx.run(_INSERT, **_values(client))
+
+
+async def ensure_client(tx: Transaction, client: Client) -> bool:
+    """Store a client that had no row yet; False when it has one, which is left as it is."""
+    return await tx.one(_ENSURE, **_values(client)) is not None
 
 
 async def find_client(tx: Transaction, project_id: ProjectId, client_id: str) -> Client | None:
     """The client of a project with this id."""
-    row = await tx.one(_FIND, project_id=project_id, client_id=client_id)
+    row = await tx.one(_FIND, of_project=project_id, of_client=client_id)
     return _load(row) if row else None
 
 
 async def list_clients(tx: Transaction, project_id: ProjectId, *, at_most: int = 200) -> list[Client]:
     """The newest clients of a project."""
-    return [_load(row) for row in await tx.all(_LIST, project_id=project_id, at_most=at_most)]
+    return [_load(row) for row in await tx.all(_LIST, of_project=project_id, at_most=at_most)]
 
 
 async def count_clients(tx: Transaction, project_id: ProjectId) -> int:
     """How many clients a project holds, for its quota."""
-    row = await tx.one(_COUNT, project_id=project_id)
+    row = await tx.one(_COUNT, of_project=project_id)
     return int(row[0]) if row else 0
 
 
@@ -104,27 +125,115 @@ async def touch_client(
     await tx.run(_TOUCH, of_project=project_id, of_client=client_id, now=now, new_expires_at=expires_at)
 
 
+async def set_client_status(tx: Transaction, project_id: ProjectId, client_id: ClientId, status: ClientStatus) -> bool:
+    """Let a client in or keep it out; its tokens follow at once."""
+    row = await tx.one(_SET_STATUS, of_project=project_id, of_client=client_id, new_status=status)
+    return row is not None
+
+
+async def void_client_grants(tx: Transaction, project_id: ProjectId, client_id: ClientId, now: int) -> bool:
+    """End every grant the client holds, however many there are, in one step."""
+    return await tx.one(_VOID, of_project=project_id, of_client=client_id, now=now) is not None
+
+
+async def update_client_metadata(
+    tx: Transaction,
+    client: Client,
+    metadata: ClientMetadata,
+    *,
+    status: ClientStatus | None = None,
+    proposed: ClientMetadata | None = None,
+    fresh_until: int | None = None,
+) -> bool:
+    """Store what a client says of itself now, and what of it waits for approval."""
+    row = await tx.one(
+        _SET_METADATA,
+        of_project=client.project_id,
+        of_client=client.client_id,
+        new_metadata=_dump(metadata),
+        new_proposed=_dump(proposed) if proposed else None,
+        new_status=status or client.status,
+        new_fresh_until=fresh_until,
+    )
+    return row is not None
+
+
+async def rotate_client_secret(
+    tx: Transaction,
+    client: Client,
+    secret_hash: TokenHash,
+    *,
+    expires_at: int | None,
+    overlap_until: int,
+) -> bool:
+    """Give a client a new secret; the old one works until `overlap_until`. False when another caller was first."""
+    row = await tx.one(
+        _ROTATE_SECRET,
+        of_project=client.project_id,
+        of_client=client.client_id,
+        from_hash=client.secret_hash,
+        new_hash=secret_hash,
+        new_expires_at=expires_at,
+        overlap_until=overlap_until,
+    )
+    return row is not None
+
+
+async def rotate_registration_token(tx: Transaction, client: Client, token_hash: TokenHash) -> bool:
+    """Replace the token that manages a registration; False when another caller was first."""
+    row = await tx.one(
+        _SET_REGISTRATION_TOKEN,
+        of_project=client.project_id,
+        of_client=client.client_id,
+        from_hash=client.registration_token_hash,
+        new_hash=token_hash,
+    )
+    return row is not None
+
+
 async def remove_client(tx: Transaction, project_id: ProjectId, client_id: ClientId) -> bool:
     """Remove a client with every grant it holds, and so every token."""
-    return await tx.one(_DELETE, project_id=project_id, client_id=client_id) is not None
+    return await tx.one(_DELETE, of_project=project_id, of_client=client_id) is not None
 
 
 async def sweep_clients(tx: Transaction, now: int) -> int:
-    """Remove expired clients without a live grant, of every project; returns how many."""
-    return await tx.run(_SWEEP, now=now)
+    """Remove expired clients without a live grant, of every project, each with a tombstone; returns how many."""
+    removed = await tx.all(_SWEEP, now=now)
+    for project_id, client_id in removed:
+        await bury_client(tx, project_id, client_id, "expired", now)
+    return len(removed)
+
+
+def _values(client: Client) -> dict[str, object]:
+    return {
+        "project_id": client.project_id,
+        "client_id": client.client_id,
+        "kind": client.kind,
+        "metadata": _dump(client.metadata),
+        "secret_hash": client.secret_hash,
+        "created_at": client.created_at,
+        "activated_at": client.activated_at,
+        "last_used_at": client.last_used_at,
+        "expires_at": client.expires_at,
+        "status": client.status,
+        "void_before": client.void_before,
+        "secret_expires_at": client.secret_expires_at,
+        "previous_secret_hash": client.previous_secret_hash,
+        "previous_secret_expires_at": client.previous_secret_expires_at,
+        "registration_token_hash": client.registration_token_hash,
+        "verified_by": client.verified_by,
+        "fresh_until": client.fresh_until,
+        "proposed": _dump(client.proposed) if client.proposed else None,
+    }
+
+
+def _dump(metadata: ClientMetadata) -> str:
+    return json.dumps(metadata.document(), ensure_ascii=False)
 
 
 def _load(row: Row) -> Client:
-    project_id, client_id, kind, metadata, secret_hash, created_at, activated_at, last_used_at, expires_at = row
-    document: dict[str, Any] = json.loads(metadata)
-    return Client(
-        project_id=ProjectId(project_id),
-        client_id=ClientId(client_id),
-        kind=kind,
-        metadata=load_client_metadata(document),
-        secret_hash=TokenHash(secret_hash) if secret_hash is not None else None,
-        created_at=created_at,
-        activated_at=activated_at,
-        last_used_at=last_used_at,
-        expires_at=expires_at,
-    )
+    values = dict(zip((column.name for column in _COLUMNS), row, strict=True))
+    values["metadata"] = load_client_metadata(json.loads(values["metadata"]))
+    if values["proposed"] is not None:
+        values["proposed"] = load_client_metadata(json.loads(values["proposed"]))
+    return Client(**values)

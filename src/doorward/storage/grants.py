@@ -32,10 +32,13 @@ _INSERT = Statement(insert_row(grants))
 _FIND_LIVE = Statement(
     select(*_COLUMNS)
     .join(users, _SAME_PROJECT_USER)
+    .join(clients, _SAME_PROJECT_CLIENT)
     .where(
         grants.c.project_id == bindparam("project_id"),
         grants.c.grant_id == bindparam("grant_id"),
         grants.c.revoked_at.is_(None),
+        grants.c.created_at > clients.c.void_before,
+        clients.c.status == "active",
         users.c.enabled == 1,
     )
 )
@@ -74,6 +77,7 @@ _CONNECTIONS = Statement(
         grants.c.user_id == bindparam("user_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
+        grants.c.created_at > clients.c.void_before,
     )
     .order_by(grants.c.created_at.desc())
 )
@@ -116,7 +120,7 @@ async def add_grant(tx: Transaction, grant: Grant) -> None:
 
 
 async def find_live_grant(tx: Transaction, project_id: ProjectId, grant_id: str) -> Grant | None:
-    """A grant that is not revoked and whose person may still sign in (T43)."""
+    """A grant that is not revoked, by itself or with its client, and whose person may still sign in (T43)."""
     row = await tx.one(_FIND_LIVE, project_id=project_id, grant_id=grant_id)
     return _load(row) if row else None
 

@@ -107,6 +107,59 @@ clients = Table(
     _number("activated_at", nullable=True),
     _number("last_used_at", nullable=True),
     _number("expires_at", nullable=True),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("void_before", BigInteger, nullable=False, server_default="0"),
+    _number("secret_expires_at", nullable=True),
+    _bytes("previous_secret_hash", nullable=True),
+    _number("previous_secret_expires_at", nullable=True),
+    _bytes("registration_token_hash", nullable=True),
+    _text("verified_by", nullable=True),
+    _number("fresh_until", nullable=True),
+    _text("proposed", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+client_tombstones = Table(
+    "client_tombstones",
+    metadata,
+    _key("project_id"),
+    _key("client_id"),
+    _text("reason"),
+    _number("removed_at"),
+    _of_project(),
+    Index(None, "project_id", "removed_at"),
+)
+
+initial_access_tokens = Table(
+    "initial_access_tokens",
+    metadata,
+    _key("project_id"),
+    _hash_key("token_hash"),
+    _text("name"),
+    _number("created_at"),
+    _number("expires_at", nullable=True),
+    _number("uses_left"),
+    _of_project(),
+)
+
+software_issuers = Table(
+    "software_issuers",
+    metadata,
+    _key("project_id"),
+    _key("issuer"),
+    _text("jwks"),
+    _number("created_at"),
+    _of_project(),
+)
+
+assertion_ids = Table(
+    "assertion_ids",
+    metadata,
+    _key("project_id"),
+    _key("client_id"),
+    _hash_key("jti_hash"),
+    _number("expires_at"),
     _of_project(),
     Index(None, "project_id", "expires_at"),
 )
