@@ -87,11 +87,14 @@ class Door:
         method: str,
         path: str,
         body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         *,
         source: str = "203.0.113.9",
     ) -> Answer:
-        """One request straight into the app: no client library between the test and the bytes."""
+        """One request straight into the app: no client library between the test and the bytes.
+
+        Headers given as a list may repeat.
+        """
         target, _, query = path.partition("?")
         sent: list[dict[str, Any]] = []
 
@@ -101,13 +104,15 @@ class Door:
         async def send(message: Any) -> None:
             sent.append(dict(message))
 
-        raw = {"host": "auth.example.com", **(headers or {})}
+        given = headers if isinstance(headers, list) else list((headers or {}).items())
+        named = any(name.lower() == "host" for name, _ in given)
+        raw = given if named else [("host", "auth.example.com"), *given]
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
             "path": target,
             "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in raw.items()],
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in raw],
             "client": (source, 50000),
             "scheme": "https",
         }
