@@ -10,7 +10,11 @@ from doorward.storage.projects import find_project
 
 
 class ActionRefused(Exception):  # noqa: N818  # an answer to the operator, not a fault
-    """The action cannot be done as asked; the message says what to change."""
+    """The action cannot be done as asked; the message says what to change, `about` which of the given values."""
+
+    def __init__(self, message: str, *, about: str = "") -> None:
+        super().__init__(message)
+        self.about = about
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ async def _prepare(
 ) -> tuple[User, str, str]:
     key = email_key(email)
     if key is None:
-        raise ActionRefused("This is not an e-mail address.")
+        raise ActionRefused("This is not an e-mail address.", about="email")
     _check_role(role)
     password_hash = await _hash(password, email)
     user = User(
@@ -142,7 +142,7 @@ async def _hash(password: str, email: str) -> str:
     try:
         checked = check_password(password, context=(email.partition("@")[0],))
     except WeakPassword as error:
-        raise ActionRefused(str(error)) from None
+        raise ActionRefused(str(error), about="password") from None
     return await to_thread.run_sync(hash_password, checked)
 
 

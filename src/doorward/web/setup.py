@@ -33,8 +33,8 @@ async def post_setup(context: Context, view: ProjectView, request: Request) -> R
     try:
         await users.add_first_admin(_operator(visit), view.project, token, email, password, name=name)
     except ActionRefused as refused:
-        wrong = "email" if "address" in str(refused) else "password" if "character" in str(refused) else "form"
-        return _render(visit, token, values={"email": email, "name": name}, errors={wrong: str(refused)}, status=400)
+        errors = {refused.about or "form": str(refused)}
+        return _render(visit, token, values={"email": email, "name": name}, errors=errors, status=400)
     signed_in = await sign_in(
         context,
         view,
