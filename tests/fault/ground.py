@@ -1,6 +1,8 @@
 """A data folder that is filled before its server starts, by the verbs the server itself writes with."""
 
+import random
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant
 from doorward.storage.opening import Store, open_store
 from doorward.storage.tokens import start_family
-from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD, RunningDoorward, start_doorward
 
 RESOURCE = "https://api.example.com/mcp"
 LOOPBACK = "http://127.0.0.1:4711/callback"
@@ -56,6 +58,28 @@ class Ground:
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def find_steady_port() -> int:
+    """A free port that no outgoing connection is given, so that a server finds it free again after a restart."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("a hundred ports are taken")
+
+
+def start_again(folder: Path, port: int, *options: str) -> RunningDoorward:
+    """A server over a folder that was made before; what it wrote to its log is told when it does not start."""
+    try:
+        return start_doorward(folder, *options, port=port, admin=False)
+    except AssertionError as error:
+        error.add_note(folder.with_suffix(".log").read_text(encoding="utf-8")[-2000:])
+        raise
 
 
 @asynccontextmanager
