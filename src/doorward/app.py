@@ -21,15 +21,17 @@ from doorward.asgi import (
 )
 from doorward.core.models import DEFAULT_SLUG
 from doorward.core.secrets import new_id
+from doorward.fetch import GuardedFetcher
 from doorward.logs import log
 from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.routes import ROUTES, Route
-from doorward.server.authorize import PageError
 from doorward.server.context import Context
 from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
+from doorward.server.document_source import DocumentSource
 from doorward.server.introspection import is_revoked
 from doorward.server.jobs import run_jobs
+from doorward.server.page_error import PageError
 from doorward.server.password_checker import PasswordChecker
 from doorward.server.tenancy import ProjectView, Tenancy, split_path
 from doorward.settings import Settings, is_loopback_host
@@ -57,7 +59,12 @@ class Mounted(Protocol):
         """What runs as long as the server does."""
 
 
-def build_context(settings: Settings, store: Store, clock: Callable[[], int] | None = None) -> Context:
+def build_context(
+    settings: Settings,
+    store: Store,
+    clock: Callable[[], int] | None = None,
+    fetcher: GuardedFetcher | None = None,
+) -> Context:
     """The parts of a server over an open store."""
     clock = clock or (lambda: int(time.time() * 1000))
     return Context(
@@ -65,11 +72,18 @@ def build_context(settings: Settings, store: Store, clock: Callable[[], int] | N
         database=store.database,
         vault=store.vault,
         refresh_tokens=store.refresh_tokens,
+        sealer=store.sealer,
+        documents=DocumentSource(fetcher or _build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
         form_key=store.form_key,
         tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
         passwords=PasswordChecker(),
         clock=clock,
     )
+
+
+def _build_fetcher(settings: Settings) -> GuardedFetcher:
+    cimd = settings.cimd
+    return GuardedFetcher(allow_cidrs=cimd.allow_cidrs, trust=cimd.ca_file or None, proxy=cimd.proxy or None)
 
 
 class Doorward:

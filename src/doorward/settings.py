@@ -47,6 +47,25 @@ class LogSettings(BaseModel):
     format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
 
 
+class DocumentSettings(BaseModel):
+    """How metadata documents of clients are fetched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow_cidrs: tuple[str, ...] = Field(
+        (),
+        description="Networks that documents may come from although they are not public (JSON list); for development.",
+    )
+    ca_file: str = Field("", description="File of an extra certificate authority for fetching documents.")
+    proxy: str = Field("", description="Egress proxy for fetching documents, such as http://proxy.example.com:3128.")
+    max_bytes: int = Field(5120, ge=1024, le=65536, description="Largest document that is read, in bytes.")
+
+    @field_validator("allow_cidrs", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        return split_list(value)
+
+
 class Settings(BaseModel):
     """The configuration of one server process."""
 
@@ -67,13 +86,12 @@ class Settings(BaseModel):
         "", repr=False, description="64 hex digits that encrypt private keys at rest. Empty: a file in the data folder."
     )
     log: LogSettings = Field(LogSettings(), description="How the server reports.")
+    cimd: DocumentSettings = Field(DocumentSettings(), description="How metadata documents of clients are fetched.")
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part]
-        return value
+        return split_list(value)
 
     @property
     def public_url(self) -> str:
@@ -113,6 +131,13 @@ def load_settings(options: Mapping[str, Any] | None = None, environ: Mapping[str
     _check_master_key(settings)
     _check_proxies(settings)
     return settings
+
+
+def split_list(value: Any) -> Any:
+    """A list as the environment spells it: JSON, or separated by commas."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def is_loopback_host(host: str) -> bool:
@@ -168,11 +193,17 @@ def _check_master_key(settings: Settings) -> None:
 
 
 def _check_proxies(settings: Settings) -> None:
-    for network in settings.trusted_proxies:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            raise UnsafeConfiguration(f"{_PREFIX}TRUSTED_PROXIES", "must be IP addresses or networks") from None
+    for name, networks in (
+        ("TRUSTED_PROXIES", settings.trusted_proxies),
+        ("CIMD__ALLOW_CIDRS", settings.cimd.allow_cidrs),
+    ):
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise UnsafeConfiguration(f"{_PREFIX}{name}", "must be IP addresses or networks") from None
+    if settings.cimd.ca_file and not Path(settings.cimd.ca_file).is_file():
+        raise UnsafeConfiguration(f"{_PREFIX}CIMD__CA_FILE", "is not a file")
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:

@@ -32,8 +32,12 @@ REGISTER_SOURCE = Limit("register-source", burst=120, period_ms=30_000)
 addresses (complaint 18, T15)."""
 REGISTER_PROJECT = Limit("register-project", burst=600, period_ms=6_000)
 """600 an hour for a whole project."""
+REGISTER_HOST = Limit("register-host", burst=120, period_ms=30_000)
+"""The same for the clients that return to one host."""
 REGISTER_KEY = Limit("register-key", burst=600, period_ms=1_000)
 """With the project's secret: a backend that registers for many people, still bounded."""
+DOCUMENT_SOURCE = Limit("document-source", burst=20, period_ms=3_000)
+"""20 unknown metadata documents a minute for one address: each costs a fetch."""
 CLIENT_AUTH = Limit("client-auth", burst=20, period_ms=3_000)
 """20 failed client authentications a minute for one client from one address (CAU-06)."""
 AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)

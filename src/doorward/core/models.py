@@ -31,6 +31,18 @@ class ProjectSettings:
     code_seconds: int = 300
     refresh_idle_seconds: int = 30 * 86400
     refresh_absolute_seconds: int = 90 * 86400
+    client_secret_seconds: int = 0
+    """Life of a registered client's secret; 0 is for ever."""
+    approved_redirects: tuple[str, ...] = ()
+    """Where clients may send codes in the mode `approved_redirects`; see `policy.is_approved_redirect`."""
+    documents: bool = True
+    """Whether clients may be known by the URL of their metadata document."""
+    document_hosts: tuple[str, ...] = ()
+    """The only hosts such documents may come from, subdomains included; empty is any."""
+    blocked_hosts: tuple[str, ...] = ()
+    """Hosts such documents may not come from, subdomains included."""
+    development: bool = False
+    """Whether documents may come from this machine, where the server's settings allow it too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError
+from doorward.oauth.metadata import ClientMetadata
+from doorward.oauth.redirects import match_redirect_uri, redirect_kind
 from doorward.oauth.resources import match_key, parse_resource
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing, narrow, parse_scope, union
 
@@ -78,6 +80,39 @@ def check_resource_within(requested: Sequence[str], granted: Resource) -> None:
     """Refuse a token request for another resource than the granted one. Spec: RFC 8707 §2.2 (RES-07, T31)"""
     if any(match_key(parse_resource(uri)) != match_key(granted.uri) for uri in requested):
         raise OAuthError(INVALID_TARGET, f"The grant is for {granted.uri} only.")
+
+
+def is_approved_redirect(uri: str, approved: Sequence[str]) -> bool:
+    """Whether a project lets codes go to `uri`.
+
+    An entry is a whole URI; one that ends in `/*` stands for everything below it; `loopback` for programs on the
+    person's machine; `scheme:` for the links of an app.
+    """
+    kind = redirect_kind(uri)
+    for entry in approved:
+        if entry == "loopback":
+            if kind == "loopback":
+                return True
+        elif entry.endswith("/*"):
+            if uri.startswith(entry[:-1]) and ".." not in uri:
+                return True
+        elif (entry.endswith(":") and uri.startswith(entry)) or match_redirect_uri(entry, uri):
+            return True
+    return False
+
+
+def is_host_within(host: str, domains: Sequence[str]) -> bool:
+    """Whether a host is one of the domains or below one."""
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+
+
+def changed_members(before: ClientMetadata, after: ClientMetadata) -> tuple[str, ...]:
+    """What a client says differently of itself where it matters: places codes go to, and how it proves itself.
+
+    Spec: CIMD-25
+    """
+    names = ("redirect_uris", "accepted_methods", "jwks", "jwks_uri")
+    return tuple(name for name in names if getattr(before, name) != getattr(after, name))
 
 
 def reuse_policy(client: Client) -> ReusePolicy:

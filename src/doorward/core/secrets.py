@@ -27,6 +27,8 @@ PROJECT_KEY = "mrs"
 SESSION = "mss"
 FLOW = "mfl"
 SETUP = "mst"
+INITIAL_ACCESS_TOKEN = "mit"
+REGISTRATION_TOKEN = "mra"
 
 _CHECKSUM_LENGTH = 6
 _FAMILY_BYTES = 16
@@ -37,6 +39,11 @@ _REFRESH = struct.Struct(f">{_FAMILY_BYTES}sI{_MAC_BYTES}s")
 def new_secret(prefix: str) -> str:
     """A fresh 256-bit secret of the kind `prefix`."""
     return _assemble(prefix, os.urandom(32))
+
+
+def derive_secret(key: bytes, prefix: str, value: str) -> str:
+    """The secret of the kind `prefix` that belongs to `value`, the same each time and for nobody without the key."""
+    return _assemble(prefix, hmac.new(key, f"{prefix}\x00{value}".encode(), hashlib.sha256).digest())
 
 
 def new_id(prefix: str) -> str:

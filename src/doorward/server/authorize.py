@@ -38,33 +38,24 @@ from doorward.oauth.ids import GrantId, TokenHash
 from doorward.oauth.pkce import parse_challenge
 from doorward.oauth.redirects import RedirectKind, add_parameters, display_host, find_registered, redirect_kind
 from doorward.storage.audit import record
-from doorward.storage.clients import find_client
+from doorward.storage.clients import ensure_client, find_client
 from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant
-from doorward.storage.interactions import add_interaction, consume_interaction
+from doorward.storage.interactions import add_interaction, consume_interaction, find_interaction
 from doorward.storage.throttles import spend
 
-from .clients import resolve_client
+from .admission import check_admission, find_requesting_client
+from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
 from .limiter import TooManyRequests
+from .page_error import START_AGAIN, PageError
 from .tenancy import ProjectView
 
 INTERACTION_LIFE_MS = 600_000
 MAX_STATE_LENGTH = 4096
 
 Outcome = Literal["allowed", "denied", "error"]
-
-
-class PageError(Exception):
-    """Something a person has to be told, because no client can be trusted to hear it. Spec: AUTHZ-04"""
-
-    def __init__(self, heading: str, message: str, steps: tuple[str, ...] = (), *, status: int = 400) -> None:
-        super().__init__(heading)
-        self.heading = heading
-        self.message = message
-        self.steps = steps
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +90,19 @@ class ReturnToClient:
 
 
 async def begin(
-    context: Context, view: ProjectView, form: Form, signed_in: tuple[Session, User] | None, *, now: int
+    context: Context,
+    view: ProjectView,
+    form: Form,
+    signed_in: tuple[Session, User] | None,
+    *,
+    source: str,
+    now: int,
 ) -> SignIn | Consent | ReturnToClient:
     """Check a request and say the next step. Looking at it any number of times changes nothing for the client.
 
     Raises `PageError`.
     """
-    client = await _find_client(context, view, form)
+    client = await find_requesting_client(context, view, form, source=source)
     redirect_uri = _find_redirect_uri(client, form)
     try:
         request = _parse_request(view, client, redirect_uri, form)
@@ -114,6 +111,7 @@ async def begin(
     if next_step(Progress(signed_in=signed_in is not None)) == "sign_in" or signed_in is None:
         return SignIn(client, redirect_uri)
     session, user = signed_in
+    await check_admission(context, view, client, user, now=now)
     flow = new_secret(FLOW)
     interaction = Interaction(
         project_id=view.project.project_id,
@@ -139,39 +137,26 @@ async def decide(
 
     Spec: CON-04, CON-06 (I1)
     """
+    waiting = await context.database.read(
+        find_interaction, view.project.project_id, hash_secret(flow), session.session_hash, now
+    )
+    if waiting is None:
+        raise _over()
+    try:
+        client = await discover_client(context, view, waiting.request.client_id, source="")
+    except (UnknownClient, DocumentRefused):
+        raise _gone() from None
     code = new_secret(CODE)
-    interaction = await context.database.write(_decide, view, hash_secret(flow), session, code if allow else None, now)
+    interaction = await context.database.write(
+        _decide, view, client, hash_secret(flow), session, code if allow else None, now
+    )
     if interaction is None:
-        raise PageError(
-            "This request is over",
-            "It was answered already, waited too long, or was opened in another browser.",
-            ("Go back to the app and connect again.",),
-        )
+        raise _over()
     request = interaction.request
-    client = await resolve_client(context, view, request.client_id)
-    if client is None:
-        raise _gone()
     if not allow:
         error = OAuthError(ACCESS_DENIED, "The person declined.")
         return _refuse(view, client, request.redirect_uri, request.state, error, outcome="denied")
     return _answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
-
-
-async def _find_client(context: Context, view: ProjectView, form: Form) -> Client:
-    client_id = form.get("client_id")
-    if client_id is None or "client_id" in form.repeated:
-        raise PageError("This link is incomplete", "It does not say which app it is for.", _START_AGAIN)
-    client = await resolve_client(context, view, client_id)
-    if client is None:
-        raise PageError(
-            "This app is not known here",
-            "It was never registered with this server, or its registration has expired.",
-            (
-                "In the app, remove this server and add it again; it then registers itself afresh.",
-                "Claude Code: run “claude mcp logout”, then connect again. mcp-remote: delete ~/.mcp-auth.",
-            ),
-        )
-    return client
 
 
 def _find_redirect_uri(client: Client, form: Form) -> str:
@@ -179,11 +164,11 @@ def _find_redirect_uri(client: Client, form: Form) -> str:
     registered = client.metadata.redirect_uris
     requested = form.get("redirect_uri")
     if "redirect_uri" in form.repeated:
-        raise PageError("This link is malformed", "It names two places to return to.", _START_AGAIN)
+        raise PageError("This link is malformed", "It names two places to return to.", START_AGAIN)
     if requested is None:
         if len(registered) == 1:
             return registered[0]
-        raise PageError("This link is incomplete", "It does not say where to return to.", _START_AGAIN)
+        raise PageError("This link is incomplete", "It does not say where to return to.", START_AGAIN)
     if find_registered(registered, requested) is None:
         raise PageError(
             "This app asked to return to a place it is not registered for",
@@ -273,7 +258,13 @@ async def _store_interaction(tx: Transaction, interaction: Interaction, now: int
 
 
 async def _decide(
-    tx: Transaction, view: ProjectView, interaction_hash: TokenHash, session: Session, code: str | None, now: int
+    tx: Transaction,
+    view: ProjectView,
+    client: Client,
+    interaction_hash: TokenHash,
+    session: Session,
+    code: str | None,
+    now: int,
 ) -> Interaction | None:
     """Consume the request and write what follows from the decision, in one transaction."""
     project_id = view.project.project_id
@@ -281,8 +272,8 @@ async def _decide(
     if interaction is None:
         return None
     request = interaction.request
-    if await find_client(tx, project_id, request.client_id) is None or view.resource(request.resource_id) is None:
-        return None  # removed while the person was deciding
+    if view.resource(request.resource_id) is None or not await _is_still_admitted(tx, client):
+        return None  # removed or suspended while the person was deciding
     grant_id = GrantId(new_id("grt"))
     if code is not None:
         await add_grant(
@@ -313,6 +304,14 @@ async def _decide(
     return interaction
 
 
+async def _is_still_admitted(tx: Transaction, client: Client) -> bool:
+    """Whether the client may have a grant; one that spoke for itself so far gets its row here, and only here."""
+    if client.kind in ("sealed", "document"):
+        await ensure_client(tx, client)
+    stored = await find_client(tx, client.project_id, client.client_id)
+    return stored is not None and stored.status == "active"
+
+
 def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: GrantId, code: str, now: int) -> Code:
     return Code(
         project_id=view.project.project_id,
@@ -326,8 +325,13 @@ def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: Gran
     )
 
 
-_START_AGAIN = ("Go back to the app and connect again.",)
+def _over() -> PageError:
+    return PageError(
+        "This request is over",
+        "It was answered already, waited too long, or was opened in another browser.",
+        START_AGAIN,
+    )
 
 
 def _gone() -> PageError:
-    return PageError("This request is over", "The app or the server it was for was removed meanwhile.", _START_AGAIN)
+    return PageError("This request is over", "The app or the server it was for was removed meanwhile.", START_AGAIN)

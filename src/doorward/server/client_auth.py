@@ -16,6 +16,7 @@ from doorward.oauth.bearer import parse_authorization
 from doorward.oauth.errors import INVALID_CLIENT, OAuthError, invalid_request
 from doorward.oauth.forms import Form
 
+from .assertion_auth import authenticate_by_assertion
 from .clients import resolve_client
 from .context import Context
 from .limiter import check_limit, source_of, spend_limit
@@ -36,12 +37,14 @@ class _Presented:
 
 async def authenticate_client(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
     """The client of a request, authenticated as it was registered. Raises `invalid_client` and `invalid_request`."""
+    if "client_assertion" in form or "client_assertion_type" in form:
+        return await authenticate_by_assertion(context, view, request, form)
     presented = _parse(request, form)
     subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
     await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     for client_id, secret in presented.candidates:
         client = await resolve_client(context, view, client_id)
-        if client is not None and _is_authentic(client, presented.method, secret):
+        if client is not None and _is_authentic(client, presented.method, secret, request.now):
             return client
     await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     raise _invalid_client(presented.method)
@@ -49,8 +52,6 @@ async def authenticate_client(context: Context, view: ProjectView, request: Requ
 
 def _parse(request: Request, form: Form) -> _Presented:
     body_id, body_secret = form.get("client_id"), form.get("client_secret")
-    if "client_assertion" in form:
-        raise OAuthError(INVALID_CLIENT, "Client assertions are not supported here.", status=401)
     credentials = parse_authorization(request.headers("authorization"))
     if credentials is None or credentials[0] != "basic":
         if body_id is None:
@@ -83,19 +84,23 @@ def _parse_basic(credentials: str) -> tuple[tuple[str, str | None], ...]:
     return (decoded,) if decoded == raw else (decoded, raw)
 
 
-def _is_authentic(client: Client, method: str, secret: str | None) -> bool:
+def _is_authentic(client: Client, method: str, secret: str | None, now: int) -> bool:
     """Whether the presented method is the registered one and the secret is right.
 
-    For clients an operator added, the two ways to send a secret are one: nobody chose between them.
+    For clients an operator added, the two ways to send a secret are one: nobody chose between them. Of a rotated
+    secret the old one works as well, for a while.
     """
     if client.secret_hash is None:
         return method == "none" and client.is_public
     if secret is None or method == "none":
         return False
-    registered = client.metadata.token_endpoint_auth_method
-    if method != registered and client.kind != "manual":
+    if method not in client.metadata.accepted_methods and client.kind != "manual":
         return False
-    return hmac.compare_digest(hash_secret(secret), client.secret_hash)
+    presented = hash_secret(secret)
+    if hmac.compare_digest(presented, client.secret_hash):
+        return client.secret_expires_at is None or now < client.secret_expires_at
+    previous, until = client.previous_secret_hash, client.previous_secret_expires_at
+    return previous is not None and until is not None and now < until and hmac.compare_digest(presented, previous)
 
 
 def _invalid_client(method: str) -> OAuthError:

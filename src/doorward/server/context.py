@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from doorward.core.sealing import Sealer
 from doorward.core.secrets import RefreshTokens, Vault
 from doorward.settings import Settings
 from doorward.storage.database import Database
 
+from .document_source import DocumentSource
 from .password_checker import PasswordChecker
 from .tenancy import Tenancy
 
@@ -19,6 +21,8 @@ class Context:
     database: Database
     vault: Vault
     refresh_tokens: RefreshTokens
+    sealer: Sealer
+    documents: DocumentSource
     form_key: bytes
     """Signs what goes through a browser and back: CSRF tokens, device cookies."""
     tenancy: Tenancy

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorward.core.models import Project, Resource
+from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
 from doorward.oauth.scopes import OFFLINE_ACCESS, union
 
+PRIVATE_KEY_JWT = "private_key_jwt"
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
 
@@ -41,16 +43,22 @@ def build_server_metadata(project: Project, issuer: str, resources: Iterable[Res
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "introspection_endpoint_auth_methods_supported": list(SECRET_AUTH_METHODS),
+        "token_endpoint_auth_methods_supported": [*AUTH_METHODS, PRIVATE_KEY_JWT],
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": [*AUTH_METHODS, PRIVATE_KEY_JWT],
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "introspection_endpoint_auth_methods_supported": [*SECRET_AUTH_METHODS, PRIVATE_KEY_JWT],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
+        "client_id_metadata_document_supported": True,
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     }
-    if project.settings.registration_mode != "open":
+    if project.settings.registration_mode in ("protected", "closed"):
         del members["registration_endpoint"]
+    if not project.settings.documents:
+        del members["client_id_metadata_document_supported"]
     return _document(members)
 
 

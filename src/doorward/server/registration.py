@@ -1,54 +1,94 @@
-"""Dynamic client registration: open, or with the project's registration secret.
+"""Dynamic client registration: in five modes, sealed where nothing has to be stored.
 
-Spec: RFC 7591 (DCR-01 … DCR-22); clients.md §3.2
+A public client gets a sealed id and leaves no trace until somebody consents. A confidential one is stored, within
+limits and quotas. The answer tells everything that was registered.
+
+Spec: RFC 7591 (DCR-01 … DCR-22); clients.md §3.2; core/sealing
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
-from doorward.core.limits import REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
+from doorward.core.limits import REGISTER_HOST, REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
 from doorward.core.models import AuditEvent, Client, ProjectKey
-from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
+from doorward.core.policy import is_approved_redirect
+from doorward.core.secrets import (
+    CLIENT_SECRET,
+    INITIAL_ACCESS_TOKEN,
+    REGISTRATION_TOKEN,
+    derive_secret,
+    hash_secret,
+    is_well_formed,
+    new_id,
+    new_secret,
+)
 from doorward.oauth.bearer import build_challenge, parse_bearer
-from doorward.oauth.errors import ACCESS_DENIED, INVALID_TOKEN, OAuthError
+from doorward.oauth.errors import ACCESS_DENIED, INVALID_REDIRECT_URI, INVALID_TOKEN, OAuthError
 from doorward.oauth.forms import parse_json_object
-from doorward.oauth.ids import ClientId
+from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
-from doorward.oauth.redirects import display_host
+from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, narrow, union
 from doorward.storage.audit import record
 from doorward.storage.clients import add_client, count_clients
 from doorward.storage.database import Transaction
 from doorward.storage.keys import find_project_key
+from doorward.storage.registrations import consume_initial_access_token
 from doorward.storage.throttles import spend
 
 from .context import Context
 from .documents import GRANT_TYPES
 from .limiter import TooManyRequests, source_of
+from .software import apply_software_statement
 from .tenancy import ProjectView
 
 MAX_CLIENTS = 10_000
 QUOTA_WAIT_MS = 3_600_000
 UNUSED_LIFE_MS = 30 * 86_400_000
-IDLE_LIFE_MS = 180 * 86_400_000
+_RECEIPT = "registration"
+
+
+@dataclass(frozen=True, slots=True)
+class Registrant:
+    """On whose authority a registration comes: a project key, an initial access token, or nobody's."""
+
+    source: str
+    key: ProjectKey | None = None
+    initial_token: TokenHash | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.key is not None or self.initial_token is not None
+
+    @property
+    def actor(self) -> str:
+        if self.key is not None:
+            return audit.key_actor(self.key.key_id)
+        return "initial-access-token" if self.initial_token is not None else f"source:{self.source}"
 
 
 async def answer_register(context: Context, view: ProjectView, request: Request) -> Response:
     """Register a client and answer 201 with everything that was registered."""
-    key = await authenticate_key(context, view, request, "register")
-    _check_mode(view, key)
+    registrant = await _identify(context, view, request)
+    _check_mode(view, registrant)
     members = parse_json_object(await request.body(), request.header("content-type"))
+    members, verified_by = await apply_software_statement(context, view, members, now=request.now)
     metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
-    metadata = metadata.with_scope(_registered_scope(view, metadata.scope))
-    client, secret = _build_client(view, metadata, request.now)
-    source = source_of(context, request)
-    actor = audit.key_actor(key.key_id) if key else f"source:{source}"
-    limits: list[tuple[Limit, str]] = (
-        [(REGISTER_KEY, key.key_id)] if key else [(REGISTER_SOURCE, source), (REGISTER_PROJECT, "all")]
-    )
-    wait = await context.database.write(_store, client, actor, limits, request.now)
-    if wait:
-        raise TooManyRequests(wait)
-    return json_response(_registration(client, secret), status=201)
+    metadata = metadata.with_scope(registered_scope(view, metadata.scope))
+    _check_redirects(view, registrant, metadata, verified_by)
+    sealed = None
+    if metadata.token_endpoint_auth_method == "none" and verified_by is None:
+        sealed = context.sealer.seal(view.project.project_id, metadata.document(), now=request.now)
+    if sealed is not None:
+        if registrant.initial_token is not None:
+            await _spend_initial_token(context, view, registrant.initial_token, request.now)
+        token = registration_token(context, sealed)
+        return json_response(
+            build_registration(view, sealed, metadata, issued_at=request.now, registration_token=token), status=201
+        )
+    return await _register_stored(context, view, request, registrant, metadata, verified_by)
 
 
 async def authenticate_key(context: Context, view: ProjectView, request: Request, capability: str) -> ProjectKey | None:
@@ -76,25 +116,89 @@ def unauthorized(description: str, *, presented: bool) -> OAuthError:
     return OAuthError(INVALID_TOKEN, description, status=401, headers={"www-authenticate": challenge})
 
 
-def _check_mode(view: ProjectView, key: ProjectKey | None) -> None:
-    mode = view.project.settings.registration_mode
-    if mode == "closed":
-        raise OAuthError(ACCESS_DENIED, "Registration is closed here; ask the operator for a client.", status=403)
-    if mode == "protected" and key is None:
-        raise unauthorized(
-            "Registration here needs the project's registration secret as a bearer token.", presented=False
-        )
-
-
-def _registered_scope(view: ProjectView, asked: Scopes) -> Scopes:
+def registered_scope(view: ProjectView, asked: Scopes) -> Scopes:
     """The known part of what was asked, or the defaults: clients rebuild themselves from this answer."""
     known = union(*(resource.scope_names for resource in view.resources), (OFFLINE_ACCESS,))
     defaults = union(*(resource.default_scopes for resource in view.resources))
     return narrow(asked, known) or defaults
 
 
-def _build_client(view: ProjectView, metadata: ClientMetadata, now: int) -> tuple[Client, str | None]:
+def registration_token(context: Context, client_id: ClientId) -> str:
+    """The token that manages a sealed registration: derived, so that nothing is stored for it either."""
+    return derive_secret(context.form_key, REGISTRATION_TOKEN, f"{_RECEIPT}:{client_id}")
+
+
+def build_registration(
+    view: ProjectView,
+    client_id: ClientId,
+    metadata: ClientMetadata,
+    *,
+    issued_at: int,
+    registration_token: str | None,
+    secret: str | None = None,
+    secret_expires_at: int | None = None,
+) -> dict[str, Any]:
+    """The answer of registering and managing: all registered metadata, no null anywhere.
+
+    Spec: RFC 7591 §3.2.1 (DCR-05); RFC 7592 §3 (DCM-08)
+    """
+    answer: dict[str, Any] = {"client_id": client_id, "client_id_issued_at": issued_at // 1000}
+    if secret is not None:
+        answer |= {"client_secret": secret, "client_secret_expires_at": (secret_expires_at or 0) // 1000}
+    if registration_token is not None:
+        answer |= {
+            "registration_client_uri": f"{view.issuer}/api/oauth/register/{client_id}",
+            "registration_access_token": registration_token,
+        }
+    return answer | metadata.document()
+
+
+async def _identify(context: Context, view: ProjectView, request: Request) -> Registrant:
+    source = source_of(context, request)
+    presented = parse_bearer(request.headers("authorization"))
+    if presented is not None and is_well_formed(presented, INITIAL_ACCESS_TOKEN):
+        return Registrant(source, initial_token=hash_secret(presented))
+    return Registrant(source, key=await authenticate_key(context, view, request, "register"))
+
+
+def _check_mode(view: ProjectView, registrant: Registrant) -> None:
+    mode = view.project.settings.registration_mode
+    if mode == "closed":
+        raise OAuthError(ACCESS_DENIED, "Registration is closed here; ask the operator for a client.", status=403)
+    if mode == "protected" and not registrant.is_trusted:
+        raise unauthorized(
+            "Registration here needs the project's registration secret or an initial access token.", presented=False
+        )
+
+
+def _check_redirects(
+    view: ProjectView, registrant: Registrant, metadata: ClientMetadata, verified_by: str | None
+) -> None:
+    """In the mode that asks for it, nobody unknown registers a place that the operator has not approved."""
+    settings = view.project.settings
+    if settings.registration_mode != "approved_redirects" or registrant.is_trusted or verified_by is not None:
+        return
+    for uri in metadata.redirect_uris:
+        if not is_approved_redirect(uri, settings.approved_redirects):
+            raise OAuthError(
+                INVALID_REDIRECT_URI, f"The redirect URI {uri[:200]} is not one that this server's operator approved."
+            )
+
+
+async def _register_stored(
+    context: Context,
+    view: ProjectView,
+    request: Request,
+    registrant: Registrant,
+    metadata: ClientMetadata,
+    verified_by: str | None,
+) -> Response:
+    """Store the client, in the transaction that spends what allowed it."""
+    settings, now = view.project.settings, request.now
     secret = None if metadata.token_endpoint_auth_method == "none" else new_secret(CLIENT_SECRET)
+    token = new_secret(REGISTRATION_TOKEN)
+    secret_life_ms = settings.client_secret_seconds * 1000
+    waits = settings.registration_mode == "approval" and not registrant.is_trusted and verified_by is None
     client = Client(
         project_id=view.project.project_id,
         client_id=ClientId(new_id("mcl")),
@@ -105,13 +209,47 @@ def _build_client(view: ProjectView, metadata: ClientMetadata, now: int) -> tupl
         activated_at=None,
         last_used_at=None,
         expires_at=now + UNUSED_LIFE_MS,
+        status="pending" if waits else "active",
+        secret_expires_at=now + secret_life_ms if secret and secret_life_ms else None,
+        registration_token_hash=hash_secret(token),
+        verified_by=verified_by,
     )
-    return client, secret
+    wait = await context.database.write(_store, client, registrant, now)
+    if wait is None:
+        raise _spent_token()
+    if wait:
+        raise TooManyRequests(wait)
+    answer = build_registration(
+        view,
+        client.client_id,
+        metadata,
+        issued_at=now,
+        registration_token=token,
+        secret=secret,
+        secret_expires_at=client.secret_expires_at,
+    )
+    return json_response(answer, status=201)
 
 
-async def _store(tx: Transaction, client: Client, actor: str, limits: list[tuple[Limit, str]], now: int) -> int:
-    """Store the client unless a limit or the project's quota is spent; the milliseconds to wait then."""
-    for limit, subject in limits:
+def _limits(registrant: Registrant, client: Client) -> list[tuple[Limit, str]]:
+    if registrant.key is not None:
+        return [(REGISTER_KEY, registrant.key.key_id)]
+    if registrant.initial_token is not None:
+        return []
+    hosts = {display_host(uri) for uri in client.metadata.redirect_uris if redirect_kind(uri) == "https"}
+    return [
+        (REGISTER_SOURCE, registrant.source),
+        (REGISTER_PROJECT, "all"),
+        *((REGISTER_HOST, host) for host in sorted(hosts)),
+    ]
+
+
+async def _store(tx: Transaction, client: Client, registrant: Registrant, now: int) -> int | None:
+    """Store the client: 0 when done, milliseconds to wait when a limit is spent, None for a spent token."""
+    token = registrant.initial_token
+    if token is not None and await consume_initial_access_token(tx, client.project_id, token, now) is None:
+        return None
+    for limit, subject in _limits(registrant, client):
         if wait := await spend(tx, client.project_id, limit, subject, now):
             return wait
     if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
@@ -120,15 +258,18 @@ async def _store(tx: Transaction, client: Client, actor: str, limits: list[tuple
     detail = {
         "name": client.metadata.client_name,
         "redirects": [display_host(uri) for uri in client.metadata.redirect_uris],
+        "status": client.status,
     }
-    event = AuditEvent(audit.CLIENT_REGISTERED, actor, audit.client_actor(client.client_id), detail)
+    event = AuditEvent(audit.CLIENT_REGISTERED, registrant.actor, audit.client_actor(client.client_id), detail)
     await record(tx, client.project_id, event, now)
     return 0
 
 
-def _registration(client: Client, secret: str | None) -> dict[str, object]:
-    """The answer: all registered metadata, no null anywhere. Spec: RFC 7591 §3.2.1 (DCR-05)"""
-    answer: dict[str, object] = {"client_id": client.client_id, "client_id_issued_at": client.created_at // 1000}
-    if secret is not None:
-        answer |= {"client_secret": secret, "client_secret_expires_at": 0}
-    return answer | client.metadata.document()
+async def _spend_initial_token(context: Context, view: ProjectView, token_hash: TokenHash, now: int) -> None:
+    spent = await context.database.write(consume_initial_access_token, view.project.project_id, token_hash, now)
+    if spent is None:
+        raise _spent_token()
+
+
+def _spent_token() -> OAuthError:
+    return unauthorized("The initial access token was used up, has expired, or is not of this project.", presented=True)

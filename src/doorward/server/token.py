@@ -27,6 +27,8 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
     form = parse_form(await request.body(), request.header("content-type"))
     grant_type = form.require("grant_type")
     client = await authenticate_client(context, view, request, form)
+    if client.status != "active":
+        raise OAuthError(UNAUTHORIZED_CLIENT, "An administrator has not let this client in, or has suspended it.")
     grant = GRANTS.get(grant_type)
     if grant is None:
         raise OAuthError(UNSUPPORTED_GRANT_TYPE, f"Supported: {', '.join(GRANTS)}.")

@@ -9,6 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from doorward.core.sealing import Sealer
 from doorward.core.secrets import RefreshTokens, Vault
 
 from .database import Transaction
@@ -17,7 +18,8 @@ from .migrate import migrate
 from .projects import add_server_secret, list_server_secrets
 
 MASTER_KEY_FILE = "master.key"
-_PURPOSES = ("refresh-tokens", "forms")
+_PURPOSES = ("refresh-tokens", "forms", "sealing/0")
+_SEALING = "sealing/"
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"})
 
 
@@ -32,6 +34,7 @@ class Store:
     database: SqliteDatabase
     vault: Vault
     refresh_tokens: RefreshTokens
+    sealer: Sealer
     form_key: bytes
 
 
@@ -54,7 +57,13 @@ async def open_store(folder: Path, master_key: str = "", *, now: int, create: bo
     except BaseException:
         await database.close()
         raise
-    return Store(database, vault, RefreshTokens(secrets["refresh-tokens"]), secrets["forms"])
+    return Store(
+        database=database,
+        vault=vault,
+        refresh_tokens=RefreshTokens(secrets["refresh-tokens"]),
+        sealer=Sealer({int(name[len(_SEALING) :]): key for name, key in secrets.items() if name.startswith(_SEALING)}),
+        form_key=secrets["forms"],
+    )
 
 
 def _prepare_folder(folder: Path) -> None:
@@ -90,7 +99,7 @@ def _read_master_key(folder: Path, *, is_new: bool) -> bytes:
 async def _load_secrets(database: SqliteDatabase, vault: Vault, now: int) -> dict[str, bytes]:
     stored = await database.write(_ensure_secrets, vault, now)
     try:
-        return {purpose: vault.decrypt(stored[purpose], purpose) for purpose in _PURPOSES}
+        return {purpose: vault.decrypt(ciphertext, purpose) for purpose, ciphertext in stored.items()}
     except ValueError as error:
         raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {error}") from None
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, fields
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
@@ -85,7 +86,10 @@ async def list_server_secrets(tx: Transaction) -> dict[str, bytes]:
 def _load(row: Row) -> Project:
     project_id, slug, name, settings, created_at = row
     known = {field.name for field in fields(ProjectSettings)}
-    chosen = {key: value for key, value in json.loads(settings).items() if key in known}
+    stored = json.loads(settings).items()
+    chosen: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored if key in known
+    }
     return Project(ProjectId(project_id), slug, name, ProjectSettings(**chosen), created_at)
 
 

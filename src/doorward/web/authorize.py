@@ -1,15 +1,17 @@
 """The authorization endpoint as a browser sees it: every step's page, and the answer on its way to the client."""
 
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from doorward.asgi import Request, Response, redirect
-from doorward.core.models import Scope, ScopeKind
+from doorward.core.models import Client, Scope, ScopeKind
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import parse_form, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
-from doorward.server.authorize import Consent, PageError, ReturnToClient, SignIn, begin, decide
+from doorward.server.authorize import Consent, ReturnToClient, SignIn, begin, decide
 from doorward.server.context import Context
+from doorward.server.known_clients import find_impersonated
+from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 
 from .pages import ago, render_return
@@ -50,7 +52,7 @@ async def _begin(context: Context, view: ProjectView, request: Request, query: b
     except OAuthError as error:
         raise PageError("This link is malformed", error.description) from None
     visit = await open_visit(context, view, request)
-    step = await begin(context, view, form, visit.signed_in, now=request.now)
+    step = await begin(context, view, form, visit.signed_in, source=visit.source, now=request.now)
     if isinstance(step, SignIn):
         here = f"{view.project.path}/oauth/authorize?{query.decode('ascii')}"
         return visit.finish(redirect(f"{view.project.path}/login?{urlencode({'next': here})}"))
@@ -67,6 +69,7 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
     kind = redirect_kind(request.redirect_uri)
     host = display_host(request.redirect_uri)
     base = visit.view.project.path
+    impersonated = find_impersonated(client.metadata.client_name, client.client_id, request.redirect_uri)
     granted = [scope for scope in consent.resource.scopes if scope.name in request.scope]
     return visit.render(
         "consent.html",
@@ -75,10 +78,11 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
         flow=consent.flow,
         client={
             "name": client.metadata.client_name or host,
-            "host": None,
+            "host": urlsplit(client.client_id).hostname if client.kind == "document" else None,
+            "impersonated": impersonated.name if impersonated else None,
             "verified": client.is_verified,
             "kind": "pre-registered" if client.is_verified else "self-registered",
-            "registered": f"registered itself {ago(client.created_at, visit.request.now)}",
+            "registered": _provenance(client, visit.request.now),
         },
         redirect={"host": host, "kind": kind, "display": request.redirect_uri},
         resource={
@@ -92,6 +96,15 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
         dropped=list(request.dropped),
         switch_href=f"{base}/login?{urlencode({'next': here})}",
     )
+
+
+def _provenance(client: Client, now: int) -> str:
+    """How the app came to be known here, for the line below its name."""
+    if client.verified_by is not None:
+        return f"vouched for by {urlsplit(client.verified_by).hostname or client.verified_by}"
+    if client.kind == "document":
+        return "describes itself at the address below"
+    return f"registered itself {ago(client.created_at, now)}"
 
 
 _WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}

@@ -7,8 +7,8 @@ from doorward.core import audit
 from doorward.core.models import Client, Resource
 from doorward.manage import clients, connections, users
 from doorward.oauth.redirects import display_host
-from doorward.server.authorize import PageError
 from doorward.server.context import Context
+from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 
 from .account import operator_of
@@ -60,7 +60,7 @@ def _connect_commands(resources: tuple[Resource, ...]) -> list[dict[str, str]]:
     return [
         {"label": "Claude Code", "command": f"claude mcp add --transport http {name} {resource.uri}"},
         {"label": "VS Code, Cursor and other apps: paste the address", "command": resource.uri},
-        {"label": "This terminal", "command": f"python -m doorward.demo.connect {resource.uri}"},
+        {"label": "A terminal with Doorward installed", "command": f"python -m doorward.demo.connect {resource.uri}"},
     ]
 
 

@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from doorward.asgi import Response
 from doorward.core.models import User
-from doorward.server.authorize import PageError, ReturnToClient
+from doorward.server.authorize import ReturnToClient
+from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 
 STATIC = Path(__file__).parent / "static"

@@ -7,9 +7,9 @@ from doorward.manage import users
 from doorward.manage.operator import ActionRefused, Operator
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import Form, parse_query
-from doorward.server.authorize import PageError
 from doorward.server.context import Context
 from doorward.server.limiter import spend_limit
+from doorward.server.page_error import PageError
 from doorward.server.sessions import sign_in
 from doorward.server.tenancy import ProjectView
 

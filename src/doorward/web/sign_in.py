@@ -3,7 +3,7 @@
 from doorward.asgi import Request, Response, redirect
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import Form, parse_query
-from doorward.oauth.redirects import display_host
+from doorward.oauth.redirects import display_host, find_registered, redirect_kind
 from doorward.server.clients import resolve_client
 from doorward.server.context import Context
 from doorward.server.limiter import TooManyRequests
@@ -84,8 +84,11 @@ async def _find_client(visit: Visit, next_path: str) -> dict[str, str] | None:
     client = await resolve_client(visit.context, visit.view, query.get("client_id", "")) if query else None
     if client is None or query is None:
         return None
-    host = display_host(query.get("redirect_uri") or client.metadata.redirect_uris[0])
-    return {"name": client.metadata.client_name or host, "host": host}
+    registered, requested = client.metadata.redirect_uris, query.get("redirect_uri", "")
+    # Anybody can make a link to this page, so it names no place that the app is not registered for.
+    target = requested if find_registered(registered, requested) else registered[0]
+    host = display_host(target)
+    return {"name": client.metadata.client_name or host, "host": host if redirect_kind(target) == "https" else ""}
 
 
 def _read_next(request: Request) -> str:

@@ -12,9 +12,9 @@ from doorward.asgi import Request, Response, cookie
 from doorward.core.models import DEFAULT_SLUG, Session, User
 from doorward.core.secrets import sign_value, verify_value
 from doorward.oauth.forms import Form, parse_form
-from doorward.server.authorize import PageError
 from doorward.server.context import Context
 from doorward.server.limiter import source_of
+from doorward.server.page_error import PageError
 from doorward.server.sessions import SignedIn, find_signed_in
 from doorward.server.tenancy import ProjectView
 

@@ -1,0 +1,91 @@
+"""private_key_jwt: a client proves itself with an assertion signed by a key that it published.
+
+Keys come from the client's stored metadata or its jwks_uri, fetched by the same guard as documents. The assertion's
+id is claimed durably, so that one assertion authenticates once, on any node and after any restart.
+
+Spec: RFC 7523 §2.2, §3; rfc7523bis (CAU-07 … CAU-12, CIMD-20, T32)
+"""
+
+import json
+
+from doorward.asgi import Request
+from doorward.core.limits import CLIENT_AUTH
+from doorward.core.models import Client
+from doorward.core.secrets import hash_secret
+from doorward.oauth.assertions import ASSERTION_TYPE, read_assertion_subject, verify_client_assertion
+from doorward.oauth.errors import INVALID_CLIENT, TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.forms import Form
+from doorward.oauth.jwt import InvalidToken, VerificationKey, parse_jwks
+from doorward.storage.registrations import claim_assertion
+
+from .clients import resolve_client
+from .context import Context
+from .document_source import DocumentUnavailable
+from .documents import PRIVATE_KEY_JWT
+from .known_clients import find_known_by_document
+from .limiter import check_limit, source_of, spend_limit
+from .tenancy import ProjectView
+
+
+async def authenticate_by_assertion(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
+    """The client that an assertion authenticates. Raises `invalid_client`, and 503 when its keys cannot be had."""
+    subject = f"assertion@{source_of(context, request)}"
+    await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+    try:
+        return await _authenticate(context, view, request, form)
+    except InvalidToken as refused:
+        await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+        raise OAuthError(INVALID_CLIENT, f"The client assertion was refused: {refused}.", status=401) from None
+
+
+async def _authenticate(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise InvalidToken("client_assertion_type is not jwt-bearer")
+    if "client_secret" in form or request.header("authorization").lower().startswith("basic"):
+        raise InvalidToken("authenticate by one method only")
+    assertion = form.get("client_assertion", "")
+    client_id, kid = read_assertion_subject(assertion)
+    if form.get("client_id", client_id) != client_id:
+        raise InvalidToken("client_id differs from the assertion's subject")
+    client = await resolve_client(context, view, client_id)
+    if client is None or PRIVATE_KEY_JWT not in client.metadata.accepted_methods:
+        raise InvalidToken("the client is not known here or has no published keys")
+    keys = await _find_keys(context, client, kid)
+    known = find_known_by_document(client_id)
+    accepted = {view.issuer}
+    if known is not None and known.sends_token_endpoint_audience:
+        accepted.add(f"{view.issuer}/api/oauth/token")
+    verified = verify_client_assertion(assertion, keys, accepts_audience=accepted.__contains__, now=request.now // 1000)
+    jti_hash, expires_at = hash_secret(verified.jti), (verified.expires_at + 60) * 1000
+    if not await context.database.write(claim_assertion, client.project_id, client.client_id, jti_hash, expires_at):
+        raise InvalidToken("it was used before")
+    return client
+
+
+async def _find_keys(context: Context, client: Client, kid: str | None) -> dict[str, VerificationKey]:
+    """The client's keys; a key that is not among the kept ones is looked for afresh, within the fetch limits."""
+    if client.metadata.jwks is not None:
+        return parse_jwks(client.metadata.jwks)
+    if client.metadata.jwks_uri is None:
+        raise InvalidToken("the client has no published keys")
+    try:
+        keys = _parse((await context.documents.get(client.metadata.jwks_uri)).body)
+        if kid is not None and kid not in keys:
+            keys = _parse((await context.documents.get(client.metadata.jwks_uri, refetch=True)).body)
+    except DocumentUnavailable as unavailable:
+        if unavailable.is_final:
+            raise InvalidToken("its keys cannot be fetched from there") from None
+        raise OAuthError(
+            TEMPORARILY_UNAVAILABLE,
+            f"The client's keys could not be fetched. {unavailable}",
+            status=503,
+            headers={"retry-after": "10"},
+        ) from None
+    return keys
+
+
+def _parse(body: bytes) -> dict[str, VerificationKey]:
+    try:
+        return parse_jwks(json.loads(body))
+    except (ValueError, RecursionError):
+        raise InvalidToken("its published keys are not a key set") from None
