@@ -38,12 +38,20 @@ async def post(door: Door, body: bytes, content_type: str = "application/json") 
     return await door.call("POST", REGISTER, body, {"content-type": content_type})
 
 
+def managed(answer: dict[str, Any]) -> dict[str, Any]:
+    """The two members with which a registration is managed."""
+    assert answer["registration_access_token"].startswith("mra_")
+    assert answer["registration_client_uri"] == f"{ISSUER}/api/oauth/register/{answer['client_id']}"
+    return {name: answer[name] for name in ("registration_access_token", "registration_client_uri")}
+
+
 async def test_a_native_client_is_answered_everything_that_was_registered_dcr_05(door: Door) -> None:
     answer = await registered(door, redirect_uris=[LOOPBACK], client_name="Inspector")
     assert answer == {
         "client_id": answer["client_id"],
         "client_id_issued_at": door.clock() // 1000,
         "client_name": "Inspector",
+        **managed(answer),
         **NATIVE,
     }
 
@@ -55,6 +63,7 @@ async def test_a_web_client_gets_a_secret_that_does_not_expire(door: Door) -> No
         "client_id_issued_at": door.clock() // 1000,
         "client_secret": answer["client_secret"],
         "client_secret_expires_at": 0,
+        **managed(answer),
         **NATIVE,
         "redirect_uris": [WEB_REDIRECT],
         "token_endpoint_auth_method": "client_secret_basic",
@@ -186,7 +195,7 @@ async def test_members_that_nobody_knows_are_left_out_dcr_10(door: Door) -> None
     answer = await registered(
         door, redirect_uris=[LOOPBACK], resource="https://x", client_id="mine", client_secret="mine", nested={"a": [1]}
     )
-    assert answer.keys() == {"client_id", "client_id_issued_at", *NATIVE}
+    assert answer.keys() == {"client_id", "client_id_issued_at", *managed(answer), *NATIVE}
     assert answer["client_id"] != "mine"
 
 
@@ -239,51 +248,64 @@ async def test_text_that_no_database_can_hold_is_cleaned(door: Door, body: bytes
     assert answer.json().get("contacts", ["a b"]) == ["a b"]
 
 
-async def test_an_unused_registration_is_forgotten_after_its_time_dcr_13(door: Door) -> None:
-    client = await registered(door, redirect_uris=[LOOPBACK])
+async def test_an_unused_stored_registration_is_forgotten_after_its_time_dcr_13(door: Door) -> None:
+    client = await registered(door, redirect_uris=[WEB_REDIRECT])
     door.clock.advance(seconds=UNUSED_LIFE_MS / 1000)
-    refused = await door.redeem(client["client_id"], "mac_x", "v" * 43)
+    secret = {"client_secret": client["client_secret"]}
+    refused = await door.redeem(client["client_id"], "mac_x", "v" * 43, **secret)
     assert refusal(refused) == (401, "invalid_client")
 
 
+async def test_a_public_registration_stores_nothing_and_is_known_for_ever(door: Door) -> None:
+    client = await registered(door, redirect_uris=[LOOPBACK])
+    assert await door.context.database.read(count_clients, door.project.project_id) == 0
+    door.clock.advance(seconds=10 * UNUSED_LIFE_MS / 1000)
+    known = await door.redeem(client["client_id"], "mac_x", "v" * 43)
+    assert refusal(known) == (400, "invalid_grant")
+
+
 async def test_a_registration_is_audited_once_with_its_source_i7(door: Door) -> None:
-    client = await registered(door, redirect_uris=[LOOPBACK], client_name="Inspector")
+    client = await registered(door, redirect_uris=[WEB_REDIRECT], client_name="Inspector")
     events = await connections.recent_events(door.operator, door.project)
     found = [event for event in events if event.action == "client.registered"]
     assert [(event.actor, event.target, event.detail) for event in found] == [
-        ("source:203.0.113.9", f"client:{client['client_id']}", {"name": "Inspector", "redirects": ["127.0.0.1:4711"]})
+        (
+            "source:203.0.113.9",
+            f"client:{client['client_id']}",
+            {"name": "Inspector", "redirects": [urlsplit(WEB_REDIRECT).netloc], "status": "active"},
+        )
     ]
 
 
 async def test_one_source_is_limited_and_told_when_to_come_back_dcr_19(door: Door) -> None:
     for _ in range(REGISTER_SOURCE.burst):
-        await registered(door, redirect_uris=[LOOPBACK])
-    answer = await door.post_json(REGISTER, {"redirect_uris": [LOOPBACK]})
+        await registered(door, redirect_uris=[WEB_REDIRECT])
+    answer = await door.post_json(REGISTER, {"redirect_uris": [WEB_REDIRECT]})
     assert refusal(answer) == (429, "temporarily_unavailable")
     assert answer.header("retry-after") == str(REGISTER_SOURCE.period_ms // 1000)
     assert answer.header("access-control-allow-origin") == "*"
-    other = json.dumps({"redirect_uris": [LOOPBACK]}).encode()
+    other = json.dumps({"redirect_uris": ["https://other.example.com/callback"]}).encode()
     media = {"content-type": "application/json"}
     assert (await door.call("POST", REGISTER, other, media, source="198.51.100.7")).status == 201
     door.clock.advance(seconds=REGISTER_SOURCE.period_ms / 1000)
-    assert (await door.post_json(REGISTER, {"redirect_uris": [LOOPBACK]})).status == 201
+    assert (await door.post_json(REGISTER, {"redirect_uris": [WEB_REDIRECT]})).status == 201
 
 
 async def test_a_whole_project_is_limited_however_many_sources_there_are(door: Door) -> None:
-    body = json.dumps({"redirect_uris": [LOOPBACK]}).encode()
     media = {"content-type": "application/json"}
-    statuses = [
-        (await door.call("POST", REGISTER, body, media, source=f"10.{n >> 8}.{n & 255}.1")).status
-        for n in range(REGISTER_PROJECT.burst + 1)
-    ]
+    statuses = []
+    for n in range(REGISTER_PROJECT.burst + 1):
+        body = json.dumps({"redirect_uris": [f"https://app{n}.example.com/callback"]}).encode()
+        answer = await door.call("POST", REGISTER, body, media, source=f"10.{n >> 8}.{n & 255}.1")
+        statuses.append(answer.status)
     assert statuses == [201] * REGISTER_PROJECT.burst + [429]
 
 
 async def test_a_project_holds_no_more_clients_than_its_quota(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration, "MAX_CLIENTS", 2)
     for _ in range(2):
-        await registered(door, redirect_uris=[LOOPBACK])
-    answer = await door.post_json(REGISTER, {"redirect_uris": [LOOPBACK]})
+        await registered(door, redirect_uris=[WEB_REDIRECT])
+    answer = await door.post_json(REGISTER, {"redirect_uris": [WEB_REDIRECT]})
     assert refusal(answer) == (429, "temporarily_unavailable")
     assert int(answer.header("retry-after")) >= 60
     assert await door.context.database.read(count_clients, door.project.project_id) == 2
