@@ -50,12 +50,17 @@ def parse_form(body: bytes, content_type: str) -> Form:
 
     Spec: OAuth 2.1 §3.2.2 (TOK-01, TOK-02)
     """
-    if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
-        raise invalid_request(f"The body must be {FORM_TYPE}.")
+    check_form_type(content_type)
     form = parse_query(body)
     if form.repeated:
         raise invalid_request("A parameter is repeated.")
     return form
+
+
+def check_form_type(content_type: str) -> None:
+    """Refuse a body of another media type, for callers that read repeated parameters themselves."""
+    if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
+        raise invalid_request(f"The body must be {FORM_TYPE}.")
 
 
 def parse_query(query: bytes) -> Form:

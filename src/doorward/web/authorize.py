@@ -5,7 +5,7 @@ from urllib.parse import urlencode, urlsplit
 from doorward.asgi import Request, Response, redirect
 from doorward.core.models import Client, Scope, ScopeKind
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.forms import parse_form, parse_query
+from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
 from doorward.server.authorize import Consent, ReturnToClient, SignIn, begin, decide
@@ -27,9 +27,8 @@ async def show_authorize(context: Context, view: ProjectView, request: Request) 
 
 async def post_authorize(context: Context, view: ProjectView, request: Request) -> Response:
     """POST of the same request as a form. Spec: AUTHZ-01"""
-    body = await request.body()
-    parse_form(body, request.header("content-type"))
-    return await _begin(context, view, request, body)
+    check_form_type(request.header("content-type"))
+    return await _begin(context, view, request, await request.body())
 
 
 async def post_consent(context: Context, view: ProjectView, request: Request) -> Response:
