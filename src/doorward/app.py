@@ -25,7 +25,7 @@ from doorward.fetch import GuardedFetcher
 from doorward.logs import log
 from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
-from doorward.routes import ROUTES, Route
+from doorward.routes import Route, find_route
 from doorward.server.context import Context
 from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
@@ -160,7 +160,7 @@ class Doorward:
         if request.path in ("/livez", "/readyz"):
             return await self._answer_health(request.path)
         slug, request.path = split_path(request.path)
-        route = ROUTES.get(request.path)
+        route = find_route(request.path)
         if route is None or (slug == DEFAULT_SLUG and request.scope["path"].startswith("/p/")):
             return not_found()
         response = await self._answer_route(route, slug, request)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.asgi import BODY_LIMIT, Request, Response
+from doorward.server import registration_management
 from doorward.server.context import Context
 from doorward.server.introspection import answer_introspect
 from doorward.server.registration import answer_register
@@ -16,6 +17,7 @@ from doorward.web.dashboard import show_dashboard, show_home
 from doorward.web.setup import post_setup, show_setup
 from doorward.web.sign_in import post_sign_in, post_sign_out, show_sign_in
 
+REGISTRATION = registration_management.PATH
 Endpoint = Callable[[Context, ProjectView, Request], Awaitable[Response]]
 
 
@@ -32,6 +34,14 @@ class Route:
 ROUTES: Mapping[str, Route] = {
     # Protocol
     "/api/oauth/register": Route({"POST": answer_register}, cors=True),
+    f"{REGISTRATION}{{client_id}}": Route(
+        {
+            "GET": registration_management.answer_read,
+            "PUT": registration_management.answer_update,
+            "DELETE": registration_management.answer_delete,
+        },
+        cors=True,
+    ),
     "/api/oauth/token": Route({"POST": answer_token}, cors=True),
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),
@@ -49,3 +59,10 @@ ROUTES: Mapping[str, Route] = {
     "/dashboard": Route({"GET": show_dashboard}, html=True),
 }
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""
+
+
+def find_route(path: str) -> Route | None:
+    """The route of a path below a project's prefix."""
+    if path.startswith(REGISTRATION):
+        return ROUTES[f"{REGISTRATION}{{client_id}}"]
+    return ROUTES.get(path)

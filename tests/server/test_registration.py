@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,7 +11,7 @@ from doorward.manage import connections
 from doorward.server import registration
 from doorward.server.registration import UNUSED_LIFE_MS
 from doorward.storage.clients import count_clients, find_client
-from tests.inside import LOOPBACK, Answer, Door
+from tests.inside import ISSUER, LOOPBACK, Answer, Door
 from tests.server.steps import REGISTER, WEB_REDIRECT, assert_no_null, basic, refusal
 
 NATIVE = {

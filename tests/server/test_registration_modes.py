@@ -102,18 +102,19 @@ async def test_two_authorization_headers_are_400(door: Door) -> None:
 
 async def test_a_backend_has_a_limit_of_its_own_and_does_not_use_up_the_others(door: Door) -> None:
     secret = await project_key(door, "register")
+    confidential = {"token_endpoint_auth_method": "client_secret_post"}
     for _ in range(REGISTER_SOURCE.burst + 5):
-        assert (await register(door, secret)).status == 201
-    assert (await register(door)).status == 201
+        assert (await register(door, secret, **confidential)).status == 201
+    assert (await register(door, **confidential)).status == 201
     for _ in range(REGISTER_KEY.burst - REGISTER_SOURCE.burst - 5):
-        await register(door, secret)
-    answer = await register(door, secret)
+        await register(door, secret, **confidential)
+    answer = await register(door, secret, **confidential)
     assert refusal(answer) == (429, "temporarily_unavailable")
     assert answer.header("retry-after") == "1"
 
 
 async def test_a_registration_with_the_secret_is_audited_to_the_key_i7(door: Door) -> None:
     key, secret = await keys.create(door.operator, door.project, ("register",))
-    await register(door, secret)
+    await register(door, secret, token_endpoint_auth_method="client_secret_post")
     events = await connections.recent_events(door.operator, door.project)
     assert [event.actor for event in events if event.action == "client.registered"] == [f"key:{key.key_id}"]

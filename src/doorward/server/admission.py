@@ -43,7 +43,6 @@ async def find_requesting_client(context: Context, view: ProjectView, form: Form
             ("Tell the makers of the app.",)
             if refused.is_final
             else ("Try again in a minute.", "If it stays so, tell the makers of the app."),
-            status=400 if refused.is_final else 503,
         ) from None
 
 
