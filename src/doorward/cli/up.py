@@ -32,7 +32,8 @@ GRACE_SECONDS = 20
 """How long requests in flight may take after SIGTERM."""
 MOMENT_SECONDS = 1
 """How long a stop waits for what is on its way in or out; streams and connections that only wait are cut then."""
-MAX_HEADERS_BYTES = 32 * 1024
+HEAD_BYTES = 24 * 1024
+"""How much of a request line and headers is always read; more than twice as much never is."""
 IDLE_MS = 75_000
 """How long a connection may wait for its next whole request: longer than the 60 s after which common proxies let an
 idle one go, so that none is closed under a request. The HTTP runtime has no other timer for slow headers."""
@@ -89,7 +90,7 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
         websockets=False,
         log_enabled=False,
         backpressure=_count_connections(),
-        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEADERS_BYTES),
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=HEAD_BYTES),
     )
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
