@@ -13,7 +13,7 @@ from typer.main import get_command
 from doorward.cli.commands import app
 from doorward.oauth import errors
 from doorward.routes import ROUTES
-from doorward.settings import LogSettings, Settings
+from doorward.settings import Settings
 from tests.needs import ROOT
 
 DOCS = Path(ROOT) / "docs"
@@ -22,8 +22,9 @@ DOCS = Path(ROOT) / "docs"
 def _settings(model: type[BaseModel], prefix: str = "DOORWARD_") -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, field in model.model_fields.items():
-        if name == "log":
-            found += _settings(LogSettings, f"{prefix}LOG__")
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += _settings(section, f"{prefix}{name.upper()}__")
         else:
             found.append((f"{prefix}{name.upper()}", field.description or ""))
     return found
