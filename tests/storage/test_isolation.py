@@ -168,6 +168,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     codes.find_code: (lambda tx, t: codes.find_code(tx, t.project_id, CODE_HASH), None),
     codes.consume_code: (lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW), Unknown()),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
+    grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id), []),
     grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
     interactions.find_interaction: (
         lambda tx, t: interactions.find_interaction(tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW),

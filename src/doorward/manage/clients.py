@@ -6,11 +6,18 @@ from doorward.core import audit
 from doorward.core.models import AuditEvent, Client, Project
 from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.ids import ClientId
+from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.metadata import parse_client_metadata
 from doorward.storage.audit import record
-from doorward.storage.clients import add_client, find_client, list_clients, remove_client
+from doorward.storage.clients import (
+    add_client,
+    find_client,
+    list_clients,
+    remove_client,
+    rotate_client_secret,
+)
 from doorward.storage.database import Transaction
+from doorward.storage.registrations import bury_client
 
 from .operator import ActionRefused, Operator
 
@@ -70,6 +77,19 @@ async def get(operator: Operator, project: Project, client_id: str) -> Client:
     return client
 
 
+async def rotate_secret(operator: Operator, client: Client, *, overlap_ms: int) -> str:
+    """Give a client a new secret, shown this once; the old one works a while longer. Raises `ActionRefused`."""
+    if client.secret_hash is None:
+        raise ActionRefused("This client has no secret.")
+    secret = new_secret(CLIENT_SECRET)
+    done = await operator.database.write(
+        _rotate_secret, client, hash_secret(secret), overlap_ms, operator.actor, operator.clock()
+    )
+    if not done:
+        raise ActionRefused("The secret was rotated by somebody else at the same moment.")
+    return secret
+
+
 async def remove(operator: Operator, client: Client) -> None:
     """Remove a client; every grant it holds ends."""
     await operator.database.write(_remove, client, operator.actor, operator.clock())
@@ -80,7 +100,8 @@ def describe(client: Client) -> dict[str, Any]:
     return {
         "client_id": client.client_id,
         "kind": client.kind,
-        "confidential": not client.is_public,
+        "status": client.status,
+        "confidential": client.secret_hash is not None,
         "created_at": client.created_at,
         "last_used_at": client.last_used_at,
         **client.metadata.document(),
@@ -93,7 +114,18 @@ async def _add(tx: Transaction, client: Client, actor: str, now: int) -> None:
     await record(tx, client.project_id, event, now)
 
 
+async def _rotate_secret(
+    tx: Transaction, client: Client, secret_hash: TokenHash, overlap_ms: int, actor: str, now: int
+) -> bool:
+    if not await rotate_client_secret(tx, client, secret_hash, expires_at=None, overlap_until=now + overlap_ms):
+        return False
+    event = AuditEvent(audit.CLIENT_SECRET_ROTATED, actor, audit.client_actor(client.client_id))
+    await record(tx, client.project_id, event, now)
+    return True
+
+
 async def _remove(tx: Transaction, client: Client, actor: str, now: int) -> None:
     if await remove_client(tx, client.project_id, client.client_id):
+        await bury_client(tx, client.project_id, client.client_id, "removed", now)
         event = AuditEvent(audit.CLIENT_REMOVED, actor, client.client_id, {"name": client.metadata.client_name})
         await record(tx, client.project_id, event, now)

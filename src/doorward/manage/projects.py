@@ -23,11 +23,14 @@ VERIFY_AFTER_SIGNING_MS = 3_660_000
 """A replaced key stays published for the longest life of an access token and a minute (I8)."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_SWITCHES = frozenset({"documents", "development"})
+_LISTS = frozenset({"approved_redirects", "document_hosts", "blocked_hosts"})
 _LIFETIME_BOUNDS = {
     "access_token_seconds": (60, 3600),
     "code_seconds": (60, 600),
     "refresh_idle_seconds": (3600, 365 * 86400),
     "refresh_absolute_seconds": (3600, 730 * 86400),
+    "client_secret_seconds": (0, 3650 * 86400),
 }
 
 
@@ -67,6 +70,15 @@ async def change_project(operator: Operator, project: Project, changes: dict[str
     return changed
 
 
+def parse_setting(name: str, text: str) -> Any:
+    """A setting's value as a command line spells it; whether it is good is for `change_project` to say."""
+    if name in _LISTS:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if name in _SWITCHES and text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
 async def rotate_signing_key(operator: Operator, project: Project, alg: str = "ES256") -> StoredSigningKey:
     """Publish a new signing key now; it signs once every cache can hold it, and the others leave after it does."""
     now = operator.clock()
@@ -95,6 +107,14 @@ def _check_setting(name: str, value: Any) -> None:
     if name == "registration_mode":
         if value not in REGISTRATION_MODES:
             raise ActionRefused(f"registration_mode is one of {', '.join(REGISTRATION_MODES)}.")
+        return
+    if name in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ActionRefused(f"{name} is true or false.")
+        return
+    if name in _LISTS:
+        if not isinstance(value, tuple) or not all(isinstance(entry, str) and entry for entry in value):
+            raise ActionRefused(f"{name} is a list, separated by commas.")
         return
     low, high = _LIFETIME_BOUNDS[name]
     if not isinstance(value, int) or not low <= value <= high:

@@ -217,7 +217,7 @@ class ProtectMCP:
             except AmbiguousMessage as error:
                 detail = {"code": error.code, "message": str(error)}
                 raise Refused(build_json(400, {"jsonrpc": "2.0", "id": None, "error": detail})) from None
-            self._check_scopes(request, principal, union(self._required_scopes, policy.needed(calls)))
+            self._check_scopes(request, principal, policy.needed(calls))
         return replay(body, receive)
 
     def _invite(self, request: Request) -> Answer:

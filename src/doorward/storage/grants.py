@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from doorward.core.models import Grant
 from doorward.oauth.ids import ClientId, GrantId, ProjectId, ResourceId, UserId
@@ -81,6 +81,17 @@ _CONNECTIONS = Statement(
     )
     .order_by(grants.c.created_at.desc())
 )
+_COUNT_LIVE = Statement(
+    select(grants.c.client_id, func.count())
+    .join(clients, _SAME_PROJECT_CLIENT)
+    .where(
+        grants.c.project_id == bindparam("project_id"),
+        grants.c.revoked_at.is_(None),
+        grants.c.last_used_at.is_not(None),
+        grants.c.created_at > clients.c.void_before,
+    )
+    .group_by(grants.c.client_id)
+)
 _SWEEP = Statement(
     delete(grants).where(
         grants.c.created_at <= bindparam("created_before"),
@@ -148,6 +159,11 @@ async def list_connections(tx: Transaction, project_id: ProjectId, user_id: User
     rows = await tx.all(_CONNECTIONS, project_id=project_id, user_id=user_id)
     split = len(_COLUMNS)
     return [Connection(_load(row[:split]), *row[split:]) for row in rows]
+
+
+async def count_live_grants(tx: Transaction, project_id: ProjectId) -> list[tuple[str, int]]:
+    """(client_id, how many connections) of every client that has any."""
+    return [(client_id, int(count)) for client_id, count in await tx.all(_COUNT_LIVE, project_id=project_id)]
 
 
 async def sweep_grants(tx: Transaction, created_before: int) -> int:

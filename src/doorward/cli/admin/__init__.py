@@ -2,13 +2,16 @@
 
 import typer
 
+from .admission import admission_commands
 from .audit import audit_commands
 from .client import client_commands
 from .key import key_commands, signing_key_commands
 from .project import project_commands
+from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
 from .user import user_commands
 
+client_commands.add_typer(admission_commands)
 admin = typer.Typer(help="Operator actions; every change is audited.", no_args_is_help=True, rich_markup_mode=None)
 for name, commands in {
     "project": project_commands,
@@ -17,6 +20,8 @@ for name, commands in {
     "user": user_commands,
     "key": key_commands,
     "signing-key": signing_key_commands,
+    "initial-token": initial_token_commands,
+    "software": software_commands,
     "audit": audit_commands,
 }.items():
     admin.add_typer(commands, name=name)

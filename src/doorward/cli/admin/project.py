@@ -65,6 +65,6 @@ def project_set(
         name, separator, value = change.partition("=")
         if not separator:
             raise typer.BadParameter(f"{change}: write NAME=VALUE")
-        parsed[name] = int(value) if value.isascii() and value.isdigit() else value
+        parsed[name] = projects.parse_setting(name, value)
     changed = run_on(data, project, lambda operator, found: projects.change_project(operator, found, parsed))
     show_one(projects.describe(changed), as_json=as_json)
