@@ -1,10 +1,10 @@
-"""One Chromium for each worker, one running demo for each file, and a fresh profile for each test."""
+"""One Chromium and one running demo for each worker, and a profile for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright
 
 from tests.browser.chromium import LAUNCH, Chromium
 from tests.running import RunningDoorward, start_doorward
@@ -18,7 +18,7 @@ async def chromium(chromium_path: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def doorward(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterator[RunningDoorward]:
     server = start_doorward(tmp_path_factory.mktemp("doorward") / "data", "--demo")
     yield server
@@ -47,7 +47,21 @@ async def open_profile(chromium: Browser, doorward: RunningDoorward) -> AsyncIte
     assert [profile.complaints for profile in profiles if profile.complaints] == []
 
 
+@pytest.fixture(scope="session")
+def memory() -> dict[str, StorageState]:
+    """What the browser of a person who comes back keeps: signing in at every test would run into the limit."""
+    return {}
+
+
 @pytest.fixture
-async def browser(open_profile: OpenProfile) -> Chromium:
-    """A person's browser."""
+async def browser(open_profile: OpenProfile, memory: dict[str, StorageState]) -> AsyncIterator[Chromium]:
+    """Of a person who may have signed in before."""
+    opened = await open_profile(storage_state=memory.get("cookies"))
+    yield opened
+    memory["cookies"] = await opened.context.storage_state()
+
+
+@pytest.fixture
+async def fresh_browser(open_profile: OpenProfile) -> Chromium:
+    """Of a person who has to sign in."""
     return await open_profile()

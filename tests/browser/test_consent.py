@@ -45,8 +45,10 @@ async def test_denying_tells_the_app_so(browser: Chromium, app: App) -> None:
     assert app.answers[0]["error"] == "access_denied"
 
 
-async def test_a_wrong_password_keeps_the_person_on_the_way_to_the_app(browser: Chromium, app: App) -> None:
-    page = await browser.page()
+async def test_a_wrong_password_keeps_the_person_on_the_way(fresh_browser: Chromium, doorward: RunningDoorward) -> None:
+    app = await register(doorward)
+    await app.serve(fresh_browser.context)
+    page = await fresh_browser.page()
     await page.goto(app.url())
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to continue to Travel planner")
     await sign_in(page, password="not the password")
@@ -99,8 +101,10 @@ async def test_everything_works_without_javascript(doorward: RunningDoorward, op
     assert app.answers[0].keys() == {"code", "state", "iss"}
 
 
-async def test_a_person_with_a_keyboard_only_gets_through(browser: Chromium, app: App) -> None:
-    page = await browser.page()
+async def test_a_person_with_a_keyboard_only_gets_through(fresh_browser: Chromium, doorward: RunningDoorward) -> None:
+    app = await register(doorward)
+    await app.serve(fresh_browser.context)
+    page = await fresh_browser.page()
     await page.goto(app.url())
     await expect(page.get_by_label("Email")).to_be_focused()
     await page.keyboard.type(ADMIN_EMAIL)
@@ -151,14 +155,14 @@ async def test_a_refusal_leads_to_a_strangers_site_by_a_click_only(
 
 
 async def test_a_web_app_keeps_hold_of_its_popup_through_every_page(
-    doorward: RunningDoorward, browser: Chromium
+    doorward: RunningDoorward, fresh_browser: Chromium
 ) -> None:
     app = await register(doorward, "https://planner.example/callback")
-    await app.serve(browser.context)
-    await browser.context.route(
+    await app.serve(fresh_browser.context)
+    await fresh_browser.context.route(
         "https://planner.example/", lambda route: route.fulfill(content_type="text/html", body="<title>Planner</title>")
     )
-    opener = await browser.page()
+    opener = await fresh_browser.page()
     await opener.goto("https://planner.example/")
     async with opener.expect_popup() as opening:
         await opener.evaluate("url => { window.popup = window.open(url) }", app.url())

@@ -12,30 +12,30 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_the_sdk_gets_in_through_chromium(doorward: RunningDoorward, browser: Chromium, mode: str) -> None:
-    async with connect_sdk(doorward.demo, browser, mode=mode) as sdk:
+async def test_the_sdk_gets_in_through_chromium(doorward: RunningDoorward, fresh_browser: Chromium, mode: str) -> None:
+    async with connect_sdk(doorward.demo, fresh_browser, mode=mode) as sdk:
         await use_tools(sdk.client)
         sdk.let_token_run_out()
         assert await price_of_door(sdk.client) > 0
-        assert len(browser.visits) == 1
+        assert len(fresh_browser.visits) == 1
 
         assert await book(sdk.client) == "DW101"
-        assert "tools:write" in answer_parameters(browser.visits[1])["scope"]
+        assert "tools:write" in answer_parameters(fresh_browser.visits[1])["scope"]
 
         assert sdk.storage.client is not None
         lost = sdk.tokens
         await revoke(doorward.issuer, sdk.storage.client.client_id, str(lost.refresh_token))
         assert (await call_with(doorward.demo, lost.access_token)).status_code == 401
         assert await price_of_door(sdk.client) > 0
-        assert len(browser.visits) == 3
+        assert len(fresh_browser.visits) == 3
 
 
-async def test_fastmcp_gets_in_through_chromium(doorward: RunningDoorward, browser: Chromium) -> None:
-    async with connect_fastmcp(doorward.demo, browser) as app:
+async def test_fastmcp_gets_in_through_chromium(doorward: RunningDoorward, fresh_browser: Chromium) -> None:
+    async with connect_fastmcp(doorward.demo, fresh_browser) as app:
         await use_tools(app.client)
         app.let_token_run_out()
         assert await price_of_door(app.client) > 0
-        assert len(browser.visits) == 1
+        assert len(fresh_browser.visits) == 1
 
         assert await book(app.client) == "DW101"
         registered = await app.auth.token_storage_adapter.get_client_info()
@@ -44,4 +44,4 @@ async def test_fastmcp_gets_in_through_chromium(doorward: RunningDoorward, brows
         await revoke(doorward.issuer, registered.client_id, str(lost.refresh_token))
         assert (await call_with(doorward.demo, lost.access_token)).status_code == 401
         assert await price_of_door(app.client) > 0
-        assert len(browser.visits) == 3
+        assert len(fresh_browser.visits) == 3

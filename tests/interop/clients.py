@@ -80,11 +80,13 @@ class SDKConnection:
 
 
 @asynccontextmanager
-async def sdk_http(url: str, browser: Browser, storage: Storage, wire: Wire) -> AsyncIterator[httpx2.AsyncClient]:
+async def sdk_http(
+    url: str, browser: Browser, storage: Storage, wire: Wire, *, name: str = "An app of the SDK"
+) -> AsyncIterator[httpx2.AsyncClient]:
     """The SDK's HTTP client with its OAuth, and a real listener for the way back."""
     async with listen() as listener:
         metadata = OAuthClientMetadata(
-            client_name="An app of the SDK",
+            client_name=name,
             redirect_uris=[AnyUrl(listener.redirect_uri)],
             token_endpoint_auth_method="none",
         )
@@ -101,14 +103,19 @@ async def sdk_http(url: str, browser: Browser, storage: Storage, wire: Wire) -> 
 
 @asynccontextmanager
 async def connect_sdk(
-    url: str, browser: Browser, *, mode: str = "auto", storage: Storage | None = None
+    url: str,
+    browser: Browser,
+    *,
+    mode: str = "auto",
+    storage: Storage | None = None,
+    name: str = "An app of the SDK",
 ) -> AsyncIterator[SDKConnection]:
     """`mcp.Client` over streamable HTTP; by the time it is connected, the person was asked when that was needed."""
     storage = storage or Storage()
     wire = Wire()
     with anyio.fail_after(PATIENCE_SECONDS):
         async with (
-            sdk_http(url, browser, storage, wire) as http,
+            sdk_http(url, browser, storage, wire, name=name) as http,
             mcp.Client(streamable_http_client(url, http_client=http), mode=mode) as client,
         ):
             provider = http.auth

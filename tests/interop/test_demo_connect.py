@@ -46,9 +46,9 @@ async def finish(process: Process) -> tuple[int, str, str]:
     return await process.wait(), printed, complained
 
 
-async def test_the_connect_command_prints_the_weather(doorward: RunningDoorward, browser: FormBrowser) -> None:
+async def test_the_connect_command_prints_the_weather(doorward: RunningDoorward, fresh_browser: FormBrowser) -> None:
     async with run_connect(doorward.demo, "--no-browser") as process:
-        await browser.visit(await sign_in_address(process))
+        await fresh_browser.visit(await sign_in_address(process))
         code, printed, complained = await finish(process)
     assert (code, complained) == (0, "")
     assert "It has 4 tools:" in printed

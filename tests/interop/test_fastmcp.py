@@ -14,16 +14,16 @@ ERAS = pytest.mark.parametrize(("mode", "version"), [("legacy", "2025-11-25"), (
 
 @ERAS
 async def test_fastmcp_signs_in_and_calls_tools(
-    doorward: RunningDoorward, browser: FormBrowser, mode: str, version: str
+    doorward: RunningDoorward, fresh_browser: FormBrowser, mode: str, version: str
 ) -> None:
-    async with connect_fastmcp(doorward.demo, browser, mode=mode) as app:
+    async with connect_fastmcp(doorward.demo, fresh_browser, mode=mode) as app:
         assert app.client.protocol_version == version
         await use_tools(app.client)
 
-        asked = answer_parameters(browser.visits[0])
+        asked = answer_parameters(fresh_browser.visits[0])
         assert asked["resource"] == doorward.demo
         assert asked["redirect_uri"].startswith("http://localhost:")
-        assert len(browser.visits) == 1
+        assert len(fresh_browser.visits) == 1
         assert (await app.tokens()).scope == "tools:read offline_access"
 
 

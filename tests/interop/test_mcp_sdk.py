@@ -25,20 +25,20 @@ GETTING_IN = [
 
 @ERAS
 async def test_the_sdk_discovers_registers_signs_in_and_calls_tools(
-    doorward: RunningDoorward, browser: FormBrowser, mode: str, version: str
+    doorward: RunningDoorward, fresh_browser: FormBrowser, mode: str, version: str
 ) -> None:
-    async with connect_sdk(doorward.demo, browser, mode=mode) as sdk:
+    async with connect_sdk(doorward.demo, fresh_browser, mode=mode) as sdk:
         assert sdk.wire.exchanges[: len(GETTING_IN)] == GETTING_IN
         assert sdk.client.protocol_version == version
         await use_tools(sdk.client)
 
-        asked = answer_parameters(browser.visits[0])
+        asked = answer_parameters(fresh_browser.visits[0])
         assert asked["resource"] == doorward.demo
         assert asked["code_challenge_method"] == "S256"
         assert asked["scope"].split() == ["tools:read", "offline_access"]
         assert (sdk.tokens.token_type, sdk.tokens.expires_in) == ("Bearer", 900)
         assert sdk.tokens.scope == "tools:read offline_access"
-        assert len(browser.visits) == 1
+        assert len(fresh_browser.visits) == 1
 
 
 @ERAS
@@ -151,19 +151,19 @@ async def test_a_client_session_of_the_sdk_shakes_hands_and_calls_tools(
 
 
 async def test_tokens_outlive_a_restart_of_the_server(
-    tmp_path_factory: pytest.TempPathFactory, browser: FormBrowser
+    tmp_path_factory: pytest.TempPathFactory, fresh_browser: FormBrowser
 ) -> None:
     data = tmp_path_factory.mktemp("doorward") / "data"
     server = start_doorward(data, "--demo")
     try:
         storage = Storage()
-        async with connect_sdk(server.demo, browser, storage=storage) as sdk:
+        async with connect_sdk(server.demo, fresh_browser, storage=storage) as sdk:
             assert server.stop() == 0
             server = start_doorward(data, "--demo", port=server.port)
             assert await price_of_door(sdk.client) > 0
             sdk.let_token_run_out()
             assert await price_of_door(sdk.client) > 0
-        assert len(browser.visits) == 1
+        assert len(fresh_browser.visits) == 1
     finally:
         server.stop()
 
