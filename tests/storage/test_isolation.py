@@ -200,6 +200,7 @@ OF_THE_SERVER = {
     projects.list_projects,
     projects.add_server_secret,
     projects.list_server_secrets,
+    projects.remove_server_secret,
 }
 
 

@@ -20,6 +20,8 @@ ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
 CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
 REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
 DEFAULT_SLUG = "default"
+GRANT_TYPES = ("authorization_code", "refresh_token")
+"""The grants that are offered, in the order they are told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from typing import Any
 from doorward.oauth.ids import ClientId, ProjectId
 
 PREFIX = "mcx_"
+SECRET_PREFIX = "sealing/"
+"""What the server's secrets that seal are named by, a number after it."""
 MAX_LENGTH = 1024
 _MAC_BYTES = 16
 _HEAD = struct.Struct(">BI6s")

@@ -1,13 +1,16 @@
 """Clients that an operator adds, and the ones that registered themselves."""
 
+from dataclasses import replace
 from typing import Any
 
 from doorward.core import audit
-from doorward.core.models import AuditEvent, Client, Project
+from doorward.core.known_clients import known_clients
+from doorward.core.models import GRANT_TYPES, AuditEvent, Client, Project
 from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ClientId, TokenHash
-from doorward.oauth.metadata import parse_client_metadata
+from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
+from doorward.oauth.scopes import parse_scope
 from doorward.storage.audit import record
 from doorward.storage.clients import (
     add_client,
@@ -15,13 +18,12 @@ from doorward.storage.clients import (
     list_clients,
     remove_client,
     rotate_client_secret,
+    update_client_metadata,
 )
 from doorward.storage.database import Transaction
 from doorward.storage.registrations import bury_client
 
 from .operator import ActionRefused, Operator
-
-GRANT_TYPES = ("authorization_code", "refresh_token")
 
 
 async def add(
@@ -77,6 +79,28 @@ async def get(operator: Operator, project: Project, client_id: str) -> Client:
     return client
 
 
+def template(key: str) -> tuple[str, tuple[str, ...]]:
+    """(name, redirect URIs) of a known client, to add it by hand. Raises `ActionRefused`."""
+    for known in known_clients():
+        if known.key == key:
+            return known.name, known.redirect_uris
+    raise ActionRefused(f"Known: {', '.join(known.key for known in known_clients())}.")
+
+
+async def change_scope(operator: Operator, client: Client, scope: str) -> Client:
+    """Set the most a client may ask for; existing grants keep what they have. Raises `ActionRefused`."""
+    if client.kind != "manual":
+        raise ActionRefused(
+            "What registered itself is bounded by what people allow it; add the client by hand instead."
+        )
+    try:
+        metadata = client.metadata.with_scope(parse_scope(scope))
+    except OAuthError as error:
+        raise ActionRefused(error.description) from None
+    await operator.database.write(_change_scope, client, metadata, operator.actor, operator.clock())
+    return replace(client, metadata=metadata)
+
+
 async def rotate_secret(operator: Operator, client: Client, *, overlap_ms: int) -> str:
     """Give a client a new secret, shown this once; the old one works a while longer. Raises `ActionRefused`."""
     if client.secret_hash is None:
@@ -111,6 +135,14 @@ def describe(client: Client) -> dict[str, Any]:
 async def _add(tx: Transaction, client: Client, actor: str, now: int) -> None:
     await add_client(tx, client)
     event = AuditEvent(audit.CLIENT_ADDED, actor, client.client_id, {"name": client.metadata.client_name})
+    await record(tx, client.project_id, event, now)
+
+
+async def _change_scope(tx: Transaction, client: Client, metadata: ClientMetadata, actor: str, now: int) -> None:
+    await update_client_metadata(tx, client, metadata)
+    event = AuditEvent(
+        audit.CLIENT_CHANGED, actor, audit.client_actor(client.client_id), {"scope": " ".join(metadata.scope)}
+    )
     await record(tx, client.project_id, event, now)
 
 

@@ -9,6 +9,7 @@ Spec: RFC 7523 §2.2, §3; rfc7523bis (CAU-07 … CAU-12, CIMD-20, T32)
 import json
 
 from doorward.asgi import Request
+from doorward.core.known_clients import find_known_by_document
 from doorward.core.limits import CLIENT_AUTH
 from doorward.core.models import Client
 from doorward.core.secrets import hash_secret
@@ -22,7 +23,6 @@ from .clients import resolve_client
 from .context import Context
 from .document_source import DocumentUnavailable
 from .documents import PRIVATE_KEY_JWT
-from .known_clients import find_known_by_document
 from .limiter import check_limit, source_of, spend_limit
 from .tenancy import ProjectView
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from doorward.core import audit
+from doorward.core.known_clients import find_known_document
 from doorward.core.limits import DOCUMENT_SOURCE
-from doorward.core.models import AuditEvent, Client
+from doorward.core.models import GRANT_TYPES, AuditEvent, Client
 from doorward.core.policy import changed_members, is_host_within
 from doorward.core.sealing import is_sealed
 from doorward.oauth.client_documents import check_document_url, is_document_url, parse_client_document
@@ -26,8 +27,6 @@ from doorward.storage.registrations import Tombstone, find_tombstone
 
 from .context import Context
 from .document_source import DocumentUnavailable
-from .documents import GRANT_TYPES
-from .known_clients import find_known_document
 from .limiter import spend_limit
 from .tenancy import ProjectView
 

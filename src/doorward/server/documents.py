@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from doorward.core.models import Project, Resource
+from doorward.core.models import GRANT_TYPES, Project, Resource
 from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
 from doorward.oauth.scopes import OFFLINE_ACCESS, union
 
 PRIVATE_KEY_JWT = "private_key_jwt"
-GRANT_TYPES = ("authorization_code", "refresh_token")
 
 
 @dataclass(frozen=True, slots=True)

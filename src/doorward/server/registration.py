@@ -12,7 +12,7 @@ from typing import Any
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_HOST, REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
-from doorward.core.models import AuditEvent, Client, ProjectKey
+from doorward.core.models import GRANT_TYPES, AuditEvent, Client, ProjectKey
 from doorward.core.policy import is_approved_redirect
 from doorward.core.secrets import (
     CLIENT_SECRET,
@@ -39,7 +39,6 @@ from doorward.storage.registrations import consume_initial_access_token
 from doorward.storage.throttles import spend
 
 from .context import Context
-from .documents import GRANT_TYPES
 from .limiter import TooManyRequests, source_of
 from .software import apply_software_statement
 from .tenancy import ProjectView

@@ -12,7 +12,7 @@ from typing import Any
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_SOURCE
-from doorward.core.models import AuditEvent, Client
+from doorward.core.models import GRANT_TYPES, AuditEvent, Client
 from doorward.core.secrets import CLIENT_SECRET, REGISTRATION_TOKEN, hash_secret, new_secret
 from doorward.oauth.bearer import parse_bearer
 from doorward.oauth.errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
@@ -30,7 +30,6 @@ from doorward.storage.registrations import bury_client
 
 from .clients import resolve_client
 from .context import Context
-from .documents import GRANT_TYPES
 from .limiter import source_of, spend_limit
 from .registration import build_registration, registered_scope, registration_token, unauthorized
 from .tenancy import ProjectView

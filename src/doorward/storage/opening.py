@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from doorward.core.sealing import Sealer
+from doorward.core.sealing import SECRET_PREFIX, Sealer
 from doorward.core.secrets import RefreshTokens, Vault
 
 from .database import Transaction
@@ -19,7 +19,6 @@ from .projects import add_server_secret, list_server_secrets
 
 MASTER_KEY_FILE = "master.key"
 _PURPOSES = ("refresh-tokens", "forms", "sealing/0")
-_SEALING = "sealing/"
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"})
 
 
@@ -61,7 +60,13 @@ async def open_store(folder: Path, master_key: str = "", *, now: int, create: bo
         database=database,
         vault=vault,
         refresh_tokens=RefreshTokens(secrets["refresh-tokens"]),
-        sealer=Sealer({int(name[len(_SEALING) :]): key for name, key in secrets.items() if name.startswith(_SEALING)}),
+        sealer=Sealer(
+            {
+                int(name.removeprefix(SECRET_PREFIX)): key
+                for name, key in secrets.items()
+                if name.startswith(SECRET_PREFIX)
+            }
+        ),
         form_key=secrets["forms"],
     )
 
@@ -106,8 +111,9 @@ async def _load_secrets(database: SqliteDatabase, vault: Vault, now: int) -> dic
 
 async def _ensure_secrets(tx: Transaction, vault: Vault, now: int) -> dict[str, bytes]:
     stored = await list_server_secrets(tx)
+    seals = any(purpose.startswith(SECRET_PREFIX) for purpose in stored)
     for purpose in _PURPOSES:
-        if purpose not in stored:
+        if purpose not in stored and not (seals and purpose.startswith(SECRET_PREFIX)):
             stored[purpose] = vault.encrypt(random.token_bytes(32), purpose)
             await add_server_secret(tx, purpose, stored[purpose], now)
     return stored

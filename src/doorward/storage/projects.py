@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from doorward.core.models import Project, ProjectSettings
 from doorward.oauth.ids import ProjectId
@@ -31,6 +31,9 @@ _UPDATE = Statement(
     .values(name=bindparam("new_name"), settings=bindparam("new_settings"))
 )
 _INSERT_SECRET = Statement(insert_row(server_secrets))
+_REMOVE_SECRET = Statement(
+    delete(server_secrets).where(server_secrets.c.purpose == bindparam("purpose")).returning(server_secrets.c.purpose)
+)
 _SECRETS = Statement(select(server_secrets.c.purpose, server_secrets.c.ciphertext))
 
 
@@ -76,6 +79,11 @@ async def update_project(tx: Transaction, project: Project) -> bool:
 async def add_server_secret(tx: Transaction, purpose: str, ciphertext: bytes, now: int) -> None:
     """Store one of the server's own secrets, already encrypted."""
     await tx.run(_INSERT_SECRET, purpose=purpose, ciphertext=ciphertext, created_at=now)
+
+
+async def remove_server_secret(tx: Transaction, purpose: str) -> bool:
+    """Forget one of the server's own secrets; True for the call that did."""
+    return await tx.one(_REMOVE_SECRET, purpose=purpose) is not None
 
 
 async def list_server_secrets(tx: Transaction) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from urllib.parse import urlencode, urlsplit
 
 from doorward.asgi import Request, Response, redirect
+from doorward.core.known_clients import find_impersonated
 from doorward.core.models import Client, Scope, ScopeKind
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import check_form_type, parse_query
@@ -10,7 +11,6 @@ from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
 from doorward.server.authorize import Consent, ReturnToClient, SignIn, begin, decide
 from doorward.server.context import Context
-from doorward.server.known_clients import find_impersonated
 from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 

@@ -5,7 +5,7 @@ import typer
 from .admission import admission_commands
 from .audit import audit_commands
 from .client import client_commands
-from .key import key_commands, signing_key_commands
+from .key import key_commands, sealing_key_commands, signing_key_commands
 from .project import project_commands
 from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
@@ -20,6 +20,7 @@ for name, commands in {
     "user": user_commands,
     "key": key_commands,
     "signing-key": signing_key_commands,
+    "sealing-key": sealing_key_commands,
     "initial-token": initial_token_commands,
     "software": software_commands,
     "audit": audit_commands,

@@ -7,7 +7,7 @@ import typer
 from .common import AsJson, Data, ProjectSlug, make_group, run_on, show_one, show_rows
 
 if TYPE_CHECKING:
-    from doorward.core.models import Project
+    from doorward.core.models import Client, Project
     from doorward.manage.operator import Operator
 
 client_commands = make_group("Applications that ask for tokens.")
@@ -16,7 +16,8 @@ client_commands = make_group("Applications that ask for tokens.")
 @client_commands.command("add")
 def client_add(
     *,
-    redirect_uri: Annotated[list[str], typer.Option(help="Where answers go; may be repeated.")],
+    redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers go; may be repeated.")] = None,
+    template: Annotated[str, typer.Option(help="A known client, such as claude, chatgpt, vscode, cursor.")] = "",
     name: Annotated[str, typer.Option(help="Shown at consent.")] = "",
     confidential: Annotated[bool, typer.Option("--confidential", help="Give it a secret.")] = False,
     scope: Annotated[str, typer.Option(help="The most it may ask for, space separated.")] = "",
@@ -27,13 +28,15 @@ def client_add(
     """Add a client by hand; a confidential one's secret is printed once."""
     from doorward.manage import clients  # keeps --help fast
 
-    client, secret = run_on(
-        data,
-        project,
-        lambda operator, found: clients.add(
-            operator, found, tuple(redirect_uri), name=name, confidential=confidential, scope=scope
-        ),
-    )
+    if not redirect_uri and not template:
+        raise typer.BadParameter("give --redirect-uri or --template")
+
+    async def act(operator: "Operator", of: "Project") -> "tuple[Client, str | None]":
+        known_name, known_uris = clients.template(template) if template else ("", ())
+        uris = (*(redirect_uri or ()), *known_uris)
+        return await clients.add(operator, of, uris, name=name or known_name, confidential=confidential, scope=scope)
+
+    client, secret = run_on(data, project, act)
     shown_once = {"client_secret": secret} if secret else {}
     show_one({**clients.describe(client), **shown_once}, as_json=as_json)
 
@@ -45,6 +48,24 @@ def client_list(*, project: ProjectSlug = "default", data: Data = None, as_json:
 
     rows = [clients.describe(client) for client in run_on(data, project, clients.list_all)]
     show_rows(rows, ("client_id", "client_name", "kind", "created_at", "last_used_at"), as_json=as_json)
+
+
+@client_commands.command("set")
+def client_set(
+    client_id: str,
+    *,
+    scope: Annotated[str, typer.Option(help="The most it may ask for, space separated; empty for no bound.")],
+    project: ProjectSlug = "default",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set what a client may ask for at most."""
+    from doorward.manage import clients  # keeps --help fast
+
+    async def act(operator: "Operator", of: "Project") -> "Client":
+        return await clients.change_scope(operator, await clients.get(operator, of, client_id), scope)
+
+    show_one(clients.describe(run_on(data, project, act)), as_json=as_json)
 
 
 @client_commands.command("show")

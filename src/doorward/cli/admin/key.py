@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from .common import AsJson, Data, ProjectSlug, make_group, run_on, show_one, show_rows
+from .common import AsJson, Data, ProjectSlug, make_group, run, run_on, show_one, show_rows
 
 if TYPE_CHECKING:
     from doorward.core.models import Capability, Project, ProjectKey
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 key_commands = make_group("Secrets of your own backends, with the few things each may do.")
 signing_key_commands = make_group("Keys that access tokens are signed with.")
+sealing_key_commands = make_group("Keys that make the ids of public clients ours; of the whole server.")
 
 
 @key_commands.command("create")
@@ -81,3 +82,30 @@ def signing_key_rotate(*, project: ProjectSlug = "default", data: Data = None, a
 
     key = run_on(data, project, projects.rotate_signing_key)
     show_one({"kid": key.kid, "alg": key.alg, "signs_from": key.signs_from}, as_json=as_json)
+
+
+@sealing_key_commands.command("list")
+def sealing_key_list(*, data: Data = None, as_json: AsJson = False) -> None:
+    """The keys whose client ids are accepted; the last one seals."""
+    from doorward.manage import sealing
+
+    numbers = run(data, sealing.list_numbers)
+    rows = [{"number": number, "seals": number == numbers[-1]} for number in numbers]
+    show_rows(rows, ("number", "seals"), as_json=as_json)
+
+
+@sealing_key_commands.command("rotate")
+def sealing_key_rotate(*, data: Data = None, as_json: AsJson = False) -> None:
+    """Add a key that seals from the next start on; ids of the old ones stay good."""
+    from doorward.manage import sealing
+
+    show_one({"number": run_on(data, "default", sealing.rotate)}, as_json=as_json)
+
+
+@sealing_key_commands.command("drop")
+def sealing_key_drop(number: int, *, data: Data = None) -> None:
+    """Stop accepting ids of an old key from the next start on; its clients have to register again."""
+    from doorward.manage import sealing
+
+    run_on(data, "default", lambda operator, of: sealing.drop(operator, of, number))
+    typer.echo(f"dropped {number}")

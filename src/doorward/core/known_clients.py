@@ -17,7 +17,7 @@ from doorward.oauth.client_documents import parse_client_document
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.redirects import is_loopback, match_redirect_uri
 
-from .documents import GRANT_TYPES
+from .models import GRANT_TYPES
 
 # Letters that are drawn like others: folded before names are compared, so that a look-alike is a match.
 _LOOKALIKES = str.maketrans(
@@ -42,7 +42,7 @@ class KnownClient:
 @cache
 def known_clients() -> tuple[KnownClient, ...]:
     """Every known client."""
-    text = (files("doorward.server") / "known_clients.json").read_text(encoding="utf-8")
+    text = (files("doorward.core") / "known_clients.json").read_text(encoding="utf-8")
     return tuple(
         KnownClient(
             key=entry["key"],
