@@ -27,7 +27,6 @@ from doorward.storage.tokens import start_family
 from .call import TokenCall
 
 GRANT_TYPE = "authorization_code"
-CLIENT_IDLE_MS = 180 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,7 @@ async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Reso
         family = _build_family(call, grant)
         await start_family(tx, family)
     await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
-    expires_at = None if call.client.is_verified else call.now + CLIENT_IDLE_MS
-    await touch_client(tx, grant.project_id, grant.client_id, call.now, expires_at)
+    await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
     await _record(tx, call, grant, audit.CODE_REDEEMED)
     return Authorization(grant.grant_id, grant.user_id, grant.client_id, resource, grant.scope, family)
 

@@ -6,6 +6,10 @@ from doorward.core.models import Client
 from doorward.core.secrets import RefreshTokens
 from doorward.server.tenancy import ProjectView
 
+CLIENT_IDLE_MS = 180 * 86_400_000
+TOUCH_EVERY_MS = 300_000
+"""How coarse "last used" is: a write that only tells the time is not worth one per refresh."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenCall:
@@ -17,3 +21,11 @@ class TokenCall:
     source: str
     agent: str
     now: int
+
+    @property
+    def client_expires_at(self) -> int | None:
+        """When the client is forgotten unless it comes back: never before a refresh token given now (clients.md 22)."""
+        if self.client.is_verified:
+            return None
+        refresh_idle_ms = self.view.project.settings.refresh_idle_seconds * 1000
+        return self.now + max(CLIENT_IDLE_MS, refresh_idle_ms + TOUCH_EVERY_MS)

@@ -22,12 +22,9 @@ from doorward.storage.database import Transaction
 from doorward.storage.grants import find_live_grant, revoke_grant, touch_grant
 from doorward.storage.tokens import find_family, revoke_family, rotate_family
 
-from .authorization_code import CLIENT_IDLE_MS
-from .call import TokenCall
+from .call import TOUCH_EVERY_MS, TokenCall
 
 GRANT_TYPE = "refresh_token"
-TOUCH_EVERY_MS = 300_000
-"""How coarse "last used" is: a write that only tells the time is not worth one per refresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +101,7 @@ async def _rotate(
         return _authorization(family, family.generation + 1, grant, resource, scope)
     if grant.last_used_at is None or call.now - grant.last_used_at > TOUCH_EVERY_MS:
         await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
-        expires_at = None if call.client.is_verified else call.now + CLIENT_IDLE_MS
-        await touch_client(tx, grant.project_id, grant.client_id, call.now, expires_at)
+        await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
     await _record(tx, call, grant, audit.TOKEN_REFRESHED, repeated=False)
     return _authorization(rotated, rotated.generation, grant, resource, scope)
 
