@@ -6,7 +6,7 @@ from playwright.async_api import Page, expect
 from tests.browser.chromium import Chromium, has_no_horizontal_scroll, sign_in
 from tests.browser.conftest import OpenProfile
 from tests.interop.clients import call_with, connect_sdk
-from tests.interop.tools import price_of_door
+from tests.interop.tools import book, price_of_door
 from tests.running import RunningDoorward, start_doorward
 
 pytestmark = pytest.mark.browser
@@ -72,6 +72,22 @@ async def test_a_connection_that_is_revoked_on_the_account_page_is_over_at_once(
         assert await price_of_door(sdk.client) > 0
         assert sdk.wire.take()[0] == "POST /demo/mcp 401"
         assert len(browser.visits) == 2
+
+
+async def test_an_app_that_asked_for_more_is_listed_and_revoked_as_one(
+    doorward: RunningDoorward, browser: Chromium
+) -> None:
+    async with connect_sdk(doorward.demo, browser, name="Ever more") as sdk:
+        before = sdk.tokens
+        assert await book(sdk.client) == "DW101"
+        page = await browser.page()
+        await page.goto(f"{doorward.issuer}/account")
+        entry = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Ever more"))
+        await expect(entry).to_contain_text("On Doorward demo it may: Look things up · Book flights")
+        await press(page, "Revoke Ever more")
+        await expect(entry).to_have_count(0)
+        for tokens in (before, sdk.tokens):
+            assert (await call_with(doorward.demo, tokens.access_token)).status_code == 401
 
 
 async def test_signing_out_everywhere_else_ends_the_other_browser(
