@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from doorward.resource import Principal, VerifierUnavailable
-from doorward.resource.mcp import DoorwardTokenVerifier, build_auth_settings, protect
+from doorward.resource.mcp import DoorwardTokenVerifier, build_access_token, build_auth_settings, protect
 from tests.resource.world import ISSUER, RESOURCE, Mint, bind, browse, run_issuer, serve
 
 
@@ -160,6 +160,11 @@ async def test_what_the_sdk_binds_and_checks_is_all_filled_in_rs_03() -> None:
     assert access.claims is not None
     assert (access.claims["iss"], access.claims["org"]) == (ISSUER, "acme")
     assert await DoorwardTokenVerifier(mint.verifier()).verify_token("no") is None
+
+
+def test_the_issuer_is_filled_in_where_an_answer_left_it_out_t13() -> None:
+    principal = Principal("alice", "app", ISSUER, ("a",), RESOURCE, 4_000_000_000, {"sub": "alice"})
+    assert build_access_token(principal, "t").claims == {"sub": "alice", "iss": ISSUER}
 
 
 async def test_an_outage_is_never_none_i11() -> None:

@@ -252,6 +252,19 @@ async def test_every_answer_can_be_read_by_an_allowed_page_www_08(headers: dict[
     assert "Origin" in response.headers.get_list("vary")
 
 
+@pytest.mark.parametrize("path", ["/mcp", "/.well-known/oauth-protected-resource/mcp"])
+async def test_an_answer_to_head_has_no_body_of_its_own(path: str) -> None:
+    sent = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "HEAD", "path": path, "headers": [(b"host", b"api.test")]}
+    await Mint().protect(Echo())(scope, None, send)  # type: ignore[arg-type]  # nothing is received before the answer
+    assert sent[1] == {"type": "http.response.body", "body": b""}
+    assert int(dict(sent[0]["headers"])[b"content-length"]) > 0
+
+
 async def test_a_websocket_is_closed_before_it_opens() -> None:
     app, sent = Echo(), []
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, OKPKey
 
 from doorward.oauth.jwt import (
@@ -17,7 +18,19 @@ from doorward.oauth.jwt import (
     sign_access_token,
     verify_access_token,
 )
-from tests.unit.hostile_jwts import CLAIMS, HOSTILE, ISSUER, KEY, KEYS, NOW, RESOURCE, sign, with_claims, with_header
+from tests.unit.hostile_jwts import (
+    CLAIMS,
+    HOSTILE,
+    ISSUER,
+    KEY,
+    KEYS,
+    NOW,
+    RESOURCE,
+    encode,
+    sign,
+    with_claims,
+    with_header,
+)
 
 SIGNING_KEYS = {alg: generate_signing_key(alg) for alg in ALGORITHMS}
 
@@ -132,6 +145,12 @@ def test_keys_that_cannot_be_trusted_or_used_are_left_out_rs_05() -> None:
         {"kty": "RSA", "kid": "l", "alg": "RS256", "n": SIGNING_KEYS["RS256"].public_jwk()["n"]},
     ]
     assert list(parse_jwks({"keys": [*unusable, good]})) == [KEY.kid]
+
+
+def test_an_rsa_key_below_2048_bits_verifies_nothing_rfc8725_3_5() -> None:
+    modulus = rsa.generate_private_key(65537, 1024).public_key().public_numbers().n  # noqa: S505  # too weak: the point
+    weak = {"kty": "RSA", "kid": "weak", "alg": "RS256", "n": encode(modulus.to_bytes(128, "big")), "e": "AQAB"}
+    assert parse_jwks({"keys": [weak]}) == {}
 
 
 @pytest.mark.parametrize("document", [None, [], "keys", {}, {"keys": None}, {"keys": {}}])

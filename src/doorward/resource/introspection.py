@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import httpx2
 
 from doorward.oauth.bearer import MAX_TOKEN_LENGTH
-from doorward.oauth.jwt import InvalidToken
+from doorward.oauth.jwt import InvalidToken, is_time
 from doorward.oauth.resources import same_resource
 
 from .issuer import Issuer, Unreachable, check_url, new_http_client
@@ -142,9 +142,9 @@ class IntrospectionVerifier:
                 raise InvalidToken(f"{name} is missing")
         if not isinstance(answer.get("scope", ""), str):
             raise InvalidToken("scope is not a string")
-        if not _is_time(answer.get("exp")) or now >= answer["exp"] + self._leeway:
+        if not is_time(answer.get("exp")) or now >= answer["exp"] + self._leeway:
             raise InvalidToken("token has expired")
-        if "nbf" in answer and (not _is_time(answer["nbf"]) or answer["nbf"] > now + self._leeway):
+        if "nbf" in answer and (not is_time(answer["nbf"]) or answer["nbf"] > now + self._leeway):
             raise InvalidToken("nbf is in the future")
 
     def _remember(self, digest: bytes, principal: Principal | None) -> None:
@@ -165,7 +165,3 @@ def _build_authorization(key: str | None, client_id: str | None, client_secret: 
         pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
         return f"Basic {b64encode(pair.encode()).decode()}"
     raise ValueError("Give either key, or client_id and client_secret.")
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12
