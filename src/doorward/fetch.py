@@ -28,6 +28,13 @@ MAX_HEADER_BYTES = 16 * 1024
 CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 HTTPS_PORT = 443
+_FAULTS = (
+    httpcore2.NetworkError,
+    httpcore2.TimeoutException,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    ssl.SSLError,
+)
 
 # IANA special-purpose registries, and ranges that lead to other addresses: translations, tunnels, relays.
 _DENIED_V4 = tuple(
@@ -122,7 +129,7 @@ class GuardedFetcher:
     def _check_url(self, url: str) -> tuple[str, int]:
         try:
             parts = urlsplit(url)
-            port = parts.port or HTTPS_PORT
+            port = HTTPS_PORT if parts.port is None else parts.port
         except ValueError:
             raise FetchRefused("The address is not a valid URL.") from None
         host = parts.hostname or ""
@@ -142,7 +149,7 @@ class GuardedFetcher:
         literal = _parse_address(host)
         try:
             found = [str(literal)] if literal is not None else await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):  # the latter for labels that no name can have
             raise FetchFailed(f"The name {host} cannot be resolved.") from None
         if not found:
             raise FetchFailed(f"The name {host} has no address.")
@@ -173,7 +180,7 @@ class GuardedFetcher:
         try:
             async with pool, pool.stream("GET", url, headers=headers) as response:
                 return await _read(response, max_bytes)
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, ssl.SSLError) as error:
+        except _FAULTS as error:
             raise FetchFailed(f"{host} could not be fetched ({type(error).__name__}).") from None
 
 

@@ -15,13 +15,15 @@ from typing import Any
 
 from doorward.oauth.client_documents import parse_client_document
 from doorward.oauth.metadata import ClientMetadata
-from doorward.oauth.redirects import is_loopback, match_redirect_uri
+from doorward.oauth.redirects import display_host, is_loopback
 
 from .models import GRANT_TYPES
 
 # Letters that are drawn like others: folded before names are compared, so that a look-alike is a match.
 _LOOKALIKES = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u04cf01", "aeopcyxijsdhlol"
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u04cf"
+    "\u03b1\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u0131i10",
+    "aeopcyxljsdhlaelkvoptulllo",
 )
 
 
@@ -84,10 +86,15 @@ def find_impersonated(name: str | None, client_id: str, redirect_uri: str) -> Kn
             _resembles(folded, _fold(each)) for each in (known.name, *known.aliases)
         ):
             continue
-        if any(match_redirect_uri(uri, redirect_uri) for uri in known.redirect_uris):
+        if any(_same_place(uri, redirect_uri) for uri in known.redirect_uris):
             return None
         return known
     return None
+
+
+def _same_place(known: str, redirect_uri: str) -> bool:
+    """Whether both lead to the same host or app: makers give each connection a path of its own."""
+    return not is_loopback(known) and display_host(known).lower() == display_host(redirect_uri).lower()
 
 
 def _resembles(name: str, known: str) -> bool:

@@ -94,7 +94,7 @@ def is_approved_redirect(uri: str, approved: Sequence[str]) -> bool:
             if kind == "loopback":
                 return True
         elif entry.endswith("/*"):
-            if uri.startswith(entry[:-1]) and ".." not in uri:
+            if uri.startswith(entry[:-1]) and ".." not in uri.lower().replace("%2e", "."):
                 return True
         elif (entry.endswith(":") and uri.startswith(entry)) or match_redirect_uri(entry, uri):
             return True
@@ -102,8 +102,9 @@ def is_approved_redirect(uri: str, approved: Sequence[str]) -> bool:
 
 
 def is_host_within(host: str, domains: Sequence[str]) -> bool:
-    """Whether a host is one of the domains or below one."""
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+    """Whether a host is one of the domains or below one; the dot of a root name and case make no other host."""
+    name = host.lower().rstrip(".")
+    return any(f".{name}".endswith(f".{domain.lower().strip('.')}") for domain in domains)
 
 
 def changed_members(before: ClientMetadata, after: ClientMetadata) -> tuple[str, ...]:

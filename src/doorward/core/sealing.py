@@ -55,6 +55,8 @@ class Sealer:
         """An id for a client of the project, or None when its metadata is too large to carry. `now` in ms."""
         number = max(self.keys)
         text = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > _MAX_METADATA_BYTES:
+            return None  # it might pack small enough, but would not be unpacked
         compressor = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_DICTIONARY)
         packed = compressor.compress(text) + compressor.flush()
         body = _HEAD.pack(number, now // 1000, os.urandom(6)) + packed

@@ -162,7 +162,8 @@ async def _store_status(
 
 async def _approve(tx: Transaction, client: Client, actor: str, now: int) -> None:
     metadata = client.proposed or client.metadata
-    if await update_client_metadata(tx, client, metadata, status="active", fresh_until=client.fresh_until):
+    status: ClientStatus | None = "active" if client.status == "pending" else None  # a suspended one stays out
+    if await update_client_metadata(tx, client, metadata, status=status, fresh_until=client.fresh_until):
         detail = {"name": metadata.client_name, "changed": client.proposed is not None}
         event = AuditEvent(audit.CLIENT_APPROVED, actor, audit.client_actor(client.client_id), detail)
         await record(tx, client.project_id, event, now)

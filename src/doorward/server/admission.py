@@ -12,7 +12,7 @@ from doorward.core.policy import is_approved_redirect
 from doorward.oauth.forms import Form
 from doorward.oauth.redirects import display_host
 from doorward.storage.audit import record
-from doorward.storage.clients import count_clients, ensure_client
+from doorward.storage.clients import count_clients, ensure_client, find_client
 from doorward.storage.database import Transaction
 
 from .clients import DocumentRefused, UnknownClient, discover_client
@@ -38,7 +38,7 @@ async def find_requesting_client(context: Context, view: ProjectView, form: Form
         raise _tell_unknown(unknown) from None
     except DocumentRefused as refused:
         raise PageError(
-            "This app's description could not be used",
+            f"This app's description could not be {'used' if refused.is_final else 'fetched'}",
             f"The app is known by the document at {client_id[:300]}. {refused}",
             ("Tell the makers of the app.",)
             if refused.is_final
@@ -76,10 +76,17 @@ async def check_admission(context: Context, view: ProjectView, client: Client, u
 
 
 async def _queue(tx: Transaction, client: Client, user: User, now: int) -> Client:
-    """Put a client that has no row yet into the queue; one that has a row keeps what was decided about it."""
+    """Put a client that has no row yet into the queue; one that has a row keeps what was decided about it.
+
+    When the project is full, it waits without a place in the queue: fullness lets nobody in.
+    """
+    stored = await find_client(tx, client.project_id, client.client_id)
+    if stored is not None:
+        return stored
     pending = replace(client, status="pending")
-    if await count_clients(tx, client.project_id) >= MAX_CLIENTS or not await ensure_client(tx, pending):
-        return client
+    if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
+        return pending
+    await ensure_client(tx, pending)
     detail = {
         "name": client.metadata.client_name,
         "redirects": [display_host(uri) for uri in client.metadata.redirect_uris],
@@ -92,16 +99,18 @@ async def _queue(tx: Transaction, client: Client, user: User, now: int) -> Clien
 
 
 def _tell_unknown(unknown: UnknownClient) -> PageError:
+    if unknown.tombstone is not None:
+        when = datetime.fromtimestamp(unknown.tombstone.removed_at / 1000, UTC)
+        why = {
+            "expired": "was not used for a long time and has expired",
+            "deleted": "was deleted by the app",
+            "denied": "was not approved by an administrator",
+        }.get(unknown.tombstone.reason, "was removed by an administrator")
+        return PageError("This app is not known here any more", f"Its registration {why}, on {when:%d %B %Y}.", _AGAIN)
     if unknown.is_foreign_seal:
         return PageError(
             "This app has to register again",
             "Its registration was made by another server, or with a key that is no longer accepted here.",
             _AGAIN,
         )
-    if unknown.tombstone is not None:
-        when = datetime.fromtimestamp(unknown.tombstone.removed_at / 1000, UTC)
-        why = {"expired": "was not used for a long time and has expired", "deleted": "was deleted by the app"}.get(
-            unknown.tombstone.reason, "was removed by an administrator"
-        )
-        return PageError("This app is not known here any more", f"Its registration {why}, on {when:%d %B %Y}.", _AGAIN)
     return PageError("This app is not known here", "It was never registered with this server.", _AGAIN)

@@ -146,6 +146,8 @@ async def decide(
         client = await discover_client(context, view, waiting.request.client_id, source="")
     except (UnknownClient, DocumentRefused):
         raise _gone() from None
+    if find_registered(client.metadata.redirect_uris, waiting.request.redirect_uri) is None:
+        raise _gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
     code = new_secret(CODE)
     interaction = await context.database.write(
         _decide, view, client, hash_secret(flow), session, code if allow else None, now

@@ -26,7 +26,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.registrations import Tombstone, find_tombstone
 
 from .context import Context
-from .document_source import DocumentUnavailable
+from .document_source import MAX_STALE_MS, DocumentUnavailable
 from .limiter import spend_limit
 from .tenancy import ProjectView
 
@@ -51,13 +51,18 @@ class DocumentRefused(Exception):  # noqa: N818  # a decision, told to a person
 
 
 async def resolve_client(context: Context, view: ProjectView, client_id: str) -> Client | None:
-    """The client of this project with this id, or None; nothing is fetched. Expired ones are as good as unknown."""
+    """The client of this project with this id, or None; nothing is fetched.
+
+    A registration that nobody used in its time is as good as unknown; what was used once stays until the sweeper,
+    which spares clients with a live grant, removes it.
+    """
     if len(client_id) > MAX_CLIENT_ID_LENGTH:
         return None
     client = await context.database.read(find_client, view.project.project_id, client_id)
     if client is None:
         return await _unseal(context, view, client_id)
-    if client.expires_at is not None and client.expires_at <= context.clock():
+    is_unused = client.kind == "registered" and client.activated_at is None
+    if is_unused and client.expires_at is not None and client.expires_at <= context.clock():
         return None
     return client
 
@@ -106,17 +111,14 @@ async def _read_document(
     now = context.clock()
     if stored is not None and stored.fresh_until is not None and now < stored.fresh_until:
         return stored
-    if stored is None:
+    if stored is None and source:  # empty where a person decides on what was fetched a moment ago
         await spend_limit(context, view.project.project_id, DOCUMENT_SOURCE, source, now)
     try:
         document = await context.documents.get(client_id)
         metadata = parse_client_document(client_id, document.body, supported_grants=GRANT_TYPES)
         fresh_until = document.fresh_until
     except DocumentUnavailable as unavailable:
-        pinned = stored.metadata if stored else find_known_document(client_id)
-        if pinned is None or unavailable.is_final:
-            raise DocumentRefused(str(unavailable), is_final=unavailable.is_final) from None
-        metadata, fresh_until = pinned, now
+        return _stand_in(view, client_id, stored, unavailable, now=now)
     except OAuthError as error:
         raise DocumentRefused(error.description) from None
     if stored is None:
@@ -124,6 +126,22 @@ async def _read_document(
     if fresh_until > now:
         return await context.database.write(_refresh_stored, view, stored, metadata, fresh_until, now)
     return stored
+
+
+def _stand_in(
+    view: ProjectView, client_id: str, stored: Client | None, unavailable: DocumentUnavailable, *, now: int
+) -> Client:
+    """The client as it was last seen, or as its makers were known to publish it, while its host does not answer."""
+    if unavailable.is_final:
+        raise DocumentRefused(str(unavailable))
+    if stored is not None and now < (stored.fresh_until or 0) + MAX_STALE_MS:
+        return stored
+    pinned = find_known_document(client_id)
+    if pinned is None:
+        raise DocumentRefused(str(unavailable), is_final=False)
+    if stored is not None:
+        return replace(stored, metadata=pinned)
+    return _build_client(view, client_id, pinned, now=now, fresh_until=now)
 
 
 def _check_document_policy(context: Context, view: ProjectView, client_id: str) -> None:

@@ -27,7 +27,7 @@ HOST_PERIOD_MS = 6_000
 MAX_AT_ONCE = 8
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})")
 T = TypeVar("T")
-_JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.-]+\+json)", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 
 
 class DocumentUnavailable(Exception):  # noqa: N818  # tells a person what to do, and a client to come back

@@ -76,9 +76,10 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
     members, verified_by = await apply_software_statement(context, view, members, now=request.now)
     metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
     metadata = metadata.with_scope(registered_scope(view, metadata.scope))
-    _check_redirects(view, registrant, metadata, verified_by)
+    if not (registrant.is_trusted or verified_by is not None):
+        check_redirects(view, metadata)
     sealed = None
-    if metadata.token_endpoint_auth_method == "none" and verified_by is None:
+    if metadata.token_endpoint_auth_method == "none" and _may_seal(view, registrant, verified_by):
         sealed = context.sealer.seal(view.project.project_id, metadata.document(), now=request.now)
     if sealed is not None:
         if registrant.initial_token is not None:
@@ -87,7 +88,8 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
         return json_response(
             build_registration(view, sealed, metadata, issued_at=request.now, registration_token=token), status=201
         )
-    return await _register_stored(context, view, request, registrant, metadata, verified_by)
+    statement = {"software_statement": members["software_statement"]} if verified_by is not None else {}
+    return await _register_stored(context, view, request, registrant, metadata, verified_by, echoed=statement)
 
 
 async def authenticate_key(context: Context, view: ProjectView, request: Request, capability: str) -> ProjectKey | None:
@@ -170,15 +172,25 @@ def _check_mode(view: ProjectView, registrant: Registrant) -> None:
         )
 
 
-def _check_redirects(
-    view: ProjectView, registrant: Registrant, metadata: ClientMetadata, verified_by: str | None
-) -> None:
-    """In the mode that asks for it, nobody unknown registers a place that the operator has not approved."""
+def _may_seal(view: ProjectView, registrant: Registrant, verified_by: str | None) -> bool:
+    """Whether the id may carry everything that has to be known of the client later.
+
+    Who vouched for it does not travel in a sealed id, and two modes ask for that again when it is used.
+    """
+    asks_again = view.project.settings.registration_mode in ("approved_redirects", "approval")
+    return verified_by is None and not (registrant.is_trusted and asks_again)
+
+
+def check_redirects(view: ProjectView, metadata: ClientMetadata, *, held: tuple[str, ...] = ()) -> None:
+    """In the mode that asks for it, nobody unknown registers a place that the operator has not approved.
+
+    `held` are the places a client was registered for before.
+    """
     settings = view.project.settings
-    if settings.registration_mode != "approved_redirects" or registrant.is_trusted or verified_by is not None:
+    if settings.registration_mode != "approved_redirects":
         return
     for uri in metadata.redirect_uris:
-        if not is_approved_redirect(uri, settings.approved_redirects):
+        if uri not in held and not is_approved_redirect(uri, settings.approved_redirects):
             raise OAuthError(
                 INVALID_REDIRECT_URI, f"The redirect URI {uri[:200]} is not one that this server's operator approved."
             )
@@ -191,6 +203,8 @@ async def _register_stored(
     registrant: Registrant,
     metadata: ClientMetadata,
     verified_by: str | None,
+    *,
+    echoed: dict[str, Any],
 ) -> Response:
     """Store the client, in the transaction that spends what allowed it."""
     settings, now = view.project.settings, request.now
@@ -227,7 +241,7 @@ async def _register_stored(
         secret=secret,
         secret_expires_at=client.secret_expires_at,
     )
-    return json_response(answer, status=201)
+    return json_response(answer | echoed, status=201)
 
 
 def _limits(registrant: Registrant, client: Client) -> list[tuple[Limit, str]]:
@@ -245,14 +259,14 @@ def _limits(registrant: Registrant, client: Client) -> list[tuple[Limit, str]]:
 
 async def _store(tx: Transaction, client: Client, registrant: Registrant, now: int) -> int | None:
     """Store the client: 0 when done, milliseconds to wait when a limit is spent, None for a spent token."""
+    if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
+        return QUOTA_WAIT_MS
     token = registrant.initial_token
     if token is not None and await consume_initial_access_token(tx, client.project_id, token, now) is None:
         return None
     for limit, subject in _limits(registrant, client):
         if wait := await spend(tx, client.project_id, limit, subject, now):
             return wait
-    if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
-        return QUOTA_WAIT_MS
     await add_client(tx, client)
     detail = {
         "name": client.metadata.client_name,

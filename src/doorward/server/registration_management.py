@@ -13,9 +13,10 @@ from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_SOURCE
 from doorward.core.models import GRANT_TYPES, AuditEvent, Client
+from doorward.core.policy import changed_members
 from doorward.core.secrets import CLIENT_SECRET, REGISTRATION_TOKEN, hash_secret, new_secret
 from doorward.oauth.bearer import parse_bearer
-from doorward.oauth.errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
+from doorward.oauth.errors import INVALID_CLIENT_METADATA, UNAPPROVED_SOFTWARE_STATEMENT, OAuthError, invalid_request
 from doorward.oauth.forms import parse_json_object
 from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
 from doorward.storage.audit import record
@@ -31,7 +32,8 @@ from doorward.storage.registrations import bury_client
 from .clients import resolve_client
 from .context import Context
 from .limiter import source_of, spend_limit
-from .registration import build_registration, registered_scope, registration_token, unauthorized
+from .registration import build_registration, check_redirects, registered_scope, registration_token, unauthorized
+from .software import apply_software_statement
 from .tenancy import ProjectView
 
 PATH = "/api/oauth/register/"
@@ -56,6 +58,9 @@ async def answer_update(context: Context, view: ProjectView, request: Request) -
     client, _ = await _authenticate(context, view, request)
     members = parse_json_object(await request.body(), request.header("content-type"))
     _check_update(client, members)
+    members, verified_by = await apply_software_statement(context, view, members, now=request.now)
+    if verified_by != client.verified_by:
+        raise OAuthError(UNAPPROVED_SOFTWARE_STATEMENT, "A change needs a statement of the issuer that vouched before.")
     metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
     metadata = metadata.with_scope(registered_scope(view, metadata.scope))
     if client.kind == "sealed":
@@ -66,17 +71,21 @@ async def answer_update(context: Context, view: ProjectView, request: Request) -
         )
     if metadata.token_endpoint_auth_method != client.metadata.token_endpoint_auth_method:
         raise OAuthError(INVALID_CLIENT_METADATA, "token_endpoint_auth_method cannot change; register again instead.")
+    if not client.is_verified:
+        check_redirects(view, metadata, held=client.metadata.redirect_uris)
+    waits = view.project.settings.registration_mode == "approval" and not client.is_verified
+    kept = client.metadata if waits and changed_members(client.metadata, metadata) else metadata
+    proposed = metadata if kept is not metadata else None
     token = new_secret(REGISTRATION_TOKEN)
     secret = new_secret(CLIENT_SECRET) if _needs_renewal(client, request.now) else None
-    expires_at = (
-        request.now + view.project.settings.client_secret_seconds * 1000 if secret else client.secret_expires_at
-    )
-    if not await context.database.write(_update, client, metadata, token, secret, expires_at, request.now):
+    life_ms = view.project.settings.client_secret_seconds * 1000
+    expires_at = (request.now + life_ms if life_ms else None) if secret else client.secret_expires_at
+    if not await context.database.write(_update, client, (kept, proposed), token, (secret, expires_at), request.now):
         raise unauthorized("The registration was changed meanwhile.", presented=True)
     answer = build_registration(
         view,
         client.client_id,
-        metadata,
+        kept,
         issued_at=client.created_at,
         registration_token=token,
         secret=secret,
@@ -145,21 +154,22 @@ def _needs_renewal(client: Client, now: int) -> bool:
 async def _update(
     tx: Transaction,
     client: Client,
-    metadata: ClientMetadata,
+    change: tuple[ClientMetadata, ClientMetadata | None],
     token: str,
-    secret: str | None,
-    expires_at: int | None,
+    renewal: tuple[str | None, int | None],
     now: int,
 ) -> bool:
     """Replace metadata and token, and the secret when it is renewed; False when another request was first."""
     if not await rotate_registration_token(tx, client, hash_secret(token)):
         return False
-    await update_client_metadata(tx, client, metadata)
+    (metadata, proposed), (secret, expires_at) = change, renewal
+    await update_client_metadata(tx, client, metadata, proposed=proposed, fresh_until=client.fresh_until)
     if secret is not None:
         overlap = now + SECRET_OVERLAP_MS
         await rotate_client_secret(tx, client, hash_secret(secret), expires_at=expires_at, overlap_until=overlap)
     actor = audit.client_actor(client.client_id)
-    await record(tx, client.project_id, AuditEvent(audit.CLIENT_CHANGED, actor, actor, {"renewed": bool(secret)}), now)
+    event = AuditEvent(audit.CLIENT_CHANGED, actor, actor, {"renewed": bool(secret), "waits": bool(proposed)})
+    await record(tx, client.project_id, event, now)
     return True
 
 

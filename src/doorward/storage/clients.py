@@ -54,7 +54,7 @@ _SET_METADATA = Statement(
     .values(
         metadata=bindparam("new_metadata"),
         proposed=bindparam("new_proposed"),
-        status=bindparam("new_status"),
+        status=func.coalesce(bindparam("new_status"), clients.c.status),
         fresh_until=bindparam("new_fresh_until"),
     )
     .returning(clients.c.client_id)
@@ -87,7 +87,7 @@ _SWEEP = Statement(
             grants.c.revoked_at.is_(None),
         ),
     )
-    .returning(clients.c.project_id, clients.c.client_id)
+    .returning(clients.c.project_id, clients.c.client_id, clients.c.kind)
 )
 
 
@@ -145,14 +145,17 @@ async def update_client_metadata(
     proposed: ClientMetadata | None = None,
     fresh_until: int | None = None,
 ) -> bool:
-    """Store what a client says of itself now, and what of it waits for approval."""
+    """Store what a client says of itself now, and what of it waits for approval.
+
+    Without `status` it stays as it is in the database: whoever suspended the client meanwhile is not undone.
+    """
     row = await tx.one(
         _SET_METADATA,
         of_project=client.project_id,
         of_client=client.client_id,
         new_metadata=_dump(metadata),
         new_proposed=_dump(proposed) if proposed else None,
-        new_status=status or client.status,
+        new_status=status,
         new_fresh_until=fresh_until,
     )
     return row is not None
@@ -197,10 +200,15 @@ async def remove_client(tx: Transaction, project_id: ProjectId, client_id: Clien
 
 
 async def sweep_clients(tx: Transaction, now: int) -> int:
-    """Remove expired clients without a live grant, of every project, each with a tombstone; returns how many."""
+    """Remove expired clients without a live grant, of every project; returns how many.
+
+    A tombstone is for those that are unknown from then on: a sealed id still speaks for itself, and a document can
+    be fetched again (complaint 2).
+    """
     removed = await tx.all(_SWEEP, now=now)
-    for project_id, client_id in removed:
-        await bury_client(tx, project_id, client_id, "expired", now)
+    for project_id, client_id, kind in removed:
+        if kind == "registered":
+            await bury_client(tx, project_id, client_id, "expired", now)
     return len(removed)
 
 

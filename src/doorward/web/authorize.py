@@ -80,7 +80,7 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
             "host": urlsplit(client.client_id).hostname if client.kind == "document" else None,
             "impersonated": impersonated.name if impersonated else None,
             "verified": client.is_verified,
-            "kind": "pre-registered" if client.is_verified else "self-registered",
+            "kind": "pre-registered" if client.kind == "manual" else "self-registered",
             "registered": _provenance(client, visit.request.now),
         },
         redirect={"host": host, "kind": kind, "display": request.redirect_uri},
