@@ -38,16 +38,19 @@ class RunningDoorward:
         """SIGKILL, as a crash."""
         self.process.kill()
         self.process.wait(timeout=10)
+        self._close()
 
     def stop(self) -> int:
         """SIGTERM, as an operator; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=30)
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
-                stream.close()
+        self._close()
         return code
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 def start_doorward(
@@ -81,4 +84,5 @@ def start_doorward(
             return RunningDoorward(process, data, port, announced)
         assert time.monotonic() < deadline, "doorward up took too long"
     process.wait(timeout=10)
+    process.stdout.close()
     raise AssertionError(f"doorward up ended with {process.returncode}")

@@ -183,7 +183,7 @@ class Doorward:
                 return not_found()
             return await endpoint(self.context, view, request)
         except Exception as error:  # noqa: BLE001  # the one place where errors become answers
-            return _answer_error(error, route, view, request)
+            return _answer_safely(error, route, view, request)
 
     async def _answer_public(self, request: Request) -> Response:
         """Well-known documents: anybody, from anywhere, never an error other than 404 or 405."""
@@ -240,6 +240,15 @@ class LocalRevocations:
         """Whether the token was ended before its time."""
         view = await self._context.tenancy.find()
         return view is None or await is_revoked(self._context, view, VerifiedClaims(claims))
+
+
+def _answer_safely(error: Exception, route: Route, view: ProjectView | None, request: Request) -> Response:
+    """The answer to an error, told in the log and in plain JSON when even its page fails."""
+    try:
+        return _answer_error(error, route, view, request)
+    except Exception as second:  # noqa: BLE001  # nothing else stands between this and a bare failure
+        log.error("an error page failed", reference=request.reference, path=request.path, exc_info=second)
+        return _problem(OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500))
 
 
 def _answer_error(error: Exception, route: Route, view: ProjectView | None, request: Request) -> Response:

@@ -45,6 +45,10 @@ ROUTES: Mapping[str, Route] = {
     "/api/oauth/token": Route({"POST": answer_token}, cors=True),
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),
+    # Where clients without metadata look: those of 2025-03-26, and some after a restart (LEG-02, clients.md no. 59)
+    "/register": Route({"POST": answer_register}, cors=True),
+    "/token": Route({"POST": answer_token}, cors=True),
+    "/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True),
     # The authorization endpoint never allows other origins (AUTHZ-05)
     "/oauth/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True),
     "/oauth/consent": Route({"POST": post_consent}, html=True),

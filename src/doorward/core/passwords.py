@@ -7,12 +7,14 @@ Spec: OWASP ASVS 5.0 §6.2; NIST SP 800-63B-4
 
 import unicodedata
 from functools import cache
+from itertools import pairwise
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 MIN_LENGTH = 15
 MAX_LENGTH = 1024
+MIN_UNEXPECTED = 6
 _MAX_EMAIL = 254
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -35,9 +37,15 @@ def check_password(password: str, *, context: tuple[str, ...] = ()) -> str:
     bare = lowered
     for word in (*context, "password", "doorward", "letmein", "qwertyuiop", "1234567890", "abcdefghij"):
         bare = bare.replace(word.lower(), "") if len(word) > 3 else bare
-    if len(bare) < 6:
+    if _count_unexpected(bare) < MIN_UNEXPECTED:
         raise WeakPassword("This is made of words that are tried first. Use a sentence of your own.")
     return composed
+
+
+def _count_unexpected(text: str) -> int:
+    """How many characters do not merely go on with a run such as 12345, abcd or aaaa."""
+    steps = sum(abs(ord(after) - ord(before)) > 1 for before, after in pairwise(text))
+    return min(1, len(text)) + steps
 
 
 def hash_password(password: str) -> str:

@@ -18,7 +18,7 @@ def _tools_of(scope: str) -> list[dict[str, str]]:
     return [
         {"name": tool["name"], "title": tool["title"], "kind": tool["kind"]}
         for tool in DEMO_TOOLS
-        if scope in tool["scopes"]
+        if scope in tool["scopes"] or (scope == READ and not tool["scopes"])
     ]
 
 
