@@ -143,12 +143,12 @@ def test_bookings_are_bounded_i13() -> None:
     assert len(bookings._of_user) == MAX_USERS
 
 
-def test_the_scopes_are_plain_data_that_covers_every_gated_tool() -> None:
+def test_the_scopes_are_plain_data_and_a_person_is_told_of_every_tool() -> None:
     assert json.loads(json.dumps(DEMO_SCOPES)) == DEMO_SCOPES
     assert [scope["name"] for scope in DEMO_SCOPES] == ["tools:read", "tools:write"]
     assert all(scope.keys() == {"name", "title", "description", "kind", "tools"} for scope in DEMO_SCOPES)
     opened = [tool["name"] for scope in DEMO_SCOPES for tool in scope["tools"]]
-    assert opened == [tool["name"] for tool in DEMO_TOOLS if tool["scopes"]]
+    assert opened == [tool["name"] for tool in DEMO_TOOLS]
 
 
 def test_sample_files_say_what_they_are() -> None:
