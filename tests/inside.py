@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 
@@ -76,7 +76,7 @@ class Door:
     def http(self) -> httpx2.AsyncClient:
         """A browser without cookies yet."""
         transport = httpx2.ASGITransport(app=self.app, client=("203.0.113.9", 50000))
-        return httpx2.AsyncClient(transport=transport, base_url=ISSUER)
+        return httpx2.AsyncClient(transport=transport, base_url=self.context.settings.public_url)
 
     def person(self, email: str = ADMIN_EMAIL, password: str = ADMIN_PASSWORD) -> Person:
         """A browser that can sign in."""
@@ -106,7 +106,8 @@ class Door:
 
         given = headers if isinstance(headers, list) else list((headers or {}).items())
         named = any(name.lower() == "host" for name, _ in given)
-        raw = given if named else [("host", "auth.example.com"), *given]
+        public = urlsplit(self.context.settings.public_url)
+        raw = given if named else [("host", public.netloc), *given]
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
@@ -114,7 +115,7 @@ class Door:
             "query_string": query.encode(),
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in raw],
             "client": (source, 50000),
-            "scheme": "https",
+            "scheme": public.scheme,
         }
         await self.app(scope, receive, send)
         found: dict[str, list[str]] = {}
@@ -198,7 +199,7 @@ class Door:
 async def open_door(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Door]:
     """A server over `folder`, with one resource and one owner when the folder is new."""
     clock = clock or Clock()
-    configured = Settings(data=folder, issuer=ISSUER, **settings)
+    configured = Settings(**{"data": folder, "issuer": ISSUER, **settings})
     store = await open_store(folder, now=clock())
     operator = Operator(store.database, store.vault, clock, "operator:test")
     try:

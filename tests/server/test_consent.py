@@ -135,7 +135,7 @@ async def test_a_request_waits_ten_minutes_for_its_decision(door: Door, seconds:
 async def test_a_form_without_a_decision_decides_nothing(door: Door, fields: dict[str, str]) -> None:
     person = await sign_in(door)
     page = await ask(door, person)
-    undecided = await person.submit(page, **fields)
+    undecided = await person.submit(page, None, **fields)
     assert (undecided.status, "Nothing was decided" in undecided.text) == (400, True)
     decided = await person.submit(page, decision="allow")
     assert "code" in answer_parameters(decided.links["continue"])
@@ -171,7 +171,7 @@ async def test_fields_that_a_form_adds_change_nothing_of_what_was_asked_t41(door
         "resource": "https://evil.test",
         "user_id": "usr_other",
     }
-    target = (await person.submit(page, decision="allow", **forged)).links["continue"]
+    target = (await person.submit(page, None, decision="allow", **forged)).links["continue"]
     assert target.startswith(f"{LOOPBACK}?")
     tokens = success(await door.redeem(client_id, answer_parameters(target)["code"], VERIFIER))
     claims = claims_of(tokens["access_token"])
