@@ -101,7 +101,9 @@ def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:
     if media_type != "application/json":
         raise OAuthError(INVALID_CLIENT_METADATA, "The body must be application/json.")
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object_without_duplicates)
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError):
         raise OAuthError(INVALID_CLIENT_METADATA, "The body is not a valid JSON object.") from None
     if not isinstance(value, dict):
@@ -116,6 +118,11 @@ def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, obj
     if len(members) != len(pairs):
         raise ValueError("duplicate member")
     return members
+
+
+def _refuse_constant(name: str) -> float:
+    """NaN and the infinities are not JSON, and no store or answer could carry them."""
+    raise ValueError(name)
 
 
 def _depth(value: object) -> int:

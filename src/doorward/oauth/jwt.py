@@ -169,12 +169,14 @@ def verify_access_token(
     now: int,
     leeway: int = 30,
 ) -> VerifiedClaims:
-    """The claims of `token`, once everything RFC 9068 §4 asks for holds. Call `read_kid` first to find `key`.
+    """The claims of `token`, once everything RFC 9068 §4 asks for holds. `read_kid` tells which `key` to find.
 
     `now` and `leeway` are seconds. Raises `InvalidToken`.
 
     Spec: RFC 9068 §4 (RS-03, RS-05, AT-08)
     """
+    if read_kid(token) != key.kid:
+        raise InvalidToken("the key is not the one the token names")
     claims = verify_signature(token, key)
     if claims.get("iss") != issuer:
         raise InvalidToken("iss is another issuer")

@@ -16,21 +16,11 @@ RedirectKind = Literal["https", "loopback", "private"]
 
 MAX_REDIRECT_URI_LENGTH = 2048
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-# Schemes a browser would run, open or show as its own content: a code sent there is a script injection (T21).
+# Schemes that a browser or the system runs, opens or shows as its own: a code sent there is an injection (T21).
 _DANGEROUS_SCHEMES = frozenset(
     {
-        "javascript",
-        "data",
-        "vbscript",
-        "blob",
-        "file",
-        "about",
-        "filesystem",
-        "view-source",
-        "ws",
-        "wss",
-        "ftp",
-        "mailto",
+        *("javascript", "data", "vbscript", "blob", "file", "filesystem", "about", "view-source", "jar", "res"),
+        *("ws", "wss", "ftp", "mailto", "tel", "sms", "intent", "chrome", "edge", "shell", "search-ms", "ms-msdt"),
     }
 )
 _ALLOWED_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()+,;=%-]+")
