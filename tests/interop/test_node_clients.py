@@ -1,13 +1,17 @@
-"""The official TypeScript SDK, 1.x and 2.x, unmodified, in Node against a running server."""
+"""The official TypeScript SDK, 1.x and 2.x, and mcp-remote, unmodified, in Node against a running server."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.browsers import FormBrowser
+from tests.interop.node.bridge import Home, Host, run_bridge
 from tests.interop.node.documents import Authority, make_authority, serve_document
 from tests.interop.node.programs import Step, find_node, run_app
 from tests.interop.tools import TOOLS
+from tests.needs import find_free_port
 from tests.person import answer_parameters
 from tests.running import RunningDoorward, start_doorward
 
@@ -133,4 +137,72 @@ async def test_the_typescript_sdk_is_known_by_its_metadata_document_and_never_re
     assert told.wires[3] == REFRESH
     assert told.results[4]["client"]["client_id"] == document.url
     assert answer_parameters(fresh_browser.visits[0])["client_id"] == document.url
+    assert document.requests == ["GET /client.json HTTP/1.1"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.close()
+
+
+async def price_of_door(host: Host) -> float:
+    (quote,) = (await host.call("stock_quotes", symbols=["DOOR"]))["quotes"]
+    return float(quote["price"])
+
+
+@pytest.mark.parametrize("protocol", ["legacy", "auto"])
+async def test_mcp_remote_registers_signs_in_and_passes_calls_on(
+    doorward: RunningDoorward, browser: FormBrowser, home: Home, protocol: str
+) -> None:
+    async with run_bridge(home, browser, doorward.demo, "--protocol", protocol) as host:
+        welcome = await host.shake_hands()
+        assert (welcome["protocolVersion"], welcome["serverInfo"]["name"]) == ("2025-11-25", "doorward-demo")
+        assert {tool["name"] for tool in (await host.request("tools/list"))["tools"]} == TOOLS
+        forecast = await host.call("weather_forecast", city="Lisbon", days=2)
+        assert (forecast["city"], len(forecast["days"])) == ("Lisbon", 2)
+        assert await price_of_door(host) > 0
+    asked = answer_parameters(browser.visits[0])
+    assert (asked["resource"], asked["code_challenge_method"]) == (doorward.demo, "S256")
+    assert len(browser.visits) == 1
+
+
+async def test_mcp_remote_comes_back_and_refreshes_without_the_person(
+    doorward: RunningDoorward, browser: FormBrowser, home: Home
+) -> None:
+    async with run_bridge(home, browser, doorward.demo) as host:
+        await host.shake_hands()
+    first = json.loads(home.tokens.read_text())
+    home.tokens.write_text(json.dumps({**first, "access_token": "run-out"}))
+    async with run_bridge(home, browser, doorward.demo) as host:
+        await host.shake_hands()
+        assert await price_of_door(host) > 0
+    second = json.loads(home.tokens.read_text())
+    assert second["access_token"] not in {first["access_token"], "run-out"}
+    assert second["refresh_token"] != first["refresh_token"]
+    assert len(browser.visits) == 1
+
+
+async def test_mcp_remote_steps_up_for_a_tool_that_needs_more(
+    doorward: RunningDoorward, browser: FormBrowser, home: Home
+) -> None:
+    async with run_bridge(home, browser, doorward.demo) as host:
+        await host.shake_hands()
+        booking = await host.call("book_flight", flight_number="DW101", passenger_name="Ada")
+        assert booking["flight"]["flight_number"] == "DW101"
+        assert await price_of_door(host) > 0
+    assert {"tools:read", "tools:write"} <= set(answer_parameters(browser.visits[1])["scope"].split())
+    assert len(browser.visits) == 2
+
+
+async def test_mcp_remote_is_known_by_a_metadata_document(
+    documented: RunningDoorward, fresh_browser: FormBrowser, authority: Authority, home: Home
+) -> None:
+    async with serve_document(authority, ["http://localhost/oauth/callback"]) as document:
+        options = [str(find_free_port()), "--client-metadata-url", document.url]
+        async with run_bridge(home, fresh_browser, documented.demo, *options) as host:
+            await host.shake_hands()
+            assert await price_of_door(host) > 0
+    assert [answer_parameters(url)["client_id"] for url in fresh_browser.visits] == [document.url]
     assert document.requests == ["GET /client.json HTTP/1.1"]
