@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -98,6 +99,8 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
         loop.add_signal_handler(number, stopping.set)
     serving = asyncio.create_task(server.serve())
     if await _until_listening(settings, serving):
+        gc.freeze()  # what is here now stays: it need not be walked through at every collection
+        gc.enable()
         _announce(facts, as_json=as_json)
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
