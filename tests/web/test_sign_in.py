@@ -1,5 +1,6 @@
 """Signing in and out: what a password opens, and that a refusal tells nothing (T39 … T41, T50)."""
 
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
@@ -23,7 +24,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     class Counting(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002  # argon2's own name
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  # argon2's own name
             seen.append(str(hash))
             return super().verify(hash, password)
 

@@ -29,9 +29,7 @@ async def test_the_style_sheet_is_kept_for_ever_under_a_name_of_its_content(door
     answer = await door.call("GET", path)
     assert answer.header("cache-control") == "public, max-age=31536000, immutable"
     assert answer.header("content-type") == "text/css; charset=utf-8"
-    assert path.split(".")[-2] in hashlib.sha256(answer.body).hexdigest() or re.search(
-        r"[.-][0-9a-zA-Z_-]{8,}\.css$", path
-    )
+    assert path.split(".")[-2] == hashlib.sha256(answer.body).hexdigest()[:8]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +54,8 @@ async def test_only_what_was_shipped_can_be_asked_for(door: Door, path: str) -> 
 
 async def test_an_answer_does_not_grow_with_the_requests_before_it(door: Door) -> None:
     for path in await addresses(door):
-        first = await door.call("GET", path)
-        for _ in range(5):
-            again = await door.call("GET", path)
-        assert again.headers.keys() == first.headers.keys()
-        assert all(len(values) == 1 for values in again.headers.values())
+        answers = [await door.call("GET", path) for _ in range(5)]
+        assert {len(values) for answer in answers for values in answer.headers.values()} == {1}
 
 
 async def test_head_is_the_file_without_its_body(door: Door) -> None:
