@@ -68,10 +68,11 @@ async def _find_keys(context: Context, client: Client, kid: str | None) -> dict[
         return parse_jwks(client.metadata.jwks)
     if client.metadata.jwks_uri is None:
         raise InvalidToken("the client has no published keys")
+    url = client.metadata.jwks_uri
     try:
-        keys = _parse((await context.documents.get(client.metadata.jwks_uri)).body)
+        keys = await _fetch_keys(context, url)
         if kid is not None and kid not in keys:
-            keys = _parse((await context.documents.get(client.metadata.jwks_uri, refetch=True)).body)
+            keys = await _fetch_keys(context, url, refetch=True)
     except DocumentUnavailable as unavailable:
         if unavailable.is_final:
             raise InvalidToken("its keys cannot be fetched from there") from None
@@ -84,8 +85,10 @@ async def _find_keys(context: Context, client: Client, kid: str | None) -> dict[
     return keys
 
 
-def _parse(body: bytes) -> dict[str, VerificationKey]:
+async def _fetch_keys(context: Context, url: str, *, refetch: bool = False) -> dict[str, VerificationKey]:
+    document = await context.documents.get(url, refetch=refetch)
     try:
-        return parse_jwks(json.loads(body))
+        return parse_jwks(json.loads(document.body))
     except (ValueError, RecursionError):
+        context.documents.forget(url)
         raise InvalidToken("its published keys are not a key set") from None

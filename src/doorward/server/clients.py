@@ -120,6 +120,7 @@ async def _read_document(
     except DocumentUnavailable as unavailable:
         return _stand_in(view, client_id, stored, unavailable, now=now)
     except OAuthError as error:
+        context.documents.forget(client_id)  # what is wrong is never kept (CIMD-15)
         raise DocumentRefused(error.description) from None
     if stored is None:
         return _build_client(view, client_id, metadata, now=now, fresh_until=fresh_until)
@@ -187,7 +188,7 @@ async def _refresh_stored(
     kept = stored.metadata if waits else metadata
     proposed = metadata if waits else None
     await update_client_metadata(tx, stored, kept, proposed=proposed, fresh_until=fresh_until)
-    if changed and stored.proposed != proposed:
+    if changed and (not waits or stored.proposed != proposed):
         event = AuditEvent(
             audit.CLIENT_CHANGED,
             audit.client_actor(stored.client_id),

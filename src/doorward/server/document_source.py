@@ -75,6 +75,10 @@ class DocumentSource:
                 return kept
             raise
 
+    def forget(self, url: str) -> None:
+        """Keep no copy: what was fetched turned out to be of no use."""
+        self._kept.pop(url, None)
+
     async def _fetch_once(self, url: str) -> Document:
         """Join the fetch that is under way, or start it; a waiter that goes away does not stop it for the others."""
         task = self._under_way.get(url)
