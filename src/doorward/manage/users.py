@@ -48,7 +48,7 @@ async def create_setup_link(operator: Operator, project: Project) -> str | None:
         return None
     token = new_secret(SETUP)
     now = operator.clock()
-    await operator.database.write(replace_setup_link, project.project_id, hash_secret(token), now, now + SETUP_LIFE_MS)
+    await operator.database.write(_create_setup_link, project, hash_secret(token), operator.actor, now)
     return token
 
 
@@ -161,6 +161,11 @@ async def _add(
     event = AuditEvent(audit.USER_ADDED, actor, audit.user_actor(user.user_id), {"role": user.role})
     await record(tx, user.project_id, event, user.created_at)
     return True
+
+
+async def _create_setup_link(tx: Transaction, project: Project, setup_hash: TokenHash, actor: str, now: int) -> None:
+    await replace_setup_link(tx, project.project_id, setup_hash, now, now + SETUP_LIFE_MS)
+    await record(tx, project.project_id, AuditEvent(audit.SETUP_LINK_CREATED, actor, project.slug), now)
 
 
 async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> bool:
