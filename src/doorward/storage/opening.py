@@ -82,6 +82,8 @@ def _prepare_folder(folder: Path) -> None:
 
 def _read_master_key(folder: Path, *, is_new: bool) -> bytes:
     path = folder / MASTER_KEY_FILE
+    if is_new and path.exists() and not path.stat().st_size:
+        path.unlink()  # left by a first start that was killed right here; nothing was encrypted with it yet
     if not path.exists():
         if not is_new:
             raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {path} is missing; the database was encrypted with it.")
