@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from doorward.core.sealing import MAX_LENGTH, Sealer
 from doorward.manage import admission, clients, sealing
@@ -207,13 +208,14 @@ async def test_a_flood_leaves_no_row_and_no_memory_t15(door: Door, count: int) -
             body = b'{"redirect_uris":["http://127.0.0.1:4711/callback"],"client_name":"Flood"}'
             answer = await door.call("POST", REGISTER, body, {"content-type": "application/json"})
             assert answer.status == 201
+            await checkpoint()  # the loop forgets timers that were called off when it comes round
 
     before = await row_counts(door)
     await flood(2_000)
     resident = resident_bytes()
     await flood(count - 2_000)
     assert await row_counts(door) == before
-    assert resident_bytes() - resident < 8 * 2**20
+    assert resident_bytes() - resident < 6 * 2**20
 
 
 def resident_bytes() -> int:
