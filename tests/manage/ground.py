@@ -1,0 +1,114 @@
+"""One of each thing that operators act on, and a look at everything that is stored."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+
+from doorward.core.models import Client, Grant, Project, ProjectKey, Resource, Session, User
+from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
+from doorward.manage import clients, keys, projects, registrations, sealing, users
+from doorward.manage.operator import Operator
+from doorward.oauth.ids import ClientId, GrantId
+from doorward.oauth.jwt import generate_signing_key
+from doorward.storage.clients import add_client
+from doorward.storage.database import Row, Transaction
+from doorward.storage.grants import add_grant
+from doorward.storage.schema import metadata
+from doorward.storage.statements import Statement
+from doorward.storage.users import start_session
+from tests.inside import LOOPBACK, Door
+from tests.running import ADMIN_EMAIL
+
+ISSUER = "https://vendor.example.com"
+PASSWORD = "another harbour, at noon"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What there is to act on."""
+
+    operator: Operator
+    project: Project
+    resource: Resource
+    owner: User
+    client: Client
+    waiting: Client
+    suspended: Client
+    key: ProjectKey
+    grant: Grant
+    session: Session
+    jwks: str
+    fresh: Project
+    """A project without people, and the token that makes its first administrator."""
+    setup_token: str
+
+
+async def lay_ground(door: Door) -> Ground:
+    operator, project = door.operator, door.project
+    owner = await users.get(operator, project, ADMIN_EMAIL)
+    client, _ = await clients.add(operator, project, (LOOPBACK,), name="Known", confidential=True)
+    waiting = replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status="pending")
+    suspended = replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status="suspended")
+    key, _ = await keys.create(operator, project, ("register",), name="backend")
+    jwks = json.dumps({"keys": [generate_signing_key().public_jwk()]})
+    await registrations.trust_issuer(operator, project, ISSUER, jwks)
+    await sealing.rotate(operator, project)
+    now = operator.clock()
+    grant = Grant(
+        project.project_id,
+        GrantId(new_id("grt")),
+        owner.user_id,
+        client.client_id,
+        door.resource.resource_id,
+        ("tools:read",),
+        LOOPBACK,
+        now,
+        last_used_at=now,
+    )
+    session = Session(project.project_id, hash_secret("kept"), owner.user_id, now, now, now + 1000, "Firefox")
+    other = replace(session, session_hash=hash_secret(new_secret(SESSION)))
+
+    async def add(tx: Transaction) -> None:
+        for made in (waiting, suspended):
+            await add_client(tx, made)
+        await add_grant(tx, grant)
+        for made_session in (session, other):
+            await start_session(tx, made_session)
+
+    await operator.database.write(add)
+    fresh = await projects.create_project(operator, "fresh", "Fresh")
+    return Ground(
+        operator=operator,
+        project=project,
+        resource=door.resource,
+        owner=owner,
+        client=client,
+        waiting=waiting,
+        suspended=suspended,
+        key=key,
+        grant=grant,
+        session=session,
+        jwks=jwks,
+        fresh=fresh,
+        setup_token=await users.create_setup_link(operator, fresh) or "",
+    )
+
+
+def _unlisted(expression: Any) -> Statement:
+    statement = Statement(expression)
+    Statement.registry.remove(statement)
+    return statement
+
+
+_ROWS = {name: _unlisted(select(table).order_by(*table.primary_key.columns)) for name, table in metadata.tables.items()}
+
+
+async def dump(operator: Operator) -> dict[str, list[Row]]:
+    """Every row of every table."""
+
+    async def read_all(tx: Transaction) -> dict[str, list[Row]]:
+        return {name: await tx.all(statement) for name, statement in _ROWS.items()}
+
+    return await operator.database.read(read_all)

@@ -1,0 +1,157 @@
+"""Every change an operator makes is recorded once, in the very transaction that makes it (I7)."""
+
+import inspect
+import pkgutil
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+import doorward.manage
+from doorward.core.models import Scope
+from doorward.manage import admission, clients, connections, keys, projects, registrations, resources, sealing, users
+from doorward.storage.executor_sqlite import SqliteDatabase
+from tests.inside import LOOPBACK
+from tests.manage.ground import ISSUER, PASSWORD, Ground, dump
+
+Act = Callable[[Ground], Awaitable[Any]]
+
+ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
+    projects.create_project: ("project.created", lambda g: projects.create_project(g.operator, "acme", "Acme")),
+    projects.change_project: (
+        "project.changed",
+        lambda g: projects.change_project(g.operator, g.project, {"access_token_seconds": 60}),
+    ),
+    projects.rotate_signing_key: ("signing_key.added", lambda g: projects.rotate_signing_key(g.operator, g.project)),
+    resources.add: (
+        "resource.added",
+        lambda g: resources.add(g.operator, g.project, "https://new.example.com/mcp", scopes=(Scope("a", "A"),)),
+    ),
+    resources.change: ("resource.changed", lambda g: resources.change(g.operator, g.resource, name="New")),
+    resources.remove: ("resource.removed", lambda g: resources.remove(g.operator, g.resource)),
+    clients.add: ("client.added", lambda g: clients.add(g.operator, g.project, (LOOPBACK,), name="New")),
+    clients.change_scope: ("client.changed", lambda g: clients.change_scope(g.operator, g.client, "tools:read")),
+    clients.rotate_secret: (
+        "client.secret_rotated",
+        lambda g: clients.rotate_secret(g.operator, g.client, overlap_ms=1000),
+    ),
+    clients.remove: ("client.removed", lambda g: clients.remove(g.operator, g.client)),
+    admission.approve: ("client.approved", lambda g: admission.approve(g.operator, g.waiting)),
+    admission.deny: ("client.denied", lambda g: admission.deny(g.operator, g.waiting)),
+    admission.suspend: ("client.suspended", lambda g: admission.suspend(g.operator, g.client)),
+    admission.reactivate: ("client.approved", lambda g: admission.reactivate(g.operator, g.suspended)),
+    admission.revoke_everything: (
+        "client.grants_revoked",
+        lambda g: admission.revoke_everything(g.operator, g.client),
+    ),
+    users.add: ("user.added", lambda g: users.add(g.operator, g.project, "bob@example.com", PASSWORD)),
+    users.add_first_admin: (
+        "user.added",
+        lambda g: users.add_first_admin(g.operator, g.fresh, g.setup_token, "bob@example.com", PASSWORD),
+    ),
+    users.create_setup_link: ("setup_link.created", lambda g: users.create_setup_link(g.operator, g.fresh)),
+    users.change: ("user.changed", lambda g: users.change(g.operator, g.owner, role="member", enabled=False)),
+    users.change_password: ("user.changed", lambda g: users.change_password(g.operator, g.owner, PASSWORD)),
+    users.remove: ("user.removed", lambda g: users.remove(g.operator, g.owner)),
+    keys.create: ("key.created", lambda g: keys.create(g.operator, g.project, ("introspect",))),
+    keys.revoke: ("key.revoked", lambda g: keys.revoke(g.operator, g.project, g.key.key_id)),
+    registrations.create_initial_token: (
+        "initial_token.created",
+        lambda g: registrations.create_initial_token(g.operator, g.project, uses=3),
+    ),
+    registrations.trust_issuer: (
+        "software.trusted",
+        lambda g: registrations.trust_issuer(g.operator, g.project, "https://new.example.com", g.jwks),
+    ),
+    registrations.distrust_issuer: (
+        "software.distrusted",
+        lambda g: registrations.distrust_issuer(g.operator, g.project, ISSUER),
+    ),
+    sealing.rotate: ("sealing_key.added", lambda g: sealing.rotate(g.operator, g.project)),
+    sealing.drop: ("sealing_key.dropped", lambda g: sealing.drop(g.operator, g.project, 0)),
+    connections.revoke: (
+        "grant.revoked",
+        lambda g: connections.revoke(g.operator, g.project, g.owner, g.grant.grant_id),
+    ),
+    connections.end_others: ("session.ended", lambda g: connections.end_others(g.operator, g.session)),
+}
+
+
+def name_of(value: Any) -> str:
+    return f"{value.__module__.rpartition('.')[2]}.{value.__name__}"
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=name_of)
+async def test_an_action_leaves_one_event_of_its_own_in_its_own_commit(
+    ground: Ground, action: Callable[..., Any]
+) -> None:
+    name, act = ACTIONS[action]
+    before = await dump(ground.operator)
+    ground.operator.clock.advance(seconds=1)  # type: ignore[attr-defined]  # the clock of the test
+    commits = count_commits(ground)
+    await act(ground)
+    after = await dump(ground.operator)
+    (event,) = [row for row in after["audit_events"] if row not in before["audit_events"]]
+    assert event[3:5] == (name, "operator:test")
+    assert {table for table in after if after[table] != before[table]} > {"audit_events"}
+    assert commits == [1]
+
+
+def count_commits(ground: Ground) -> list[int]:
+    """A count of the transactions that are committed from now on."""
+    database = ground.operator.database
+    assert isinstance(database, SqliteDatabase)
+    seen = [0]
+
+    def on_commit() -> bool:
+        seen[0] += 1
+        return False
+
+    database._writer.set_commit_hook(on_commit)
+    return seen
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=name_of)
+async def test_an_action_that_cannot_be_recorded_does_not_happen(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, action: Callable[..., Any]
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the audit trail is full")
+
+    before = await dump(ground.operator)
+    monkeypatch.setattr(f"{action.__module__}.record", fail)
+    with pytest.raises(RuntimeError, match="the audit trail is full"):
+        await ACTIONS[action][1](ground)
+    assert await dump(ground.operator) == before
+
+
+def test_every_action_that_writes_is_tried() -> None:
+    writing = {
+        function
+        for found in pkgutil.iter_modules(doorward.manage.__path__, "doorward.manage.")
+        for name, function in inspect.getmembers(import_module(found.name), inspect.iscoroutinefunction)
+        if function.__module__ == found.name and not name.startswith("_") and is_writing(function)
+    }
+    assert writing == ACTIONS.keys()
+
+
+def is_writing(function: Callable[..., Any]) -> bool:
+    """Whether an action writes, by itself or through a part of its own module."""
+    source = inspect.getsource(function)
+    return ".write(" in source or "_set_status(" in source
+
+
+async def test_an_event_says_who_did_what_to_what_and_holds_no_secret(ground: Ground) -> None:
+    secrets = [
+        (await keys.create(ground.operator, ground.project, ("register",)))[1],
+        (await clients.add(ground.operator, ground.project, (LOOPBACK,), confidential=True))[1] or "",
+        (await registrations.create_initial_token(ground.operator, ground.project))[1],
+        await clients.rotate_secret(ground.operator, ground.client, overlap_ms=0),
+        ground.setup_token,
+        PASSWORD,
+    ]
+    await users.change_password(ground.operator, ground.owner, PASSWORD)
+    events = await connections.recent_events(ground.operator, ground.project, at_most=100)
+    assert all(secret and secret not in str(events) for secret in secrets)
+    assert all(event.actor and event.target for event in events)
