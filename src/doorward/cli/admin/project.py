@@ -39,7 +39,9 @@ def project_list(*, data: Data = None, as_json: AsJson = False) -> None:
 
 
 @project_commands.command("show")
-def project_show(slug: str = "default", *, data: Data = None, as_json: AsJson = False) -> None:
+def project_show(
+    slug: Annotated[str, typer.Argument(help="Which one.")] = "default", *, data: Data = None, as_json: AsJson = False
+) -> None:
     """One project with its settings."""
     from doorward.manage import projects  # keeps --help fast
 
