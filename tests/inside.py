@@ -1,7 +1,10 @@
 """The server in this process, without sockets: its real database on disk, a clock that tests move."""
 
+import atexit
 import json
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ import httpx2
 from doorward.app import Doorward, build_context
 from doorward.core.models import Project, Resource, Scope, Tool
 from doorward.manage import projects, resources, users
-from doorward.manage.operator import Operator
+from doorward.manage.operator import Operator, get_project
 from doorward.oauth.pkce import build_challenge
 from doorward.server.context import Context
 from doorward.settings import Settings
@@ -197,21 +200,44 @@ class Door:
 
 @asynccontextmanager
 async def open_door(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Door]:
-    """A server over `folder`, with one resource and one owner when the folder is new."""
+    """A server over `folder`, with one resource and one owner when the folder is new.
+
+    New folders are copies of one that each test process fills once: same keys, same ids. A test that needs another
+    server's keys fills a folder of its own with `fill_folder` first.
+    """
     clock = clock or Clock()
+    if not folder.exists():
+        shutil.copytree(await _filled_once(), folder)
     configured = Settings(**{"data": folder, "issuer": ISSUER, **settings})
     store = await open_store(folder, now=clock())
     operator = Operator(store.database, store.vault, clock, "operator:test")
     try:
-        found = {project.slug: project for project in await projects.list_all(operator)}
-        if "default" in found:
-            project = found["default"]
-            resource = (await resources.list_all(operator, project))[0]
-        else:
-            project = await projects.create_project(operator, "default", "Example")
-            resource = await resources.add(operator, project, RESOURCE, name="Example server", scopes=SCOPES)
-            await users.add(operator, project, ADMIN_EMAIL, ADMIN_PASSWORD, role="owner", name="Ada")
+        project = await get_project(operator)
+        resource = (await resources.list_all(operator, project))[0]
         context = build_context(configured, store, clock)
         yield Door(Doorward(context), context, clock, operator, project, resource)
     finally:
         await store.database.close()
+
+
+async def fill_folder(folder: Path) -> None:
+    """A new data folder with keys of its own, one project, one resource and one owner."""
+    clock = Clock()
+    store = await open_store(folder, now=clock())
+    operator = Operator(store.database, store.vault, clock, "operator:test")
+    project = await projects.create_project(operator, "default", "Example")
+    await resources.add(operator, project, RESOURCE, name="Example server", scopes=SCOPES)
+    await users.add(operator, project, ADMIN_EMAIL, ADMIN_PASSWORD, role="owner", name="Ada")
+    await store.database.close()
+
+
+_filled: list[Path] = []
+
+
+async def _filled_once() -> Path:
+    if not _filled:
+        parent = Path(tempfile.mkdtemp(prefix="doorward-test-"))
+        atexit.register(shutil.rmtree, parent, ignore_errors=True)
+        await fill_folder(parent / "data")
+        _filled.append(parent / "data")
+    return _filled[0]
