@@ -26,6 +26,9 @@ from .documents import PRIVATE_KEY_JWT
 from .limiter import check_limit, source_of, spend_limit
 from .tenancy import ProjectView
 
+MAX_KEY_SET_BYTES = 32 * 1024
+"""Keys with certificate chains outgrow the 5 KB of a document."""
+
 
 async def authenticate_by_assertion(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
     """The client that an assertion authenticates. Raises `invalid_client`, and 503 when its keys cannot be had."""
@@ -86,7 +89,7 @@ async def _find_keys(context: Context, client: Client, kid: str | None) -> dict[
 
 
 async def _fetch_keys(context: Context, url: str, *, refetch: bool = False) -> dict[str, VerificationKey]:
-    document = await context.documents.get(url, refetch=refetch)
+    document = await context.documents.get(url, refetch=refetch, max_bytes=MAX_KEY_SET_BYTES)
     try:
         return parse_jwks(json.loads(document.body))
     except (ValueError, RecursionError):

@@ -60,16 +60,17 @@ class DocumentSource:
         self._failures: OrderedDict[str, str] = OrderedDict()
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def get(self, url: str, *, refetch: bool = False) -> Document:
+    async def get(self, url: str, *, refetch: bool = False, max_bytes: int | None = None) -> Document:
         """The document, fresh or as fresh as it can be had. Raises `DocumentUnavailable`.
 
-        `refetch` asks again although a copy is fresh, as for a key that is not in it.
+        `refetch` asks again although a copy is fresh, as for a key that is not in it; `max_bytes` allows for another
+        size than a client's document has.
         """
         kept = self._kept.get(url)
         if kept is not None and self._clock() < kept.fresh_until and not refetch:
             return kept
         try:
-            return await self._fetch_once(url)
+            return await self._fetch_once(url, max_bytes or self._max_bytes)
         except DocumentUnavailable:
             if kept is not None and self._clock() < kept.fetched_at + MAX_STALE_MS:
                 return kept
@@ -79,19 +80,19 @@ class DocumentSource:
         """Keep no copy: what was fetched turned out to be of no use."""
         self._kept.pop(url, None)
 
-    async def _fetch_once(self, url: str) -> Document:
+    async def _fetch_once(self, url: str, max_bytes: int) -> Document:
         """Join the fetch that is under way, or start it; a waiter that goes away does not stop it for the others."""
         task = self._under_way.get(url)
         if task is None:
             self._spend(url)
-            task = self._under_way[url] = asyncio.create_task(self._fetch(url))
+            task = self._under_way[url] = asyncio.create_task(self._fetch(url, max_bytes))
             task.add_done_callback(lambda _: self._under_way.pop(url, None))
         return await asyncio.shield(task)
 
-    async def _fetch(self, url: str) -> Document:
+    async def _fetch(self, url: str, max_bytes: int) -> Document:
         try:
             async with self._at_once:
-                fetched = await self._fetcher.get(url, max_bytes=self._max_bytes)
+                fetched = await self._fetcher.get(url, max_bytes=max_bytes)
             if fetched.status != 200:
                 raise FetchFailed(f"It answered {fetched.status} instead of 200.")
             if not _JSON_TYPE.match(fetched.headers.get("content-type", "")):
