@@ -7,10 +7,11 @@ Spec: security defaults, HTTP limits (T47, T48)
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic_core import to_json
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -154,7 +155,7 @@ def json_response(
     members: Mapping[str, Any], *, status: int = 200, headers: Iterable[tuple[str, str]] = NO_STORE
 ) -> Response:
     """A JSON answer, by default one that nothing may store. Spec: TOK-04"""
-    body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+    body = to_json(members)
     return Response(
         status, body, [("content-type", "application/json"), ("x-content-type-options", "nosniff"), *headers]
     )
