@@ -172,6 +172,7 @@ async def test_another_kind_of_token_or_of_key_is_refused(door: Door, site: Site
         if isinstance(header.get("typ"), str):
             assertion = sign(door, client_id, header=header)  # even with the right signature
         assert await is_refused(door, assertion), header
+        door.clock.advance(seconds=3)
     assert await is_refused(door, sign(door, client_id, STRANGER))
     assert await is_refused(door, sign(door, client_id, SigningKey(EC.kid, "ES256", STRANGER.key)))
     assert await is_refused(door, sign(door, client_id, STRANGER, {"kid": None}))
