@@ -1,7 +1,7 @@
 """The server's own sealing keys: what makes sealed client ids ours.
 
-A new key seals from the next start on; ids of the old one stay good until it is dropped, which makes every client
-that it sealed register again.
+A new key seals from the next start on; ids of the old one stay good until it is dropped. Then the clients that it
+sealed register again, but for those that somebody let in: they have a row of their own.
 """
 
 import os

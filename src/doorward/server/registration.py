@@ -6,7 +6,7 @@ limits and quotas. The answer tells everything that was registered.
 Spec: RFC 7591 (DCR-01 … DCR-22); clients.md §3.2; core/sealing
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from doorward.asgi import Request, Response, json_response
@@ -28,7 +28,7 @@ from doorward.oauth.bearer import build_challenge, parse_bearer
 from doorward.oauth.errors import ACCESS_DENIED, INVALID_REDIRECT_URI, INVALID_TOKEN, OAuthError
 from doorward.oauth.forms import parse_json_object
 from doorward.oauth.ids import ClientId, TokenHash
-from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
+from doorward.oauth.metadata import SECRET_AUTH_METHODS, ClientMetadata, parse_client_metadata
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, narrow, union
 from doorward.storage.audit import record
@@ -74,8 +74,7 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
     _check_mode(view, registrant)
     members = parse_json_object(await request.body(), request.header("content-type"))
     members, verified_by = await apply_software_statement(context, view, members, now=request.now)
-    metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
-    metadata = metadata.with_scope(registered_scope(view, metadata.scope))
+    metadata = parse_registration(view, members)
     if not (registrant.is_trusted or verified_by is not None):
         check_redirects(view, metadata)
     sealed = None
@@ -107,6 +106,18 @@ async def authenticate_key(context: Context, view: ProjectView, request: Request
     if key is None or capability not in key.capabilities:
         raise unauthorized(f"The bearer secret may not {capability} here.", presented=True)
     return key
+
+
+def parse_registration(view: ProjectView, members: dict[str, Any]) -> ClientMetadata:
+    """What is registered of what a client says.
+
+    One that holds a secret and did not say how it sends it may send it either way: Copilot Studio is given the
+    default of the RFC and uses the other.
+    """
+    metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
+    if metadata.token_endpoint_auth_method in SECRET_AUTH_METHODS and not members.get("token_endpoint_auth_method"):
+        metadata = replace(metadata, auth_methods=SECRET_AUTH_METHODS)
+    return metadata.with_scope(registered_scope(view, metadata.scope))
 
 
 def unauthorized(description: str, *, presented: bool) -> OAuthError:
@@ -151,7 +162,7 @@ def build_registration(
             "registration_client_uri": f"{view.issuer}/api/oauth/register/{client_id}",
             "registration_access_token": registration_token,
         }
-    return answer | metadata.document()
+    return answer | replace(metadata, auth_methods=()).document()
 
 
 async def _identify(context: Context, view: ProjectView, request: Request) -> Registrant:

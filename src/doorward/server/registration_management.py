@@ -12,13 +12,13 @@ from typing import Any
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_SOURCE
-from doorward.core.models import GRANT_TYPES, AuditEvent, Client
+from doorward.core.models import AuditEvent, Client
 from doorward.core.policy import changed_members
 from doorward.core.secrets import CLIENT_SECRET, REGISTRATION_TOKEN, hash_secret, new_secret
 from doorward.oauth.bearer import parse_bearer
 from doorward.oauth.errors import INVALID_CLIENT_METADATA, UNAPPROVED_SOFTWARE_STATEMENT, OAuthError, invalid_request
 from doorward.oauth.forms import parse_json_object
-from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
+from doorward.oauth.metadata import ClientMetadata
 from doorward.storage.audit import record
 from doorward.storage.clients import (
     remove_client,
@@ -32,7 +32,7 @@ from doorward.storage.registrations import bury_client
 from .clients import resolve_client
 from .context import Context
 from .limiter import source_of, spend_limit
-from .registration import build_registration, check_redirects, registered_scope, registration_token, unauthorized
+from .registration import build_registration, check_redirects, parse_registration, registration_token, unauthorized
 from .software import apply_software_statement
 from .tenancy import ProjectView
 
@@ -61,8 +61,7 @@ async def answer_update(context: Context, view: ProjectView, request: Request) -
     members, verified_by = await apply_software_statement(context, view, members, now=request.now)
     if verified_by != client.verified_by:
         raise OAuthError(UNAPPROVED_SOFTWARE_STATEMENT, "A change needs a statement of the issuer that vouched before.")
-    metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
-    metadata = metadata.with_scope(registered_scope(view, metadata.scope))
+    metadata = parse_registration(view, members)
     if client.kind == "sealed":
         raise OAuthError(
             INVALID_CLIENT_METADATA,
