@@ -10,9 +10,15 @@ from tests.fault.ground import LOOPBACK, FreshCode, FreshToken
 
 HOST = b"host: 127.0.0.1\r\n"
 FORM = b"content-type: application/x-www-form-urlencoded\r\n"
-METADATA = json.dumps(
-    {"redirect_uris": [LOOPBACK], "client_name": "Benchmark", "token_endpoint_auth_method": "none"}
-).encode()
+JSON = b"content-type: application/json\r\n"
+
+
+def build_metadata(method: str) -> bytes:
+    metadata = {"redirect_uris": [LOOPBACK], "client_name": "Benchmark", "token_endpoint_auth_method": method}
+    return json.dumps(metadata).encode()
+
+
+PUBLIC, CONFIDENTIAL = build_metadata("none"), build_metadata("client_secret_post")
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,17 @@ def ask_again_and_again(path: str) -> Script:
         yield request
 
 
-def register(supplies: Supplies) -> Script:
+def register_public() -> Script:
+    """Sealed into its id: nothing is stored."""
+    request = post("/api/oauth/register", PUBLIC, JSON)
+    while True:
+        yield request
+
+
+def register_confidential(supplies: Supplies) -> Script:
+    """Stored, audited and within limits."""
     for path, key in supplies.registrations:
-        yield post(f"{path}/api/oauth/register", METADATA, b"content-type: application/json\r\n", bearer(key))
+        yield post(f"{path}/api/oauth/register", CONFIDENTIAL, JSON, bearer(key))
 
 
 def redeem(supplies: Supplies) -> Script:
@@ -95,7 +109,8 @@ def build_refresh(token: FreshToken, current: str) -> bytes:
 OPERATIONS: dict[str, Callable[[Supplies], Script]] = {
     "metadata": lambda _: ask_again_and_again("/.well-known/oauth-authorization-server"),
     "jwks": lambda _: ask_again_and_again("/.well-known/jwks.json"),
-    "register": register,
+    "register": lambda _: register_public(),
+    "reg. secret": register_confidential,
     "code": redeem,
     "refresh": refresh,
     "introspect": introspect,

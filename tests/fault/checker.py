@@ -24,7 +24,8 @@ class Snapshot:
             connection.execute("BEGIN")
             self.integrity = [row[0] for row in connection.execute("PRAGMA integrity_check")]
             self.dangling = list(connection.execute("PRAGMA foreign_key_check"))
-            self.clients = {row[0] for row in connection.execute("SELECT client_id FROM clients")}
+            self.clients: dict[str, str] = dict(connection.execute("SELECT client_id, kind FROM clients"))
+            self.used_clients = {row[0] for row in connection.execute("SELECT client_id FROM grants")}
             self.grants = dict(connection.execute("SELECT grant_id, revoked_at FROM grants"))
             self.codes = {
                 row[0]: row[1:] for row in connection.execute("SELECT code_hash, grant_id, used_at FROM codes")
@@ -57,7 +58,10 @@ def find_halves(rows: Snapshot) -> list[str]:
     """Everything that is only half there, or that the audit trail tells differently, whoever asked for it (I6, I7)."""
     wrong = [f"integrity: {line}" for line in rows.integrity if line != "ok"]
     wrong += [f"dangling: {row}" for row in rows.dangling]
-    wrong += _differ("clients", Counter(f"client:{client}" for client in rows.clients), rows.count("client.registered"))
+    stored = Counter(f"client:{client}" for client, kind in rows.clients.items() if kind == "registered")
+    wrong += _differ("clients", stored, rows.count("client.registered"))
+    unused = [client for client, kind in rows.clients.items() if kind == "sealed" and client not in rows.used_clients]
+    wrong += [f"sealed client {client} was stored without a consent" for client in unused]
     consents = Counter(detail["grant"] for action, _, detail in rows.audit if action == "consent.allowed")
     wrong += _differ("grants", Counter(list(rows.grants)), consents)
     wrong += _differ("codes", Counter(grant for grant, _ in rows.codes.values()), consents)
@@ -76,7 +80,7 @@ def find_halves(rows: Snapshot) -> list[str]:
 
 def find_broken_promises(rows: Snapshot, history: History) -> list[str]:
     """Everything acknowledged that is not there, and everything there that nobody asked for (I1, I2, I3, I12)."""
-    wrong = [f"client {client} forgotten" for client in history.registered if client not in rows.clients]
+    wrong = [f"{one} forgotten" for one in history.registered if one.secret and one.client_id not in rows.clients]
     for connection in history.connections:
         found = rows.code(connection)
         if found is None:

@@ -5,6 +5,7 @@ that looks afterwards can tell.
 """
 
 import asyncio
+import json
 import random
 import secrets
 from collections.abc import Callable
@@ -21,6 +22,14 @@ from tests.fault.wire import Lost, Reply, Wire
 from tests.person import Person, answer_parameters
 
 Fate = Literal["no", "lost", "yes"]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A client that was told it is registered; one without a secret is stored when somebody first consents to it."""
+
+    client_id: str
+    secret: str
 
 
 @dataclass
@@ -49,7 +58,7 @@ class Connection:
 class History:
     """Everything that was acknowledged to anybody, and how many answers were lost."""
 
-    registered: list[str] = field(default_factory=list)
+    registered: list[Registered] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     acknowledged: int = 0
     lost: int = 0
@@ -105,14 +114,16 @@ class Actor:
             await self.refresh(self.chance.choice(live))
 
     async def register(self) -> None:
-        members = b'{"redirect_uris":["%s"],"client_name":"Load"}' % LOOPBACK.encode()
+        is_public = not self.clients or self.chance.random() < 0.4
+        method = "none" if is_public else "client_secret_post"
+        metadata = {"redirect_uris": [LOOPBACK], "client_name": "Load", "token_endpoint_auth_method": method}
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
-        body = members.replace(b"}", b',"token_endpoint_auth_method":"none"}')
-        reply = await self.wire.request("POST", "/api/oauth/register", body, headers)
+        reply = await self.wire.request("POST", "/api/oauth/register", json.dumps(metadata).encode(), headers)
         assert reply.status == 201, reply
-        client_id = read_json(reply)["client_id"]
-        self.clients.append(client_id)
-        self.history.registered.append(client_id)
+        answer = read_json(reply)
+        if is_public:
+            self.clients.append(answer["client_id"])
+        self.history.registered.append(Registered(answer["client_id"], answer.get("client_secret", "")))
         self.history.acknowledge()
 
     async def connect(self, client_id: str) -> None:

@@ -12,6 +12,7 @@ from tests.fault.history import (
     Actor,
     Connection,
     History,
+    Registered,
     accept_tokens,
     present_code,
     present_token,
@@ -32,11 +33,12 @@ async def introspect(wire: Wire, ground: Ground, token: str) -> bool:
     return bool(read_json(reply)["active"])
 
 
-async def check_client_is_known(wire: Wire, client_id: str) -> None:
+async def check_client_is_known(wire: Wire, client: Registered) -> None:
     """A client that is there is told of its bad code; one that is not would be told that it is not known."""
-    fields = {"grant_type": "authorization_code", "client_id": client_id, "code": "mac_no", "code_verifier": "v" * 43}
+    fields = {"grant_type": "authorization_code", "code": "mac_no", "code_verifier": "v" * 43}
+    fields |= {"client_id": client.client_id, "client_secret": client.secret}
     reply = await wire.post_form("/api/oauth/token", fields)
-    assert (reply.status, read_json(reply)["error"]) == (400, "invalid_grant"), client_id
+    assert (reply.status, read_json(reply)["error"]) == (400, "invalid_grant"), client
 
 
 async def check_lost_code(wire: Wire, connection: Connection, *, was_spent: bool) -> None:
@@ -87,8 +89,8 @@ async def check_behaviour(
     """Ask the server itself about what was in doubt, and about a sample of everything else."""
     rows = Snapshot(server.data)
     async with Wire(server.port, "127.0.1.200") as wire:
-        for client_id in some(chance, history.registered, sample):
-            await check_client_is_known(wire, client_id)
+        for client in some(chance, history.registered, sample):
+            await check_client_is_known(wire, client)
         for connection in [one for one in history.connections if one.redeemed == "lost"]:
             found = rows.code(connection)
             assert found is not None
