@@ -11,6 +11,8 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import uvloop
@@ -26,6 +28,7 @@ from doorward.manage.operator import ActionRefused, Operator, get_project
 from doorward.server.context import Context
 from doorward.settings import EX_CONFIG, Settings
 
+from .later import Later
 from .opening import Stopped, open_for, read_settings
 
 DEMO_PATH = "/demo/mcp"
@@ -62,7 +65,7 @@ async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> NoReturn:
         demo_url = await _prepare_demo(settings, operator, project) if demo else None
         mounts: dict[str, Mounted] = {}
         if demo_url is not None:
-            mounts[DEMO_PATH] = _build_demo(context, demo_url)
+            mounts[DEMO_PATH] = Later(partial(_build_demo, context, demo_url))
     except BaseException:
         await store.database.close()
         raise
@@ -176,11 +179,10 @@ async def _prepare_first_admin(settings: Settings, operator: Operator, project: 
 
 async def _prepare_demo(settings: Settings, operator: Operator, project: Project) -> str:
     """Register the demo as a resource, once; its URL."""
-    try:
-        from doorward.demo import DEMO_SCOPES
-    except ModuleNotFoundError as missing:
-        raise Stopped(f"--demo needs the package {missing.name}: pip install 'doorward[mcp]'", 1) from None
+    from doorward.demo import DEMO_SCOPES
 
+    if find_spec("mcp") is None:
+        raise Stopped("--demo needs the package mcp: pip install 'doorward[mcp]'", 1)
     uri = f"{settings.public_url}{DEMO_PATH}"
     scopes = tuple(Scope(**{**scope, "tools": tuple(Tool(**tool) for tool in scope["tools"])}) for scope in DEMO_SCOPES)
     try:
