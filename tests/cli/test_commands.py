@@ -35,6 +35,7 @@ ADMIN: dict[str, list[str]] = {
     "client deny": ["mcl_x"],
     "client suspend": ["mcl_x"],
     "client reactivate": ["mcl_x"],
+    "client reinstate": ["mcl_x"],
     "client revoke": ["mcl_x"],
     "client rotate-secret": ["mcl_x"],
     "user add": ["bob@example.com", "--password-file", "-"],

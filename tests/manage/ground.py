@@ -15,6 +15,7 @@ from doorward.oauth.jwt import generate_signing_key
 from doorward.storage.clients import add_client
 from doorward.storage.database import Row, Transaction
 from doorward.storage.grants import add_grant
+from doorward.storage.registrations import bury_client
 from doorward.storage.schema import metadata
 from doorward.storage.statements import Statement
 from doorward.storage.users import start_session
@@ -73,6 +74,7 @@ async def lay_ground(door: Door) -> Ground:
     async def add(tx: Transaction) -> None:
         for made in (waiting, suspended):
             await add_client(tx, made)
+        await bury_client(tx, project.project_id, ClientId("mcl_gone"), "removed", now)
         await add_grant(tx, grant)
         for made_session in (session, other):
             await start_session(tx, made_session)

@@ -40,6 +40,7 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     admission.approve: ("client.approved", lambda g: admission.approve(g.operator, g.waiting)),
     admission.deny: ("client.denied", lambda g: admission.deny(g.operator, g.waiting)),
     admission.suspend: ("client.suspended", lambda g: admission.suspend(g.operator, g.client)),
+    admission.reinstate: ("client.reinstated", lambda g: admission.reinstate(g.operator, g.project, "mcl_gone")),
     admission.reactivate: ("client.approved", lambda g: admission.reactivate(g.operator, g.suspended)),
     admission.revoke_everything: (
         "client.grants_revoked",

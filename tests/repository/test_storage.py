@@ -23,7 +23,9 @@ WORTHLESS_TABLES = {"throttles"}
 TENANT_TABLES = sorted(set(metadata.tables) - GLOBAL_TABLES)
 
 # A sweep is the one thing that may cross projects, and the one deletion nobody waits for: it goes by time alone.
-SWEEP = re.compile(r"^DELETE FROM (\w+) WHERE .*\b\1\.\w+_at <=? :")
+SWEEP = re.compile(
+    r"^DELETE FROM (\w+) WHERE .*\b\1\.\w+_at <=? :|^DELETE FROM audit_events WHERE audit_events\.at <= :"
+)
 
 
 @cache

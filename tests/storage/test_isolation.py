@@ -93,6 +93,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     registrations.bury_client: lambda tx, t: registrations.bury_client(
         tx, t.project_id, ClientId("mcl_new"), "removed", NOW
     ),
+    registrations.lift_tombstone: lambda tx, t: registrations.lift_tombstone(tx, t.project_id, "mcl_gone"),
     registrations.trust_software_issuer: lambda tx, t: registrations.trust_software_issuer(
         tx, t.project_id, "https://new.example.com", "{}", NOW
     ),

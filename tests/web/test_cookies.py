@@ -46,7 +46,7 @@ async def test_over_plain_http_on_this_machine_the_prefix_and_secure_are_left_ou
 async def test_each_project_has_cookies_of_its_own_i10(door: Door) -> None:
     await add_neighbour(door)
     shown, entered = await signing_in(door, "/p/acme")
-    assert {*shown, *entered} == {"__Host-mcpas-acme-browser", "__Host-mcpas-acme", "__Host-mcpas-acme-device"}
+    assert {*shown, *entered} == {"__Host-mcpas-browser_acme", "__Host-mcpas_acme", "__Host-mcpas-device_acme"}
 
 
 async def test_a_session_of_one_project_opens_nothing_in_another_i10(door: Door, person: Person) -> None:

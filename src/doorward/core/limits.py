@@ -40,6 +40,10 @@ DOCUMENT_SOURCE = Limit("document-source", burst=20, period_ms=3_000)
 """20 unknown metadata documents a minute for one address: each costs a fetch."""
 CLIENT_AUTH = Limit("client-auth", burst=20, period_ms=3_000)
 """20 failed client authentications a minute for one client from one address (CAU-06)."""
+CLIENT_AUTH_SOURCE = Limit("client-auth-source", burst=60, period_ms=1_000)
+"""60 failed client authentications a minute from one address, whichever clients it names."""
+QUEUE_USER = Limit("queue-user", burst=10, period_ms=360_000)
+"""Apps that one person can put into the approval queue: 10 an hour."""
 AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)
 """Pending consents that one signed-in browser can open."""
 SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)

@@ -1,9 +1,10 @@
 """Decisions of the authorization server that need no I/O: which resource, which scopes, which reuse is forgiven."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
-from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError
+from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError, invalid_grant
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.redirects import match_redirect_uri, redirect_kind
 from doorward.oauth.resources import match_key, parse_resource
@@ -12,6 +13,11 @@ from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing, narrow, parse
 from .models import Client, RefreshFamily, Resource, ReusePolicy
 
 OVERLAP_MS = 30_000
+# What some server on the way may read as a step out of the folder that a pattern allows.
+_LEAVES_FOLDER = re.compile(r"\.\.|%(?:25|2e|2f|5c|00)|\\", re.IGNORECASE)
+_APPROVED_ENTRY = re.compile(
+    r"loopback|(?!https?:)[a-z][a-z0-9+.-]*:|https://[A-Za-z0-9.-]+(?::\d+)?/.*|http://[^*]+", re.IGNORECASE
+)
 
 RefreshVerdict = Literal["rotate", "repeat", "expired", "reused"]
 
@@ -76,6 +82,17 @@ def narrow_scopes(requested: str | None, held: Scopes) -> Scopes:
     return kept
 
 
+def still_offered(held: Scopes, resource: Resource) -> Scopes:
+    """The granted scopes that the resource still has: what an operator takes away ends at the next refresh (T43).
+
+    Raises `invalid_grant` when nothing of a grant that had scopes is left.
+    """
+    kept = narrow(held, union(resource.scope_names, (OFFLINE_ACCESS,)))
+    if set(held) - {OFFLINE_ACCESS} and not set(kept) - {OFFLINE_ACCESS}:
+        raise invalid_grant()
+    return kept
+
+
 def check_resource_within(requested: Sequence[str], granted: Resource) -> None:
     """Refuse a token request for another resource than the granted one. Spec: RFC 8707 §2.2 (RES-07, T31)"""
     if any(match_key(parse_resource(uri)) != match_key(granted.uri) for uri in requested):
@@ -101,6 +118,11 @@ def is_approved_redirect(uri: str, approved: Sequence[str]) -> bool:
     return False
 
 
+def is_approved_entry(entry: str) -> bool:
+    """Whether an entry says what it approves: a whole host at least, never every https address."""
+    return _APPROVED_ENTRY.fullmatch(entry) is not None and "*" not in entry.removesuffix("/*")
+
+
 def is_host_within(host: str, domains: Sequence[str]) -> bool:
     """Whether a host is one of the domains or below one; the dot of a root name and case make no other host."""
     name = host.lower().rstrip(".")
@@ -108,11 +130,11 @@ def is_host_within(host: str, domains: Sequence[str]) -> bool:
 
 
 def changed_members(before: ClientMetadata, after: ClientMetadata) -> tuple[str, ...]:
-    """What a client says differently of itself where it matters: places codes go to, and how it proves itself.
+    """What a client says differently of itself where it matters: its name, where codes go, how it proves itself.
 
     Spec: CIMD-25
     """
-    names = ("redirect_uris", "accepted_methods", "jwks", "jwks_uri")
+    names = ("client_name", "redirect_uris", "accepted_methods", "jwks", "jwks_uri")
     return tuple(name for name in names if getattr(before, name) != getattr(after, name))
 
 

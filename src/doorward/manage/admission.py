@@ -23,7 +23,7 @@ from doorward.storage.clients import (
 )
 from doorward.storage.database import Transaction
 from doorward.storage.grants import count_live_grants
-from doorward.storage.registrations import bury_client
+from doorward.storage.registrations import bury_client, lift_tombstone
 
 from .operator import ActionRefused, Operator
 
@@ -81,6 +81,12 @@ async def reactivate(operator: Operator, client: Client) -> None:
     await _set_status(operator, client, "active", audit.CLIENT_APPROVED)
 
 
+async def reinstate(operator: Operator, project: Project, client_id: str) -> None:
+    """Forget that a client was removed or denied, so that it may come back. Raises `ActionRefused`."""
+    if not await operator.database.write(_reinstate, project, client_id, operator.actor, operator.clock()):
+        raise ActionRefused(f"{client_id} was not removed.")
+
+
 async def revoke_everything(operator: Operator, client: Client) -> None:
     """End every grant of a client, however many: one number on the client, nothing per token."""
     await operator.database.write(_revoke_everything, client, operator.actor, operator.clock())
@@ -132,7 +138,7 @@ def describe_queued(queued: QueuedClient) -> dict[str, Any]:
 def _differences(client: Client) -> dict[str, tuple[Any, Any]]:
     if client.proposed is None:
         return {name: (None, value) for name, value in client.metadata.document().items()}
-    names = ("client_name", *changed_members(client.metadata, client.proposed))
+    names = changed_members(client.metadata, client.proposed)
     pairs = {name: (getattr(client.metadata, name), getattr(client.proposed, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -177,6 +183,14 @@ async def _deny(tx: Transaction, client: Client, actor: str, now: int) -> None:
         await update_client_metadata(tx, client, client.metadata, fresh_until=client.fresh_until)
     event = AuditEvent(audit.CLIENT_DENIED, actor, audit.client_actor(client.client_id))
     await record(tx, client.project_id, event, now)
+
+
+async def _reinstate(tx: Transaction, project: Project, client_id: str, actor: str, now: int) -> bool:
+    if not await lift_tombstone(tx, project.project_id, client_id):
+        return False
+    event = AuditEvent(audit.CLIENT_REINSTATED, actor, audit.client_actor(client_id))
+    await record(tx, project.project_id, event, now)
+    return True
 
 
 async def _revoke_everything(tx: Transaction, client: Client, actor: str, now: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from doorward.core import audit
 from doorward.core.models import DEFAULT_SLUG, REGISTRATION_MODES, AuditEvent, Project, ProjectSettings
+from doorward.core.policy import is_approved_entry
 from doorward.core.secrets import new_id
 from doorward.oauth.ids import ProjectId
 from doorward.oauth.jwt import generate_signing_key
@@ -115,6 +116,10 @@ def _check_setting(name: str, value: Any) -> None:
     if name in _LISTS:
         if not isinstance(value, tuple) or not all(isinstance(entry, str) and entry for entry in value):
             raise ActionRefused(f"{name} is a list, separated by commas.")
+        if name == "approved_redirects" and (bad := [entry for entry in value if not is_approved_entry(entry)]):
+            raise ActionRefused(
+                f"{bad[0]} approves too much: name a whole URI, https://host/path/*, loopback or scheme:"
+            )
         return
     low, high = _LIFETIME_BOUNDS[name]
     if not isinstance(value, int) or not low <= value <= high:

@@ -6,7 +6,6 @@ understood is ignored, what decides where a code goes is compared byte by byte.
 Spec: CIMD-02 … CIMD-30; clients.md §3.3
 """
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 
 from .errors import INVALID_CLIENT_METADATA, OAuthError
 from .metadata import ClientMetadata, clean_name, parse_display_fields, parse_registered_scope
-from .redirects import check_redirect_uri
+from .redirects import AUTHORITY, check_redirect_uri
+from .strict_json import parse_strict_json
 
 SUPPORTED_METHODS = ("none", "private_key_jwt")
 MAX_REDIRECT_URIS = 30
@@ -40,7 +40,7 @@ def check_document_url(client_id: str) -> None:
         raise _invalid("The client_id is not a valid URL.")
     if parts.scheme != "https" or not parts.hostname:
         raise _invalid("A client_id that is a URL must be https.")
-    if "@" in parts.netloc or "#" in client_id or "\\" in client_id:
+    if not AUTHORITY.fullmatch(parts.netloc) or "#" in client_id or "\\" in client_id:
         raise _invalid("The client_id must have neither user nor fragment.")
     if len(parts.path) < 2:  # a slash alone names no document
         raise _invalid("The client_id must have a path.")
@@ -83,15 +83,9 @@ def parse_client_document(client_id: str, body: bytes, *, supported_grants: Iter
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
-    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("duplicate member")
-        return found
-
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=without_duplicates)
-    except (ValueError, RecursionError):
+        value = parse_strict_json(body)
+    except ValueError:
         raise _invalid("The document is not valid JSON.") from None
     if not isinstance(value, dict):
         raise _invalid("The document is not a JSON object.")

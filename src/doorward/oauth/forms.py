@@ -1,10 +1,10 @@
 """Parsing of form bodies, query strings and JSON objects, before anything else looks at a request."""
 
-import json
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from .errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
+from .strict_json import parse_strict_json
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 100
@@ -101,28 +101,14 @@ def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:
     if media_type != "application/json":
         raise OAuthError(INVALID_CLIENT_METADATA, "The body must be application/json.")
     try:
-        value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError):
+        value = parse_strict_json(body)
+    except ValueError:
         raise OAuthError(INVALID_CLIENT_METADATA, "The body is not a valid JSON object.") from None
     if not isinstance(value, dict):
         raise OAuthError(INVALID_CLIENT_METADATA, "The body must be a JSON object.")
     if _depth(value) > MAX_JSON_DEPTH:
         raise OAuthError(INVALID_CLIENT_METADATA, "The JSON is nested too deeply.")
     return value
-
-
-def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
-def _refuse_constant(name: str) -> float:
-    """NaN and the infinities are not JSON, and no store or answer could carry them."""
-    raise ValueError(name)
 
 
 def _depth(value: object) -> int:

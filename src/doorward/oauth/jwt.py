@@ -18,6 +18,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
+from .strict_json import parse_strict_json
+
 VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 """Claims of a token whose signature, type, issuer, audience and time were checked."""
 
@@ -250,8 +252,8 @@ def _json_object(segment: str) -> dict[str, Any]:
 
 def _json_payload(raw: bytes | None) -> dict[str, Any]:
     try:
-        value = json.loads(raw or b"")
-    except (ValueError, RecursionError):
+        value = parse_strict_json(raw or b"")
+    except ValueError:
         raise InvalidToken("token part is not JSON") from None
     if not isinstance(value, dict):
         raise InvalidToken("token part is not a JSON object")

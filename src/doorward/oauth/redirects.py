@@ -21,8 +21,14 @@ _DANGEROUS_SCHEMES = frozenset(
     {
         *("javascript", "data", "vbscript", "blob", "file", "filesystem", "about", "view-source", "jar", "res"),
         *("ws", "wss", "ftp", "mailto", "tel", "sms", "intent", "chrome", "edge", "shell", "search-ms", "ms-msdt"),
+        *("ms-officecmd", "microsoft-edge", "googlechrome", "googlechromes", "x-safari-http", "x-safari-https"),
+        *("firefox", "opera-http", "opera-https", "brave", "android-app", "feed", "livescript", "mocha"),
     }
 )
+AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::\d{1,5})?")
+"""Host and port as every parser reads them: brackets around the whole of an address, or none."""
+# An app's link that carries another address would lead a browser on to that one.
+_CARRIES_ADDRESS = re.compile(r"(?:https?|javascript|data|vbscript|livescript|mocha)\s*(?::|%3a)", re.IGNORECASE)
 _ALLOWED_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()+,;=%-]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _LOOPBACK_PORT = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::\d{1,5})?(?=[/?]|$)", re.IGNORECASE)
@@ -47,16 +53,22 @@ def check_redirect_uri(uri: str) -> RedirectKind:
     if "@" in parts.netloc:
         raise _refused(uri, "has userinfo")
     if scheme in {"http", "https"}:
-        if not parts.hostname:
-            raise _refused(uri, "has no host")
-        if is_loopback(uri):
-            return "loopback"
-        if scheme == "http":
-            raise _refused(uri, "is http to a host that is not this machine; use https")
-        return "https"
+        return _check_web_uri(uri, parts)
+    if _CARRIES_ADDRESS.search(uri[len(scheme) + 1 :]):
+        raise _refused(uri, "carries another address")
     if not parts.netloc and not parts.path.strip("/"):
         raise _refused(uri, "has neither host nor path")
     return "private"
+
+
+def _check_web_uri(uri: str, parts: SplitResult) -> RedirectKind:
+    if not AUTHORITY.fullmatch(parts.netloc):
+        raise _refused(uri, "has no host, or one that can be read in two ways")
+    if is_loopback(uri):
+        return "loopback"
+    if parts.scheme.lower() == "http":
+        raise _refused(uri, "is http to a host that is not this machine; use https")
+    return "https"
 
 
 def redirect_kind(uri: str) -> RedirectKind:

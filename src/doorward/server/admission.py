@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from doorward.core import audit
+from doorward.core.limits import QUEUE_USER
 from doorward.core.models import AuditEvent, Client, User
 from doorward.core.policy import is_approved_redirect
 from doorward.oauth.forms import Form
@@ -14,13 +15,16 @@ from doorward.oauth.redirects import display_host
 from doorward.storage.audit import record
 from doorward.storage.clients import count_clients, ensure_client, find_client
 from doorward.storage.database import Transaction
+from doorward.storage.throttles import spend
 
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
 from .page_error import START_AGAIN, PageError
 from .tenancy import ProjectView
+from .too_many import TooManyRequests
 
 MAX_CLIENTS = 10_000
+WAITING_LIFE_MS = 30 * 86_400_000
 _AGAIN = (
     "In the app, remove this server and add it again; it then registers itself afresh.",
     "Claude Code: run “claude mcp logout”, then connect again. mcp-remote: delete ~/.mcp-auth.",
@@ -58,14 +62,17 @@ async def check_admission(context: Context, view: ProjectView, client: Client, u
         )
     mode = view.project.settings.registration_mode
     is_new = client.kind in ("sealed", "document") and client.activated_at is None and not client.is_verified
-    if mode == "approved_redirects" and client.kind == "sealed":
+    if mode == "approved_redirects" and client.kind in ("sealed", "document") and not client.is_verified:
         approved = view.project.settings.approved_redirects
         if not all(is_approved_redirect(uri, approved) for uri in client.metadata.redirect_uris):
             raise PageError(
                 "This app may not be used here", "It returns to a place that the operator has not approved.", status=403
             )
     if mode == "approval" and is_new and client.status == "active" and client.last_used_at is None:
-        client = await context.database.write(_queue, client, user, now)
+        queued = await context.database.write(_queue, client, user, now)
+        if isinstance(queued, int):
+            raise TooManyRequests(queued)
+        client = queued
     if client.status == "pending":
         raise PageError(
             "Waiting for approval",
@@ -75,15 +82,18 @@ async def check_admission(context: Context, view: ProjectView, client: Client, u
         )
 
 
-async def _queue(tx: Transaction, client: Client, user: User, now: int) -> Client:
+async def _queue(tx: Transaction, client: Client, user: User, now: int) -> Client | int:
     """Put a client that has no row yet into the queue; one that has a row keeps what was decided about it.
 
-    When the project is full, it waits without a place in the queue: fullness lets nobody in.
+    Gives the milliseconds to wait when the person has queued too many. One that nobody decides about is forgotten;
+    when the project is full, it waits without a place in the queue: fullness lets nobody in.
     """
     stored = await find_client(tx, client.project_id, client.client_id)
     if stored is not None:
         return stored
-    pending = replace(client, status="pending")
+    if wait := await spend(tx, client.project_id, QUEUE_USER, user.user_id, now):
+        return wait
+    pending = replace(client, status="pending", expires_at=now + WAITING_LIFE_MS)
     if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
         return pending
     await ensure_client(tx, pending)

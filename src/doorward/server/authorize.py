@@ -7,7 +7,7 @@ attacker's web site: this machine, or a client an operator vouches for.
 Spec: OAuth 2.1 §4.1 (AUTHZ-01 … AUTHZ-14); RFC 9207 (ISS-01 … ISS-03); T50
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from doorward.core import audit
@@ -48,11 +48,12 @@ from doorward.storage.throttles import spend
 from .admission import check_admission, find_requesting_client
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
-from .limiter import TooManyRequests
 from .page_error import START_AGAIN, PageError
 from .tenancy import ProjectView
+from .too_many import TooManyRequests
 
 INTERACTION_LIFE_MS = 600_000
+UNUSED_LIFE_MS = 30 * 86_400_000
 MAX_STATE_LENGTH = 4096
 
 Outcome = Literal["allowed", "denied", "error"]
@@ -274,7 +275,9 @@ async def _decide(
     if interaction is None:
         return None
     request = interaction.request
-    if view.resource(request.resource_id) is None or not await _is_still_admitted(tx, client):
+    if view.resource(request.resource_id) is None or not await _is_still_admitted(
+        tx, view, client, allow=code is not None, now=now
+    ):
         return None  # removed or suspended while the person was deciding
     grant_id = GrantId(new_id("grt"))
     if code is not None:
@@ -306,12 +309,16 @@ async def _decide(
     return interaction
 
 
-async def _is_still_admitted(tx: Transaction, client: Client) -> bool:
-    """Whether the client may have a grant; one that spoke for itself so far gets its row here, and only here."""
-    if client.kind in ("sealed", "document"):
-        await ensure_client(tx, client)
+async def _is_still_admitted(tx: Transaction, view: ProjectView, client: Client, *, allow: bool, now: int) -> bool:
+    """Whether the client may have a grant; one that spoke for itself so far gets its row with an Allow, not before."""
     stored = await find_client(tx, client.project_id, client.client_id)
-    return stored is not None and stored.status == "active"
+    if stored is not None:
+        return stored.status == "active"
+    if client.kind not in ("sealed", "document") or view.project.settings.registration_mode == "approval":
+        return False  # removed, or the project began to approve clients, while the person was deciding
+    if allow:
+        await ensure_client(tx, replace(client, expires_at=now + UNUSED_LIFE_MS))
+    return True
 
 
 def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: GrantId, code: str, now: int) -> Code:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from doorward.asgi import Request
-from doorward.core.limits import CLIENT_AUTH
+from doorward.core.limits import CLIENT_AUTH, CLIENT_AUTH_SOURCE
 from doorward.core.models import Client
 from doorward.core.secrets import hash_secret
 from doorward.oauth.bearer import parse_authorization
@@ -41,11 +41,14 @@ async def authenticate_client(context: Context, view: ProjectView, request: Requ
         return await authenticate_by_assertion(context, view, request, form)
     presented = _parse(request, form)
     subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
+    source = source_of(context, request)
     await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+    await check_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
     for client_id, secret in presented.candidates:
         client = await resolve_client(context, view, client_id)
         if client is not None and _is_authentic(client, presented.method, secret, request.now):
             return client
+    await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
     await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     raise _invalid_client(presented.method)
 

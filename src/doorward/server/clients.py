@@ -73,13 +73,13 @@ async def discover_client(context: Context, view: ProjectView, client_id: str, *
     Raises `UnknownClient` and `DocumentRefused`, and `TooManyRequests` for a source that asks for too many documents.
     """
     client = await resolve_client(context, view, client_id)
-    if is_document_url(client_id):
-        return await _read_document(context, view, client_id, client, source=source)
     if client is None:
-        tombstone = await context.database.read(
-            find_tombstone, view.project.project_id, client_id[:MAX_CLIENT_ID_LENGTH]
-        )
-        raise UnknownClient(tombstone, is_sealed(client_id))
+        buried = await context.database.read(find_tombstone, view.project.project_id, client_id[:MAX_CLIENT_ID_LENGTH])
+        kept_out = buried is not None and buried.reason in ("removed", "denied")
+        if kept_out or not is_document_url(client_id):
+            raise UnknownClient(buried, is_sealed(client_id))
+    if client is None or is_document_url(client_id):
+        return await _read_document(context, view, client_id, client, source=source)
     return client
 
 
@@ -108,13 +108,15 @@ async def _read_document(
 ) -> Client:
     """The client of a document as fresh as it can be had; a copy that was good before outlives a failed fetch."""
     _check_document_policy(context, view, client_id)
+    if stored is None and view.project.settings.registration_mode == "closed":
+        raise DocumentRefused("This server takes no new apps; ask its operator for a client.")
     now = context.clock()
     if stored is not None and stored.fresh_until is not None and now < stored.fresh_until:
         return stored
     if stored is None and source:  # empty where a person decides on what was fetched a moment ago
         await spend_limit(context, view.project.project_id, DOCUMENT_SOURCE, source, now)
     try:
-        document = await context.documents.get(client_id)
+        document = await context.documents.get(client_id, source=source)
         metadata = parse_client_document(client_id, document.body, supported_grants=GRANT_TYPES)
         fresh_until = document.fresh_until
     except DocumentUnavailable as unavailable:

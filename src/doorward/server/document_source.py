@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from doorward.fetch import FetchFailed, FetchRefused, GuardedFetcher
+from doorward.fetch import Fetched, FetchFailed, FetchRefused, GuardedFetcher
 
 MIN_FRESH_MS = 300_000
 MAX_FRESH_MS = 86_400_000
@@ -23,8 +23,10 @@ DEFAULT_FRESH_MS = 3_600_000
 MAX_STALE_MS = 7 * 86_400_000
 MAX_KEPT = 1000
 HOST_BURST = 10
+HOST_BURST_OF_ALL = 60
 HOST_PERIOD_MS = 6_000
-MAX_AT_ONCE = 8
+MAX_AT_ONCE = 32
+TURN_SECONDS = 2
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})")
 T = TypeVar("T")
 _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.-]+\+json)\s*(?:;|$)", re.IGNORECASE)
@@ -60,17 +62,17 @@ class DocumentSource:
         self._failures: OrderedDict[str, str] = OrderedDict()
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def get(self, url: str, *, refetch: bool = False, max_bytes: int | None = None) -> Document:
+    async def get(self, url: str, *, source: str = "", refetch: bool = False, max_bytes: int | None = None) -> Document:
         """The document, fresh or as fresh as it can be had. Raises `DocumentUnavailable`.
 
-        `refetch` asks again although a copy is fresh, as for a key that is not in it; `max_bytes` allows for another
-        size than a client's document has.
+        `source` is who caused it, and bounds what one stranger can spend of a host; `refetch` asks again although a
+        copy is fresh, as for a key that is not in it; `max_bytes` allows for another size than a document has.
         """
         kept = self._kept.get(url)
         if kept is not None and self._clock() < kept.fresh_until and not refetch:
             return kept
         try:
-            return await self._fetch_once(url, max_bytes or self._max_bytes)
+            return await self._fetch_once(url, source, max_bytes or self._max_bytes)
         except DocumentUnavailable:
             if kept is not None and self._clock() < kept.fetched_at + MAX_STALE_MS:
                 return kept
@@ -80,19 +82,18 @@ class DocumentSource:
         """Keep no copy: what was fetched turned out to be of no use."""
         self._kept.pop(url, None)
 
-    async def _fetch_once(self, url: str, max_bytes: int) -> Document:
+    async def _fetch_once(self, url: str, source: str, max_bytes: int) -> Document:
         """Join the fetch that is under way, or start it; a waiter that goes away does not stop it for the others."""
         task = self._under_way.get(url)
         if task is None:
-            self._spend(url)
+            self._spend(url, source)
             task = self._under_way[url] = asyncio.create_task(self._fetch(url, max_bytes))
             task.add_done_callback(lambda _: self._under_way.pop(url, None))
         return await asyncio.shield(task)
 
     async def _fetch(self, url: str, max_bytes: int) -> Document:
         try:
-            async with self._at_once:
-                fetched = await self._fetcher.get(url, max_bytes=max_bytes)
+            fetched = await self._fetch_in_turn(url, max_bytes)
             if fetched.status != 200:
                 raise FetchFailed(f"It answered {fetched.status} instead of 200.")
             if not _JSON_TYPE.match(fetched.headers.get("content-type", "")):
@@ -108,14 +109,28 @@ class DocumentSource:
         self._failures.pop(url, None)
         return document
 
-    def _spend(self, url: str) -> None:
-        """Count a fetch against its host. Raises `DocumentUnavailable` with the last failure when it is too soon."""
-        host, now = urlsplit(url).netloc.lower(), self._clock()
-        full_at = max(self._host_budgets.get(host, 0), now) + HOST_PERIOD_MS
-        if full_at > now + HOST_BURST * HOST_PERIOD_MS:
-            reason = self._failures.get(url, "It was asked for too often.")
-            raise DocumentUnavailable(f"{reason} It is not asked again just now.", is_final=False)
-        _keep(self._host_budgets, host, full_at)
+    async def _fetch_in_turn(self, url: str, max_bytes: int) -> Fetched:
+        """Fetch when there is a place for it; slow hosts of others make nobody wait for long."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._at_once.acquire()
+        except TimeoutError:
+            raise FetchFailed("Too many documents are being fetched.") from None
+        try:
+            return await self._fetcher.get(url, max_bytes=max_bytes)
+        finally:
+            self._at_once.release()
+
+    def _spend(self, url: str, source: str) -> None:
+        """Count a fetch against its host, for its source and for all. Raises `DocumentUnavailable` when too soon."""
+        parts, now = urlsplit(url), self._clock()
+        host = f"{(parts.hostname or '').rstrip('.')}:{parts.port or 443}"
+        for key, burst in ((f"{source}@{host}", HOST_BURST), (host, HOST_BURST_OF_ALL)):
+            full_at = max(self._host_budgets.get(key, 0), now) + HOST_PERIOD_MS * HOST_BURST // burst
+            if full_at > now + HOST_BURST * HOST_PERIOD_MS:
+                reason = self._failures.get(url, "It was asked for too often.")
+                raise DocumentUnavailable(f"{reason} It is not asked again just now.", is_final=False)
+            _keep(self._host_budgets, key, full_at)
 
 
 def _fresh_ms(cache_control: str) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 
 from doorward.logs import log
+from doorward.storage.audit import sweep_audit
 from doorward.storage.clients import sweep_clients
 from doorward.storage.codes import sweep_codes
 from doorward.storage.database import StorageUnavailable
@@ -18,6 +19,7 @@ from .context import Context
 
 SWEEP_EVERY_SECONDS = 60
 DAY_MS = 86_400_000
+AUDIT_LIFE_MS = 400 * DAY_MS
 
 
 async def sweep(context: Context) -> int:
@@ -31,6 +33,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_sessions, now)
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)
+    swept += await database.write(sweep_audit, now - AUDIT_LIFE_MS)
     swept += await database.write(sweep_throttles, now)
     return swept + await database.write(sweep_signing_keys, now)
 

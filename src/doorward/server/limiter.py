@@ -4,24 +4,11 @@ import ipaddress
 
 from doorward.asgi import Request
 from doorward.core.limits import Limit, source_key
-from doorward.oauth.errors import TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.ids import ProjectId
 from doorward.storage.throttles import is_spent, reset, spend
 
 from .context import Context
-
-
-class TooManyRequests(OAuthError):  # noqa: N818  # the status' own words
-    """A limit is spent; `retry_after` is in seconds."""
-
-    def __init__(self, wait_ms: int) -> None:
-        self.retry_after = max(1, -(-wait_ms // 1000))
-        super().__init__(
-            TEMPORARILY_UNAVAILABLE,
-            "Too many requests. Wait as Retry-After says.",
-            status=429,
-            headers={"retry-after": str(self.retry_after)},
-        )
+from .too_many import TooManyRequests
 
 
 def source_of(context: Context, request: Request) -> str:
@@ -34,7 +21,7 @@ def source_of(context: Context, request: Request) -> str:
     if trusted:
         hops = [hop.strip() for line in request.headers("x-forwarded-for") for hop in line.split(",")]
         while hops and _is_trusted(address, trusted):
-            address = hops.pop()
+            address = _without_port(hops.pop())
     return source_key(address)
 
 
@@ -62,4 +49,13 @@ def _is_trusted(address: str, networks: tuple[str, ...]) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
     return any(parsed in ipaddress.ip_network(network) for network in networks)
+
+
+def _without_port(hop: str) -> str:
+    """The address of a hop that some proxies write with its port."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -39,9 +39,10 @@ from doorward.storage.registrations import consume_initial_access_token
 from doorward.storage.throttles import spend
 
 from .context import Context
-from .limiter import TooManyRequests, source_of
+from .limiter import source_of
 from .software import apply_software_statement
 from .tenancy import ProjectView
+from .too_many import TooManyRequests
 
 MAX_CLIENTS = 10_000
 QUOTA_WAIT_MS = 3_600_000

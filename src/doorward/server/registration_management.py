@@ -11,12 +11,18 @@ from typing import Any
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
-from doorward.core.limits import REGISTER_SOURCE
+from doorward.core.limits import REGISTER_PROJECT, REGISTER_SOURCE
 from doorward.core.models import AuditEvent, Client
 from doorward.core.policy import changed_members
 from doorward.core.secrets import CLIENT_SECRET, REGISTRATION_TOKEN, hash_secret, new_secret
 from doorward.oauth.bearer import parse_bearer
-from doorward.oauth.errors import INVALID_CLIENT_METADATA, UNAPPROVED_SOFTWARE_STATEMENT, OAuthError, invalid_request
+from doorward.oauth.errors import (
+    ACCESS_DENIED,
+    INVALID_CLIENT_METADATA,
+    UNAPPROVED_SOFTWARE_STATEMENT,
+    OAuthError,
+    invalid_request,
+)
 from doorward.oauth.forms import parse_json_object
 from doorward.oauth.metadata import ClientMetadata
 from doorward.storage.audit import record
@@ -99,6 +105,7 @@ async def answer_delete(context: Context, view: ProjectView, request: Request) -
     if client.kind == "sealed":
         source = source_of(context, request)
         await spend_limit(context, view.project.project_id, REGISTER_SOURCE, source, request.now)
+        await spend_limit(context, view.project.project_id, REGISTER_PROJECT, "all", request.now)
     await context.database.write(_delete, client, request.now)
     return Response(204, b"", [("cache-control", "no-store"), ("pragma", "no-cache")])
 
@@ -121,6 +128,10 @@ async def _authenticate(context: Context, view: ProjectView, request: Request) -
             derived = registration_token(context, client.client_id)
             right = client.kind == "sealed" and hmac.compare_digest(derived, token)
         if right:
+            if client.status != "active" and request.method != "GET":
+                raise OAuthError(
+                    ACCESS_DENIED, "An administrator has not let this client in, or suspended it.", status=403
+                )
             return client, token
     raise unauthorized("The registration access token is not valid for this client.", presented=True)
 

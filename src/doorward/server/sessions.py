@@ -25,8 +25,8 @@ from doorward.storage.users import (
 )
 
 from .context import Context
-from .limiter import TooManyRequests
 from .tenancy import ProjectView
+from .too_many import TooManyRequests
 
 IDLE_MS = 3_600_000
 LIFE_MS = 24 * 3_600_000

@@ -51,8 +51,11 @@ async def apply_software_statement(
         except InvalidToken:
             continue
         _check_times(verified, now // 1000)
+        if {"aud", "nonce"} & verified.keys():
+            raise OAuthError(INVALID_SOFTWARE_STATEMENT, "This is another kind of token than a software statement.")
         vouched = {name: value for name, value in verified.items() if name not in _NOT_METADATA}
-        return {**members, **vouched}, issuer
+        # Who vouches for a name alone lets its bearer choose where codes go: then nobody vouches.
+        return {**members, **vouched}, issuer if "redirect_uris" in vouched else None
     raise OAuthError(INVALID_SOFTWARE_STATEMENT, "No key of the issuer verifies the software statement.")
 
 

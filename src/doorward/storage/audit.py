@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
 from doorward.core.models import AuditEvent
 from doorward.core.secrets import new_id
@@ -28,6 +28,9 @@ _LIST = Statement(
     .order_by(audit_events.c.at.desc(), audit_events.c.event_id.desc())
     .limit(bindparam("at_most"))
 )
+
+
+_SWEEP = Statement(delete(audit_events).where(audit_events.c.at <= bindparam("before")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,8 @@ async def list_events(tx: Transaction, project_id: ProjectId, *, at_most: int = 
         RecordedEvent(at, event_id, action, actor, target, json.loads(detail))
         for at, event_id, action, actor, target, detail in rows
     ]
+
+
+async def sweep_audit(tx: Transaction, before: int) -> int:
+    """Forget events older than the trail is kept, of every project."""
+    return await tx.run(_SWEEP, before=before)

@@ -81,6 +81,7 @@ _SWEEP = Statement(
     .where(
         clients.c.expires_at.is_not(None),
         clients.c.expires_at <= bindparam("now"),
+        clients.c.status != "suspended",
         ~exists().where(
             grants.c.project_id == clients.c.project_id,
             grants.c.client_id == clients.c.client_id,

@@ -46,7 +46,17 @@ _FIND_STONE = Statement(
         _stones.project_id == bindparam("project_id"), _stones.client_id == bindparam("client_id")
     )
 )
-_SWEEP_STONES = Statement(delete(client_tombstones).where(_stones.removed_at <= bindparam("before")))
+# What an operator decided stays decided: a sealed id or a document would come back as if nothing had happened.
+_SWEEP_STONES = Statement(
+    delete(client_tombstones).where(
+        _stones.removed_at <= bindparam("before"), or_(_stones.reason == "expired", _stones.reason == "deleted")
+    )
+)
+_LIFT_STONE = Statement(
+    delete(client_tombstones)
+    .where(_stones.project_id == bindparam("project_id"), _stones.client_id == bindparam("client_id"))
+    .returning(_stones.reason)
+)
 _issuers = software_issuers.c
 _TRUST = Statement(
     lambda insert: (
@@ -139,6 +149,11 @@ async def find_tombstone(tx: Transaction, project_id: ProjectId, client_id: str)
     """What became of a client that is not known any more."""
     row = await tx.one(_FIND_STONE, project_id=project_id, client_id=client_id)
     return Tombstone(*row) if row else None
+
+
+async def lift_tombstone(tx: Transaction, project_id: ProjectId, client_id: str) -> bool:
+    """Forget that a client was removed, so that it may come back; True for the call that did."""
+    return await tx.one(_LIFT_STONE, project_id=project_id, client_id=client_id) is not None
 
 
 async def trust_software_issuer(tx: Transaction, project_id: ProjectId, issuer: str, jwks: str, now: int) -> None:

@@ -1,14 +1,15 @@
 """Sign-in and sign-out."""
 
 from doorward.asgi import Request, Response, redirect
+from doorward.logs import log
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import Form, parse_query
 from doorward.oauth.redirects import display_host, find_registered, redirect_kind
 from doorward.server.clients import resolve_client
 from doorward.server.context import Context
-from doorward.server.limiter import TooManyRequests
 from doorward.server.sessions import sign_in, sign_out
 from doorward.server.tenancy import ProjectView
+from doorward.server.too_many import TooManyRequests
 
 from .visit import Visit, open_visit
 
@@ -47,7 +48,10 @@ async def post_sign_in(context: Context, view: ProjectView, request: Request) ->
         response.set("retry-after", str(limited.retry_after))
         return response
     if signed_in is None:
+        log.info("sign-in refused", source=visit.source, project=view.project.slug)
         return await _render(visit, next_path, email=email, error=_REFUSED, status=401)
+    if visit.session is not None:
+        await sign_out(context, visit.session, now=request.now)
     visit.remember(signed_in)
     default = "/dashboard" if signed_in.user.role != "member" else "/account"
     return visit.finish(redirect(next_path or f"{view.project.path}{default}"))

@@ -126,6 +126,6 @@ async def open_visit(context: Context, view: ProjectView, request: Request) -> V
 def _cookie_name(view: ProjectView, purpose: str) -> str:
     """`__Host-mcpas` and its siblings, one set per project; without the prefix on plain http, where it cannot be."""
     prefix = "__Host-" if view.issuer.startswith("https://") else ""
-    tenant = "" if view.project.slug == DEFAULT_SLUG else f"-{view.project.slug}"
+    tenant = "" if view.project.slug == DEFAULT_SLUG else f"_{view.project.slug}"
     suffix = "" if purpose == "session" else f"-{purpose}"
-    return f"{prefix}mcpas{tenant}{suffix}"
+    return f"{prefix}mcpas{suffix}{tenant}"

@@ -78,6 +78,15 @@ def client_reactivate(client_id: str, *, project: ProjectSlug = "default", data:
     _act_on(data, project, client_id, admission.reactivate, "reactivated")
 
 
+@admission_commands.command("reinstate")
+def client_reinstate(client_id: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Forget that a client was removed or denied, so that it may come back."""
+    from doorward.manage import admission
+
+    run_on(data, project, lambda operator, of: admission.reinstate(operator, of, client_id))
+    typer.echo(f"reinstated {client_id}")
+
+
 @admission_commands.command("revoke")
 def client_revoke(client_id: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
     """End every grant of a client at once; people may let it in again."""

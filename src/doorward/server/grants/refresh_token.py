@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Authorization, Grant, RefreshFamily, Refused, Resource
-from doorward.core.policy import check_resource_within, judge_refresh, narrow_scopes
+from doorward.core.policy import check_resource_within, judge_refresh, narrow_scopes, still_offered
 from doorward.core.secrets import RefreshTokens
 from doorward.oauth.errors import OAuthError, invalid_grant
 from doorward.oauth.forms import Form
@@ -53,7 +53,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -
         return Refused(invalid_grant())
     try:
         check_resource_within(request.resources, resource)
-        scope = narrow_scopes(request.scope, grant.scope)
+        scope = narrow_scopes(request.scope, still_offered(grant.scope, resource))
     except OAuthError as error:
         return Refused(error)
     verdict = judge_refresh(family, generation, now=call.now, access_token_ms=_access_token_ms(call))
