@@ -1,9 +1,13 @@
 """Any ASGI app behind the guard: here a Starlette app that speaks just enough MCP by hand to say who is calling.
 
-doorward up                                     # the issuer, http://127.0.0.1:8400
-doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
-python examples/protect_asgi.py
-curl -i http://127.0.0.1:8502/mcp               # 401, and where to get a token
+    doorward up                                     # the issuer, http://127.0.0.1:8400
+    doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
+    doorward admin key create --capability introspect
+    DOORWARD_KEY=mrs_… python examples/protect_asgi.py
+    curl -i http://127.0.0.1:8502/mcp               # 401, and where to get a token
+
+In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. With the key each token is looked up at the
+issuer, so that access that was taken back ends within seconds; without it, when the token expires.
 """
 
 import os
@@ -14,11 +18,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from doorward.resource import PRINCIPAL, JWKSKeys, JWTVerifier, Principal, ProtectMCP
+from doorward.resource import (
+    PRINCIPAL,
+    IntrospectionVerifier,
+    JWKSKeys,
+    JWTVerifier,
+    Principal,
+    ProtectMCP,
+    Verifier,
+)
 
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
 PORT = int(os.environ.get("PORT", "8502"))
 RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
+KEY = os.environ.get("DOORWARD_KEY")
 
 WHOAMI = {"name": "whoami", "description": "Who is calling", "inputSchema": {"type": "object"}}
 
@@ -47,13 +60,19 @@ async def mcp(request: Request) -> Response:
     return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
 
+verifier: Verifier = (
+    IntrospectionVerifier(issuer=ISSUER, resource=RESOURCE, key=KEY)
+    if KEY
+    else JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=JWKSKeys(ISSUER))
+)
 app = ProtectMCP(
     Starlette(routes=[Route("/mcp", mcp, methods=["POST"])]),
-    verifier=JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=JWKSKeys(ISSUER)),
+    verifier=verifier,
     resource=RESOURCE,
     issuer=ISSUER,
     challenge_scopes=["tools:read"],
 )
 
 if __name__ == "__main__":
+    print(f"ready {RESOURCE}", flush=True)
     uvicorn.run(app, port=PORT, log_level="warning")

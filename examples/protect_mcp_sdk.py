@@ -1,9 +1,13 @@
 """A server of the MCP Python SDK, protected in five lines.
 
-doorward up                                     # the issuer, http://127.0.0.1:8400
-doorward admin resource add http://127.0.0.1:8501/mcp --scope notes:read --scope notes:write
-python examples/protect_mcp_sdk.py
-python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
+    doorward up                                     # the issuer, http://127.0.0.1:8400
+    doorward admin resource add http://127.0.0.1:8501/mcp --scope notes:read --scope notes:write
+    doorward admin key create --capability introspect
+    DOORWARD_KEY=mrs_… python examples/protect_mcp_sdk.py
+    python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
+
+In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. With the key each token is looked up at the
+issuer, so that access that was taken back ends within seconds; without it, when the token expires.
 """
 
 import os
@@ -12,7 +16,13 @@ import uvicorn
 from mcp.server import MCPServer
 from mcp.server.auth.middleware.auth_context import get_access_token
 
+from doorward.resource import IntrospectionVerifier
 from doorward.resource.mcp import protect
+
+ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
+PORT = int(os.environ.get("PORT", "8501"))
+RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
+KEY = os.environ.get("DOORWARD_KEY")
 
 server = MCPServer("notes")
 notes: dict[str, list[str]] = {}
@@ -36,11 +46,13 @@ def add_note(text: str) -> int:
 
 app = protect(
     server,
-    issuer=os.environ.get("ISSUER", "http://127.0.0.1:8400"),
-    resource=f"http://127.0.0.1:{os.environ.get('PORT', '8501')}/mcp",
+    issuer=ISSUER,
+    resource=RESOURCE,
     scopes=["notes:read"],
     tools={"list_notes": ["notes:read"], "add_note": ["notes:write"]},
+    verifier=IntrospectionVerifier(issuer=ISSUER, resource=RESOURCE, key=KEY) if KEY else None,
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(os.environ.get("PORT", "8501")), log_level="warning")
+    print(f"ready {RESOURCE}", flush=True)
+    uvicorn.run(app, port=PORT, log_level="warning")
