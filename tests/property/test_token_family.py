@@ -18,32 +18,20 @@ from doorward.manage import clients, users
 from doorward.storage.tokens import find_family
 from tests.inside import LOOPBACK, Answer, Door, open_door
 from tests.running import ADMIN_EMAIL
-from tests.server.steps import REVOKE, TOKEN, basic, introspect, project_key, refusal, success
-from tests.server.test_races import VERIFIER, mint_code
+from tests.server.steps import REVOKE, TOKEN, VERIFIER, basic, introspect, project_key, refusal, success
+from tests.server.test_races import mint_code
 
 T = TypeVar("T")
 SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000
 LIFE = 900 * SECOND
 BEYOND = 30 * SECOND
 IDLE, ABSOLUTE = 30 * DAY, 90 * DAY
-# Steps of time around every edge that the rules have.
-STEPS = [
-    0,
-    1,
-    SECOND,
-    BEYOND - 1,
-    BEYOND,
-    MINUTE,
-    LIFE - BEYOND,
-    LIFE - 1,
-    LIFE,
-    LIFE + 1,
-    DAY,
-    IDLE - 1,
-    IDLE,
-    -MINUTE,
-]
+# Steps of time around every edge that the rules have: to the use of a token, and from there to that of an older one.
+STEPS = [0, 1, SECOND, MINUTE, LIFE - BEYOND, -MINUTE]
+EDGES = [0, BEYOND - 1, BEYOND, LIFE - BEYOND, LIFE - 1, LIFE]
+LEAPS = [DAY, 20 * DAY, IDLE - 1, IDLE]
 REFUSED = (400, "invalid_grant")
+STRICT = st.sampled_from([False, False, False, True])
 
 
 @dataclass
@@ -113,10 +101,10 @@ class TokenFamily(RuleBasedStateMachine):
         client, secret = self.known[strict]
         return basic(client.client_id, secret) if secret else {}
 
-    @initialize(strict=st.booleans())
+    @initialize(strict=STRICT)
     def get_tokens(self, *, strict: bool) -> None:
         self.model = Model(strict, self.now)
-        self.issued, self.is_enabled = self.now // SECOND, True
+        self.issued = self.now // SECOND
         code, _ = self.run(mint_code(self.door, self.client))
         form = {"grant_type": "authorization_code", "client_id": self.client.client_id, "code": code}
         header = self.header(strict=strict)
@@ -127,17 +115,20 @@ class TokenFamily(RuleBasedStateMachine):
         form = {"grant_type": "refresh_token", "client_id": self.client.client_id, "refresh_token": token, **fields}
         return self.run(self.door.post_form(TOKEN, form, self.header(strict=self.model.strict)))
 
-    @rule(step=st.sampled_from(STEPS))
-    def let_time_pass(self, step: int) -> None:
-        self.door.clock.now += step
+    @rule(leap=st.sampled_from(LEAPS))
+    def let_days_pass(self, leap: int) -> None:
+        self.door.clock.now += leap
 
-    @rule(back=st.sampled_from([0, 0, 0, 1, 1, 2, 3]))
-    def present(self, back: int) -> None:
+    @rule(wait=st.sampled_from(STEPS), edge=st.sampled_from(EDGES), back=st.sampled_from([1, 2, 2, 3]))
+    def use_it_and_come_back_to_an_older_one(self, wait: int, edge: int, back: int) -> None:
+        self.present(wait, 0)
+        self.present(edge, back)
+
+    @rule(wait=st.sampled_from(STEPS), back=st.sampled_from([0, 0, 0, 1, 2]))
+    def present(self, wait: int, back: int) -> None:
+        self.door.clock.now += wait
         generation = max(len(self.tokens) - 1 - back, 0)
         answer = self.post(self.tokens[generation])
-        if not self.is_enabled:
-            assert refusal(answer) == REFUSED
-            return
         expected = self.model.present(generation, self.now)
         if expected == "refused":
             assert refusal(answer) == REFUSED
@@ -169,10 +160,16 @@ class TokenFamily(RuleBasedStateMachine):
         forged = RefreshTokens(b"\x00" * 32).derive(family, stored.salt, generation)
         assert refusal(self.post(forged)) == REFUSED
 
-    @rule()
-    def disable_or_enable_the_person(self) -> None:
-        self.is_enabled = not self.is_enabled
-        self.run(users.change(self.door.operator, self.owner, enabled=self.is_enabled))
+    @rule(back=st.integers(0, 2))
+    def present_while_its_person_is_disabled(self, back: int) -> None:
+        self.run(users.change(self.door.operator, self.owner, enabled=False))
+        assert refusal(self.post(self.tokens[max(len(self.tokens) - 1 - back, 0)])) == REFUSED
+        self.run(users.change(self.door.operator, self.owner, enabled=True))
+
+    @precondition(lambda self: self.model.is_over or self.now >= self.model.expires())
+    @rule(strict=STRICT)
+    def begin_again(self, *, strict: bool) -> None:
+        self.get_tokens(strict=strict)
 
     @precondition(lambda self: len(self.tokens) > 1)
     @rule(back=st.integers(0, 2))
@@ -194,11 +191,7 @@ class TokenFamily(RuleBasedStateMachine):
     def an_access_token_lives_as_long_as_its_grant(self) -> None:
         told = self.run(introspect(self.door, self.access, self.key))
         in_time = self.issued <= self.now // SECOND < self.issued + LIFE // SECOND
-        assert told["active"] is (in_time and self.is_enabled and not self.model.is_over)
-
-    def teardown(self) -> None:
-        if not getattr(self, "is_enabled", True):
-            self.run(users.change(self.door.operator, self.owner, enabled=True))
+        assert told["active"] is (in_time and not self.model.is_over)
 
 
 @pytest.fixture
@@ -221,7 +214,7 @@ def machine(tmp_path: Path) -> Iterator[type[TokenFamily]]:
         runner.run(stack.aclose())
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_family_does_what_its_model_says(machine: type[TokenFamily], examples: int) -> None:
     case = machine.TestCase
     case.settings = settings(deadline=None, max_examples=examples, stateful_step_count=30)
