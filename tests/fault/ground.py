@@ -26,6 +26,7 @@ RESOURCE = "https://api.example.com/mcp"
 LOOPBACK = "http://127.0.0.1:4711/callback"
 SCOPES = (Scope("tools:read", "Look things up"), Scope("tools:write", "Book flights", kind="write"))
 DAY_MS = 86_400_000
+STARTED: list[RunningDoorward] = []
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,20 @@ def find_steady_port() -> int:
     raise AssertionError("a hundred ports are taken")
 
 
-def start_again(folder: Path, port: int, *options: str) -> RunningDoorward:
-    """A server over a folder that was made before; what it wrote to its log is told when it does not start."""
+def start(folder: Path, *options: str, port: int | None = None, admin: bool = True) -> RunningDoorward:
+    """A server that ends with its test at the latest; what it wrote to its log is told when it does not start."""
     try:
-        return start_doorward(folder, *options, port=port, admin=False)
+        server = start_doorward(folder, *options, port=port, admin=admin)
     except AssertionError as error:
         error.add_note(folder.with_suffix(".log").read_text(encoding="utf-8")[-2000:])
         raise
+    STARTED.append(server)
+    return server
+
+
+def start_again(folder: Path, port: int, *options: str) -> RunningDoorward:
+    """A server over a folder that was made before."""
+    return start(folder, *options, port=port, admin=False)
 
 
 @asynccontextmanager

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.fault.checker import Snapshot
-from tests.fault.ground import find_steady_port
+from tests.fault.ground import find_steady_port, start
 from tests.fault.wire import Wire
-from tests.running import start_doorward
 
 
 def is_there(name: str) -> Callable[[Path], bool]:
@@ -49,7 +48,7 @@ def start_and_kill(folder: Path, has_come: Callable[[Path], bool]) -> None:
 async def test_a_first_start_that_was_killed_can_be_repeated(tmp_path: Path, moment: str) -> None:
     folder = tmp_path / "data"
     start_and_kill(folder, MOMENTS[moment])
-    server = start_doorward(folder)
+    server = start(folder)
     async with Wire(server.port) as wire:
         assert (await wire.request("GET", "/readyz")).status == 200
     rows = Snapshot(folder)
@@ -63,5 +62,5 @@ def test_a_key_file_that_was_never_filled_is_made_anew_beside_no_database(tmp_pa
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     (folder / "master.key").touch(mode=0o600)
-    assert start_doorward(folder).stop() == 0
+    assert start(folder).stop() == 0
     assert len(bytes.fromhex((folder / "master.key").read_text())) == 32

@@ -12,11 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fault.ground import FreshToken, add_connections, find_steady_port, lay_ground, start_again
+from tests.fault.ground import FreshToken, add_connections, find_steady_port, lay_ground, start, start_again
 from tests.fault.history import read_json
 from tests.fault.wire import Wire
 from tests.needs import require
-from tests.running import start_doorward
 
 HELP_SECONDS = 0.3
 READY_SECONDS = 2.0
@@ -63,7 +62,7 @@ def test_the_server_with_its_demo_is_ready_soon(tmp_path: Path) -> None:
     require_proc()
     took = []
     for _ in range(4):
-        server = start_doorward(tmp_path / "data", "--demo")
+        server = start(tmp_path / "data", "--demo")
         took.append(used_by(server.process.pid))
         assert server.stop() == 0
     assert statistics.median(took[1:]) < READY_SECONDS * LENIENCE

@@ -15,11 +15,11 @@ import pytest
 
 from doorward.cli.up import GRACE_SECONDS, MOMENT_SECONDS
 from doorward.oauth.pkce import build_challenge
-from tests.fault.ground import LOOPBACK, add_connections, find_steady_port, lay_ground, start_again
+from tests.fault.ground import LOOPBACK, add_connections, find_steady_port, lay_ground, start, start_again
 from tests.fault.history import read_json
 from tests.fault.wire import Wire, read_reply
 from tests.person import Person, answer_parameters
-from tests.running import RunningDoorward, start_doorward
+from tests.running import RunningDoorward
 
 CYCLES = 30
 SLACK_SECONDS = 8
@@ -196,7 +196,7 @@ def build_listening(token: str) -> tuple[bytes, dict[str, str]]:
 
 
 async def test_an_open_stream_of_the_demo_is_cut_when_nothing_else_is_to_do(tmp_path: Path) -> None:
-    server = start_doorward(tmp_path / "data", "--demo")
+    server = start(tmp_path / "data", "--demo")
     body, headers = build_listening(await get_demo_token(server))
     async with connected(server) as (reader, writer):
         writer.write(Wire(server.port).render("POST", "/demo/mcp", body, headers))
