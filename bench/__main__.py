@@ -101,8 +101,13 @@ def _repeat(request: bytes) -> Script:
         yield request
 
 
+def _once(request: bytes) -> Script:
+    yield request
+
+
 async def measure_server(server: RunningDoorward, supplies: Supplies, names: list[str], seconds: float) -> list[Row]:
     rows = []
+    await run_load(server.port, [_once(get("/demo/mcp"))], 30)  # answered when the demo is loaded, too
     for name in names:
         for level in LEVELS:
             scripts = [OPERATIONS[name](supplies) for _ in range(level)]
