@@ -26,12 +26,10 @@ SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000
 LIFE = 900 * SECOND
 BEYOND = 30 * SECOND
 IDLE, ABSOLUTE = 30 * DAY, 90 * DAY
-# Steps of time around every edge that the rules have: to the use of a token, and from there to that of an older one.
-STEPS = [0, 1, SECOND, MINUTE, LIFE - BEYOND, -MINUTE]
-EDGES = [0, BEYOND - 1, BEYOND, LIFE - BEYOND, LIFE - 1, LIFE]
+# Steps of time around every edge that the rules have.
+STEPS = [0, 1, SECOND, BEYOND - 1, BEYOND, MINUTE, LIFE - BEYOND, LIFE - 1, LIFE, -MINUTE]
 LEAPS = [DAY, 20 * DAY, IDLE - 1, IDLE]
 REFUSED = (400, "invalid_grant")
-STRICT = st.sampled_from([False, False, False, True])
 
 
 @dataclass
@@ -81,6 +79,7 @@ class TokenFamily(RuleBasedStateMachine):
     key: ClassVar[str]
     owner: ClassVar[User]
     known: ClassVar[dict[bool, tuple[Client, str | None]]]
+    strict: ClassVar[bool]
 
     model: Model
     tokens: list[str]
@@ -95,38 +94,41 @@ class TokenFamily(RuleBasedStateMachine):
 
     @property
     def client(self) -> Client:
-        return self.known[self.model.strict][0]
+        return self.known[self.strict][0]
 
     def header(self, *, strict: bool) -> dict[str, str]:
         client, secret = self.known[strict]
         return basic(client.client_id, secret) if secret else {}
 
-    @initialize(strict=STRICT)
-    def get_tokens(self, *, strict: bool) -> None:
-        self.model = Model(strict, self.now)
+    @initialize()
+    def get_tokens(self) -> None:
+        self.model = Model(self.strict, self.now)
         self.issued = self.now // SECOND
         code, _ = self.run(mint_code(self.door, self.client))
         form = {"grant_type": "authorization_code", "client_id": self.client.client_id, "code": code}
-        header = self.header(strict=strict)
+        header = self.header(strict=self.strict)
         answer = self.run(self.door.post_form(TOKEN, {**form, "code_verifier": VERIFIER}, header))
         self.tokens, self.access = [success(answer)["refresh_token"]], answer.json()["access_token"]
 
     def post(self, token: str, **fields: str) -> Answer:
         form = {"grant_type": "refresh_token", "client_id": self.client.client_id, "refresh_token": token, **fields}
-        return self.run(self.door.post_form(TOKEN, form, self.header(strict=self.model.strict)))
+        return self.run(self.door.post_form(TOKEN, form, self.header(strict=self.strict)))
 
     @rule(leap=st.sampled_from(LEAPS))
     def let_days_pass(self, leap: int) -> None:
         self.door.clock.now += leap
 
-    @rule(wait=st.sampled_from(STEPS), edge=st.sampled_from(EDGES), back=st.sampled_from([1, 2, 2, 3]))
-    def use_it_and_come_back_to_an_older_one(self, wait: int, edge: int, back: int) -> None:
-        self.present(wait, 0)
-        self.present(edge, back)
+    @rule(
+        script=st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from([0, 0, 0, 1, 2, 3])), min_size=4, max_size=12)
+    )
+    def use(self, script: list[tuple[int, int]]) -> None:
+        for wait, back in script:
+            if self.model.is_over or self.now >= self.model.expires():
+                self.get_tokens()
+            self.door.clock.now += wait
+            self.present(back)
 
-    @rule(wait=st.sampled_from(STEPS), back=st.sampled_from([0, 0, 0, 1, 2]))
-    def present(self, wait: int, back: int) -> None:
-        self.door.clock.now += wait
+    def present(self, back: int) -> None:
         generation = max(len(self.tokens) - 1 - back, 0)
         answer = self.post(self.tokens[generation])
         expected = self.model.present(generation, self.now)
@@ -146,10 +148,10 @@ class TokenFamily(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 3))
     def present_as_somebody_else(self, back: int) -> None:
-        other, _ = self.known[not self.model.strict]
+        other, _ = self.known[not self.strict]
         token = self.tokens[max(len(self.tokens) - 1 - back, 0)]
         form = {"grant_type": "refresh_token", "client_id": other.client_id, "refresh_token": token}
-        answer = self.run(self.door.post_form(TOKEN, form, self.header(strict=not self.model.strict)))
+        answer = self.run(self.door.post_form(TOKEN, form, self.header(strict=not self.strict)))
         assert refusal(answer) == REFUSED
 
     @rule()
@@ -166,17 +168,16 @@ class TokenFamily(RuleBasedStateMachine):
         assert refusal(self.post(self.tokens[max(len(self.tokens) - 1 - back, 0)])) == REFUSED
         self.run(users.change(self.door.operator, self.owner, enabled=True))
 
-    @precondition(lambda self: self.model.is_over or self.now >= self.model.expires())
-    @rule(strict=STRICT)
-    def begin_again(self, *, strict: bool) -> None:
-        self.get_tokens(strict=strict)
+    @rule(back=st.integers(0, 2))
+    def use_it_when_it_is_over(self, back: int) -> None:
+        self.present(back)
 
     @precondition(lambda self: len(self.tokens) > 1)
     @rule(back=st.integers(0, 2))
     def give_it_back(self, back: int) -> None:
         token = self.tokens[max(len(self.tokens) - 1 - back, 0)]
         form = {"client_id": self.client.client_id, "token": token}
-        assert self.run(self.door.post_form(REVOKE, form, self.header(strict=self.model.strict))).status == 200
+        assert self.run(self.door.post_form(REVOKE, form, self.header(strict=self.strict))).status == 200
         self.model.is_over = True
 
     @invariant()
@@ -214,8 +215,10 @@ def machine(tmp_path: Path) -> Iterator[type[TokenFamily]]:
         runner.run(stack.aclose())
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(1000, marks=pytest.mark.long)])
-def test_a_family_does_what_its_model_says(machine: type[TokenFamily], examples: int) -> None:
+@pytest.mark.parametrize("strict", [False, True], ids=["public", "confidential"])
+@pytest.mark.parametrize("examples", [60, pytest.param(1500, marks=pytest.mark.long)])
+def test_a_family_does_what_its_model_says(machine: type[TokenFamily], examples: int, *, strict: bool) -> None:
+    machine.strict = strict
     case = machine.TestCase
-    case.settings = settings(deadline=None, max_examples=examples, stateful_step_count=30)
+    case.settings = settings(deadline=None, max_examples=examples, stateful_step_count=12)
     case("runTest").runTest()
