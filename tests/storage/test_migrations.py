@@ -14,7 +14,7 @@ from sqlalchemy.engine import Inspector
 
 import doorward.storage.migrations
 from doorward.storage.executor_sqlite import SqliteDatabase
-from doorward.storage.migrate import UnknownSchema, current_revision, migrate, render_upgrade
+from doorward.storage.migrate import FRESH, UnknownSchema, current_revision, migrate, render_upgrade
 from doorward.storage.migrations import HEAD
 from doorward.storage.opening import open_store
 from doorward.storage.schema import metadata
@@ -117,3 +117,8 @@ async def test_a_database_of_a_newer_release_is_refused_and_left_alone(tmp_path:
         assert await dump(database, tenant.project_id) == before
     finally:
         await database.close()
+
+
+def test_what_an_empty_folder_is_made_of_is_what_the_migrations_render_to() -> None:
+    """After a new migration: write `render_upgrade(None, "sqlite")` to the file anew."""
+    assert FRESH.read_text(encoding="utf-8") == render_upgrade(None, "sqlite")

@@ -13,6 +13,8 @@ from .migrations import HEAD
 from .statements import Dialect
 
 _FOLDER = Path(__file__).parent / "migrations"
+FRESH = _FOLDER / "fresh_sqlite.sql"
+"""What the migrations render to for an empty database: a first start need not load Alembic to know it."""
 
 
 class UnknownSchema(Exception):  # noqa: N818  # names the state, and stops a start
@@ -30,7 +32,8 @@ def migrate(database: SqliteDatabase) -> bool:
     current = current_revision(database)
     if current == HEAD:
         return False
-    database.execute_script(render_upgrade(current, "sqlite"))
+    script = FRESH.read_text(encoding="utf-8") if current is None else render_upgrade(current, "sqlite")
+    database.execute_script(script)
     return True
 
 

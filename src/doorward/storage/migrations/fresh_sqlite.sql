@@ -1,0 +1,306 @@
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, 
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+-- Running upgrade  -> 0001
+
+CREATE TABLE projects (
+    project_id TEXT NOT NULL, 
+    slug TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    settings TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_projects PRIMARY KEY (project_id)
+);
+
+CREATE UNIQUE INDEX ix_projects_slug ON projects (slug);
+
+CREATE TABLE server_secrets (
+    purpose TEXT NOT NULL, 
+    ciphertext BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_server_secrets PRIMARY KEY (purpose)
+);
+
+CREATE TABLE audit_events (
+    project_id TEXT NOT NULL, 
+    at BIGINT NOT NULL, 
+    event_id TEXT NOT NULL, 
+    action TEXT NOT NULL, 
+    actor TEXT NOT NULL, 
+    target TEXT NOT NULL, 
+    detail TEXT NOT NULL, 
+    CONSTRAINT pk_audit_events PRIMARY KEY (project_id, at, event_id), 
+    CONSTRAINT fk_audit_events_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE clients (
+    project_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    kind TEXT NOT NULL, 
+    metadata TEXT NOT NULL, 
+    secret_hash BLOB, 
+    created_at BIGINT NOT NULL, 
+    activated_at BIGINT, 
+    last_used_at BIGINT, 
+    expires_at BIGINT, 
+    CONSTRAINT pk_clients PRIMARY KEY (project_id, client_id), 
+    CONSTRAINT fk_clients_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_clients_project_id_expires_at ON clients (project_id, expires_at);
+
+CREATE TABLE project_keys (
+    project_id TEXT NOT NULL, 
+    key_id TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    capabilities TEXT NOT NULL, 
+    secret_hash BLOB NOT NULL, 
+    resource_id TEXT, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT, 
+    last_used_at BIGINT, 
+    revoked_at BIGINT, 
+    CONSTRAINT pk_project_keys PRIMARY KEY (project_id, key_id), 
+    CONSTRAINT fk_project_keys_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_project_keys_project_id_secret_hash ON project_keys (project_id, secret_hash);
+
+CREATE TABLE resources (
+    project_id TEXT NOT NULL, 
+    resource_id TEXT NOT NULL, 
+    uri TEXT NOT NULL, 
+    match_key TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    scopes TEXT NOT NULL, 
+    default_scopes TEXT NOT NULL, 
+    is_default BIGINT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_resources PRIMARY KEY (project_id, resource_id), 
+    CONSTRAINT fk_resources_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_resources_project_id_match_key ON resources (project_id, match_key);
+
+CREATE TABLE revoked_tokens (
+    project_id TEXT NOT NULL, 
+    jti TEXT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_revoked_tokens PRIMARY KEY (project_id, jti), 
+    CONSTRAINT fk_revoked_tokens_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_revoked_tokens_project_id_expires_at ON revoked_tokens (project_id, expires_at);
+
+CREATE TABLE setup_links (
+    project_id TEXT NOT NULL, 
+    token_hash BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_setup_links PRIMARY KEY (project_id, token_hash), 
+    CONSTRAINT fk_setup_links_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE signing_keys (
+    project_id TEXT NOT NULL, 
+    kid TEXT NOT NULL, 
+    alg TEXT NOT NULL, 
+    public_jwk TEXT NOT NULL, 
+    private_ciphertext BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    signs_from BIGINT NOT NULL, 
+    removed_at BIGINT, 
+    CONSTRAINT pk_signing_keys PRIMARY KEY (project_id, kid), 
+    CONSTRAINT fk_signing_keys_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE throttles (
+    project_id TEXT NOT NULL, 
+    bucket TEXT NOT NULL, 
+    full_at BIGINT NOT NULL, 
+    CONSTRAINT pk_throttles PRIMARY KEY (project_id, bucket), 
+    CONSTRAINT fk_throttles_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_throttles_project_id_full_at ON throttles (project_id, full_at);
+
+CREATE TABLE users (
+    project_id TEXT NOT NULL, 
+    user_id TEXT NOT NULL, 
+    email TEXT NOT NULL, 
+    email_key TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    role TEXT NOT NULL, 
+    password_hash TEXT NOT NULL, 
+    enabled BIGINT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    last_login_at BIGINT, 
+    CONSTRAINT pk_users PRIMARY KEY (project_id, user_id), 
+    CONSTRAINT fk_users_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_users_project_id_email_key ON users (project_id, email_key);
+
+CREATE TABLE grants (
+    project_id TEXT NOT NULL, 
+    grant_id TEXT NOT NULL, 
+    user_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    resource_id TEXT NOT NULL, 
+    scope TEXT NOT NULL, 
+    redirect_uri TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    last_used_at BIGINT, 
+    revoked_at BIGINT, 
+    CONSTRAINT pk_grants PRIMARY KEY (project_id, grant_id), 
+    CONSTRAINT fk_grants_clients FOREIGN KEY(project_id, client_id) REFERENCES clients (project_id, client_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_grants_resources FOREIGN KEY(project_id, resource_id) REFERENCES resources (project_id, resource_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_grants_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_grants_project_id_client_id ON grants (project_id, client_id);
+
+CREATE INDEX ix_grants_project_id_resource_id ON grants (project_id, resource_id);
+
+CREATE INDEX ix_grants_project_id_user_id ON grants (project_id, user_id);
+
+CREATE TABLE interactions (
+    project_id TEXT NOT NULL, 
+    interaction_hash BLOB NOT NULL, 
+    session_hash BLOB NOT NULL, 
+    user_id TEXT NOT NULL, 
+    request TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_interactions PRIMARY KEY (project_id, interaction_hash), 
+    CONSTRAINT fk_interactions_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_interactions_project_id_expires_at ON interactions (project_id, expires_at);
+
+CREATE TABLE sessions (
+    project_id TEXT NOT NULL, 
+    session_hash BLOB NOT NULL, 
+    user_id TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    last_seen_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    agent TEXT NOT NULL, 
+    CONSTRAINT pk_sessions PRIMARY KEY (project_id, session_hash), 
+    CONSTRAINT fk_sessions_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_sessions_project_id_expires_at ON sessions (project_id, expires_at);
+
+CREATE INDEX ix_sessions_project_id_user_id ON sessions (project_id, user_id);
+
+CREATE TABLE codes (
+    project_id TEXT NOT NULL, 
+    code_hash BLOB NOT NULL, 
+    grant_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    redirect_uri TEXT NOT NULL, 
+    redirect_uri_sent BIGINT NOT NULL, 
+    code_challenge TEXT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    failed_tries BIGINT NOT NULL, 
+    CONSTRAINT pk_codes PRIMARY KEY (project_id, code_hash), 
+    CONSTRAINT fk_codes_grants FOREIGN KEY(project_id, grant_id) REFERENCES grants (project_id, grant_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_codes_project_id_expires_at ON codes (project_id, expires_at);
+
+CREATE INDEX ix_codes_project_id_grant_id ON codes (project_id, grant_id);
+
+CREATE TABLE refresh_families (
+    project_id TEXT NOT NULL, 
+    family_id TEXT NOT NULL, 
+    grant_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    salt BLOB NOT NULL, 
+    policy TEXT NOT NULL, 
+    generation BIGINT NOT NULL, 
+    rotated_at BIGINT NOT NULL, 
+    previous_rotated_at BIGINT NOT NULL, 
+    idle_expires_at BIGINT NOT NULL, 
+    absolute_expires_at BIGINT NOT NULL, 
+    revoked_at BIGINT, 
+    CONSTRAINT pk_refresh_families PRIMARY KEY (project_id, family_id), 
+    CONSTRAINT fk_refresh_families_grants FOREIGN KEY(project_id, grant_id) REFERENCES grants (project_id, grant_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_refresh_families_project_id_grant_id ON refresh_families (project_id, grant_id);
+
+CREATE INDEX ix_refresh_families_project_id_idle_expires_at ON refresh_families (project_id, idle_expires_at);
+
+INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING version_num;
+
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE clients ADD COLUMN status TEXT DEFAULT 'active' NOT NULL;
+
+ALTER TABLE clients ADD COLUMN void_before BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE clients ADD COLUMN secret_expires_at BIGINT;
+
+ALTER TABLE clients ADD COLUMN previous_secret_hash BLOB;
+
+ALTER TABLE clients ADD COLUMN previous_secret_expires_at BIGINT;
+
+ALTER TABLE clients ADD COLUMN registration_token_hash BLOB;
+
+ALTER TABLE clients ADD COLUMN verified_by TEXT;
+
+ALTER TABLE clients ADD COLUMN fresh_until BIGINT;
+
+ALTER TABLE clients ADD COLUMN proposed TEXT;
+
+CREATE TABLE client_tombstones (
+    project_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    reason TEXT NOT NULL, 
+    removed_at BIGINT NOT NULL, 
+    CONSTRAINT pk_client_tombstones PRIMARY KEY (project_id, client_id), 
+    CONSTRAINT fk_client_tombstones_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_client_tombstones_project_id_removed_at ON client_tombstones (project_id, removed_at);
+
+CREATE TABLE initial_access_tokens (
+    project_id TEXT NOT NULL, 
+    token_hash BLOB NOT NULL, 
+    name TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT, 
+    uses_left BIGINT NOT NULL, 
+    CONSTRAINT pk_initial_access_tokens PRIMARY KEY (project_id, token_hash), 
+    CONSTRAINT fk_initial_access_tokens_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE software_issuers (
+    project_id TEXT NOT NULL, 
+    issuer TEXT NOT NULL, 
+    jwks TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_software_issuers PRIMARY KEY (project_id, issuer), 
+    CONSTRAINT fk_software_issuers_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE assertion_ids (
+    project_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    jti_hash BLOB NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_assertion_ids PRIMARY KEY (project_id, client_id, jti_hash), 
+    CONSTRAINT fk_assertion_ids_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_assertion_ids_project_id_expires_at ON assertion_ids (project_id, expires_at);
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+
