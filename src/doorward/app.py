@@ -35,7 +35,7 @@ from doorward.server.page_error import PageError
 from doorward.server.password_checker import PasswordChecker
 from doorward.server.tenancy import ProjectView, Tenancy, split_path
 from doorward.settings import Settings, is_loopback_host
-from doorward.storage.database import StorageUnavailable
+from doorward.storage.database import StorageUnavailable, Transaction
 from doorward.storage.opening import Store
 from doorward.web.pages import render_error
 from doorward.web.static import PREFIX as STATIC_PREFIX
@@ -200,12 +200,16 @@ class Doorward:
         return response
 
     async def _answer_health(self, path: str) -> Response:
-        """`/livez`: the process answers. `/readyz`: it can also serve, with keys and a database (I14)."""
+        """`/livez`: the process answers. `/readyz`: it can also serve, with keys and a writable database (I14)."""
         try:
-            ready = path == "/livez" or await self.context.tenancy.find() is not None
+            ready = path == "/livez" or await self._is_ready()
         except (StorageUnavailable, ValueError):
             ready = False
         return json_response({"status": "ok" if ready else "unavailable"}, status=200 if ready else 503)
+
+    async def _is_ready(self) -> bool:
+        await self.context.database.write(_write_nothing)
+        return await self.context.tenancy.find() is not None
 
     def _is_for_us(self, request: Request) -> bool:
         """On a loopback server only loopback host names are answered, so that no web page can rebind its way in."""
@@ -249,6 +253,10 @@ def _answer_safely(error: Exception, route: Route, view: ProjectView | None, req
     except Exception as second:  # noqa: BLE001  # nothing else stands between this and a bare failure
         log.error("an error page failed", reference=request.reference, path=request.path, exc_info=second)
         return _problem(OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500))
+
+
+async def _write_nothing(_: Transaction) -> None:
+    """Takes the right to write and gives it back: no page is touched, so nothing has to reach the disk."""
 
 
 def _answer_error(error: Exception, route: Route, view: ProjectView | None, request: Request) -> Response:
