@@ -114,7 +114,8 @@ async def _add(tx: Transaction, resource: Resource, actor: str, now: int) -> boo
 
 
 async def _change(tx: Transaction, resource: Resource, changed: list[str], actor: str, now: int) -> None:
-    await update_resource(tx, resource)
+    if not await update_resource(tx, resource):
+        raise ActionRefused(f"{resource.uri} was removed meanwhile.")  # and the default mark stays where it was
     event = AuditEvent(audit.RESOURCE_CHANGED, actor, resource.resource_id, {"changed": changed})
     await record(tx, resource.project_id, event, now)
 

@@ -176,7 +176,8 @@ async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> 
 
 
 async def _change(tx: Transaction, user: User, changes: dict[str, Any], actor: str, now: int) -> None:
-    await update_user(tx, user)
+    if not await update_user(tx, user):
+        raise ActionRefused(f"{user.email} was removed meanwhile.")
     if not user.enabled:
         await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
     event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), changes)
