@@ -11,10 +11,11 @@ from doorward.server.sessions import sign_in, sign_out
 from doorward.server.tenancy import ProjectView
 from doorward.server.too_many import TooManyRequests
 
+from .authorize import MAX_QUERY
 from .visit import Visit, open_visit
 
 _REFUSED = "That e-mail and password do not match anybody here."
-_MAX_NEXT = 16_384
+_MAX_NEXT = MAX_QUERY + 256
 
 
 async def show_sign_in(context: Context, view: ProjectView, request: Request) -> Response:
