@@ -124,6 +124,18 @@ async def test_a_change_in_part_wrong_changes_nothing(ground: Ground) -> None:
     assert await dump(ground.operator) == before
 
 
+async def test_what_was_removed_meanwhile_is_not_changed_and_nothing_else_is(ground: Ground) -> None:
+    other = await resources.add(ground.operator, ground.project, "https://b.example", name="Other")
+    await resources.remove(ground.operator, other)
+    await users.remove(ground.operator, ground.owner)
+    before = await dump(ground.operator)
+    with pytest.raises(ActionRefused, match="was removed meanwhile"):
+        await resources.change(ground.operator, other, is_default=True)
+    with pytest.raises(ActionRefused, match="was removed meanwhile"):
+        await users.change(ground.operator, ground.owner, role="member")
+    assert await dump(ground.operator) == before
+
+
 async def test_names_are_trimmed_and_bounded(ground: Ground) -> None:
     long = f"  {'n' * 200}  "
     project = await projects.create_project(ground.operator, "long", long)

@@ -20,7 +20,7 @@ STATES = [
     "https://vscode.dev/redirect?x=1&y=2#z",
     "\"<script>&amp;\\'",
     "x" * 4096,
-    "ü" * 500,
+    "ü" * 2048,
     "\r\nSet-Cookie: a=b",
 ]
 

@@ -1,6 +1,7 @@
 """What a load balancer asks, and what everybody is told while the database cannot serve (I11, I14)."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import apsw
 import pytest
@@ -59,6 +60,17 @@ async def test_a_server_without_its_database_lives_but_is_not_ready_i14(door: Do
     assert (answer.status, answer.json()) == (503, {"status": "unavailable"})
 
 
+async def test_a_server_that_cannot_write_is_not_ready_i14(door: Door) -> None:
+    await warm(door)
+    assert isinstance(door.context.database, SqliteDatabase)
+    door.context.database._writer.set_busy_timeout(0)
+    with closing(apsw.Connection(str(door.context.settings.database_path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert (await door.call("GET", "/readyz")).status == 503
+        other.execute("ROLLBACK")
+    assert (await door.call("GET", "/readyz")).status == 200
+
+
 @pytest.mark.parametrize("seconds", [0, 1])
 @pytest.mark.parametrize("name", API)
 async def test_a_fault_of_ours_is_503_and_never_makes_a_client_drop_its_tokens_i11(
@@ -97,11 +109,10 @@ async def test_a_refresh_that_could_not_be_written_did_not_happen_i12(door: Door
     database = door.context.database
     assert isinstance(database, SqliteDatabase)
     database._writer.set_busy_timeout(0)
-    other = apsw.Connection(str(door.context.settings.database_path))
-    other.execute("BEGIN IMMEDIATE")
-    assert_told_to_come_back(await door.refresh(client_id, tokens["refresh_token"]))
-    other.execute("ROLLBACK")
-    other.close()
+    with closing(apsw.Connection(str(door.context.settings.database_path))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert_told_to_come_back(await door.refresh(client_id, tokens["refresh_token"]))
+        other.execute("ROLLBACK")
     refreshed = success(await door.refresh(client_id, tokens["refresh_token"]))
     success(await door.refresh(client_id, refreshed["refresh_token"]))
 
