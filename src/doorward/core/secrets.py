@@ -61,7 +61,7 @@ def is_well_formed(secret: str, prefix: str) -> bool:
 
 def hash_secret(secret: str) -> TokenHash:
     """The form in which a secret is stored. A fast hash is right: what it hides has 256 bits of entropy."""
-    return TokenHash(hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest())
+    return TokenHash(hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest())
 
 
 def new_family_id() -> FamilyId:
@@ -132,7 +132,7 @@ def sign_value(key: bytes, purpose: str, value: str) -> str:
 
 def verify_value(key: bytes, purpose: str, value: str, signature: str) -> bool:
     """Whether `sign_value` made `signature`, in constant time."""
-    return hmac.compare_digest(sign_value(key, purpose, value).encode(), signature.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(sign_value(key, purpose, value).encode(), signature.encode("utf-8", "surrogatepass"))
 
 
 def _assemble(prefix: str, raw: bytes) -> str:
