@@ -33,6 +33,7 @@ def test_codes_are_spelled_as_they_are_registered() -> None:
         "insufficient_scope",
         "invalid_client",
         "invalid_client_metadata",
+        "invalid_dpop_proof",
         "invalid_grant",
         "invalid_redirect_uri",
         "invalid_request",
@@ -47,4 +48,5 @@ def test_codes_are_spelled_as_they_are_registered() -> None:
         "unsupported_grant_type",
         "unsupported_response_type",
         "unsupported_token_type",
+        "use_dpop_nonce",
     }

@@ -25,6 +25,9 @@ INVALID_SOFTWARE_STATEMENT = "invalid_software_statement"
 UNAPPROVED_SOFTWARE_STATEMENT = "unapproved_software_statement"
 # RFC 8707 §2
 INVALID_TARGET = "invalid_target"
+# RFC 9449 §5, §8, §9
+INVALID_DPOP_PROOF = "invalid_dpop_proof"
+USE_DPOP_NONCE = "use_dpop_nonce"
 
 _NOT_ALLOWED_IN_DESCRIPTION = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
 

@@ -8,7 +8,7 @@ Spec: RFC 9068; RFC 8725
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -38,6 +38,8 @@ def _build_registry(alg: str) -> jws.JWSRegistry:
     only = copy(registry.algorithms[alg])
     only.security_warning = None
     registry.algorithms = {alg: only}
+    # Room for a header with an RSA key in it; MAX_JWT_LENGTH bounds the whole token before it comes here.
+    registry.max_header_length = MAX_JWT_LENGTH
     return registry
 
 
@@ -50,6 +52,9 @@ _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {
 }
 _CURVES = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 _MIN_RSA_MODULUS = 256  # bytes
+_MAX_RSA_MODULUS = 512
+_PUBLIC_MEMBERS = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("e", "n")}
+_SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class InvalidToken(Exception):  # noqa: N818  # the RFC's word, and not a fault of ours
@@ -113,11 +118,37 @@ def parse_jwks(document: Any) -> dict[str, VerificationKey]:
     return keys
 
 
+def parse_embedded_key(jwk: Any, alg: str) -> VerificationKey:
+    """The public key that a token carries in its own header, for `alg` alone; its `kid` is its thumbprint.
+
+    The sender chose the key, so nothing is lenient: no private member, no second spelling of a number (one key has
+    one thumbprint), and RSA only in sizes that are safe and cheap to verify. Raises `InvalidToken`.
+
+    Spec: RFC 7515 §4.1.3; RFC 7638 §3; RFC 9449 §4.3 (DPOP-02)
+    """
+    if not isinstance(jwk, dict) or jwk.keys() & _SECRET_MEMBERS:
+        raise InvalidToken("jwk is not a public key")
+    if alg not in _algorithms_of(jwk) or jwk.get("alg", alg) != alg or jwk.get("use", "sig") != "sig":
+        raise InvalidToken("jwk is not a key for this alg")
+    kty = str(jwk["kty"])
+    _check_numbers(jwk, kty)
+    try:
+        key = _KEY_TYPES[alg].import_key({"kty": kty, **{name: jwk[name] for name in _PUBLIC_MEMBERS[kty]}})
+    except (JoseError, ValueError, TypeError) as error:
+        raise InvalidToken("jwk is not a valid key") from error
+    return VerificationKey(key.thumbprint(), alg, key)
+
+
 def sign_access_token(claims: Mapping[str, Any], key: SigningKey) -> str:
     """A signed `at+jwt`. Spec: RFC 9068 §2.1 (AT-01)"""
-    header = {"alg": key.alg, "typ": ACCESS_TOKEN_TYPE, "kid": key.kid}
-    payload = json.dumps(claims, separators=(",", ":")).encode()
-    return jws.serialize_compact(header, payload, key.key, registry=_REGISTRIES[key.alg])
+    return _sign({"alg": key.alg, "typ": ACCESS_TOKEN_TYPE, "kid": key.kid}, claims, key)
+
+
+def sign_with_embedded_key(typ: str, claims: Mapping[str, Any], key: SigningKey) -> str:
+    """A signed JWT of type `typ` that carries the public half of `key`. Spec: RFC 7515 §4.1.3"""
+    public = key.key.as_dict(private=False)
+    jwk = {name: public[name] for name in ("kty", *_PUBLIC_MEMBERS[str(public["kty"])])}
+    return _sign({"alg": key.alg, "typ": typ, "jwk": jwk}, claims, key)
 
 
 def read_kid(token: str) -> str:
@@ -132,10 +163,13 @@ def read_kid(token: str) -> str:
     return kid
 
 
-def read_unverified(token: str, *, accepted_types: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_unverified(
+    token: str, *, accepted_types: frozenset[str], header_members: frozenset[str] = _HEADER_MEMBERS
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of a JWT of one of the types, before its signature is checked.
 
-    `accepted_types` are in lower case; an empty one stands for a missing `typ`. Raises `InvalidToken`.
+    `accepted_types` are in lower case; an empty one stands for a missing `typ`. A header with any other member than
+    `header_members` is refused, so that only the kind of JWT that defines `jwk` can bring one. Raises `InvalidToken`.
     """
     if len(token) > MAX_JWT_LENGTH:
         raise InvalidToken("token is too long")
@@ -143,7 +177,7 @@ def read_unverified(token: str, *, accepted_types: frozenset[str]) -> tuple[dict
     if match is None:
         raise InvalidToken("token is not a compact JWS")
     header = _json_object(match.group(1))
-    if not header.keys() <= _HEADER_MEMBERS:
+    if not header.keys() <= header_members:
         raise InvalidToken("header has members that are not accepted")
     typ = header.get("typ", "")
     if not isinstance(typ, str) or typ.lower() not in accepted_types:
@@ -240,6 +274,38 @@ def _algorithms_of(jwk: dict[str, Any]) -> tuple[str, ...]:
         return ("RS256", "PS256") if isinstance(modulus, str) and len(modulus) * 6 // 8 >= _MIN_RSA_MODULUS else ()
     curve = _CURVES.get((str(jwk.get("kty")), str(jwk.get("crv"))))
     return (curve,) if curve else ()
+
+
+def _check_numbers(jwk: dict[str, Any], kty: str) -> None:
+    """Refuse numbers in any but their one shortest or full-length spelling, and those that are costly to reckon with.
+
+    Spec: RFC 7518 §6.2.1, §6.3.1; RFC 8037 §2
+    """
+    if kty == "RSA":
+        modulus = _canonical_bytes(jwk.get("n"))
+        sizes = range(_MIN_RSA_MODULUS, _MAX_RSA_MODULUS + 1)
+        # A long exponent makes verifying as dear as signing; this is the one that is in use.
+        sound = modulus[:1] > b"\x00" and len(modulus) in sizes and jwk.get("e") == "AQAB"
+    else:
+        sound = all(len(_canonical_bytes(jwk.get(name))) == 32 for name in _PUBLIC_MEMBERS[kty] if name != "crv")
+    if not sound:
+        raise InvalidToken("jwk has numbers that are not accepted")
+
+
+def _canonical_bytes(value: Any) -> bytes:
+    """What base64url text stands for, if there is no other text for it; nothing otherwise."""
+    if not isinstance(value, str) or not value.isascii():
+        return b""
+    try:
+        raw = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    except ValueError:
+        return b""
+    return raw if urlsafe_b64encode(raw).rstrip(b"=").decode() == value else b""
+
+
+def _sign(header: dict[str, Any], claims: Mapping[str, Any], key: SigningKey) -> str:
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    return jws.serialize_compact(header, payload, key.key, registry=_REGISTRIES[key.alg])
 
 
 def _json_object(segment: str) -> dict[str, Any]:
