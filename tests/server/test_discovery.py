@@ -17,7 +17,7 @@ METADATA = {
     "scopes_supported": ["tools:read", "offline_access"],
     "response_types_supported": ["code"],
     "response_modes_supported": ["query"],
-    "grant_types_supported": ["authorization_code", "refresh_token"],
+    "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
     "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "none", "private_key_jwt"],
     "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
     "revocation_endpoint_auth_methods_supported": [

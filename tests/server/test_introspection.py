@@ -48,6 +48,7 @@ async def test_a_live_token_is_told_whole_int_05(door: Door) -> None:
         "jti": claims["jti"],
         "iat": claims["iat"],
         "exp": claims["exp"],
+        "auth_time": claims["auth_time"],
     }
 
 

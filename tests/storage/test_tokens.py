@@ -30,9 +30,18 @@ async def test_a_rotation_moves_one_generation_and_remembers_the_one_before(data
     first = await database.write(
         rotate_family, tenant.project_id, FAMILY, 0, now=NOW + MINUTE, idle_expires_at=NOW + DAY
     )
-    assert first == replace(family, generation=1, rotated_at=NOW + MINUTE, idle_expires_at=NOW + DAY)
+    assert first == replace(
+        family, generation=1, rotated_at=NOW + MINUTE, idle_expires_at=NOW + DAY, last_source="", last_agent=""
+    )
     second = await database.write(
-        rotate_family, tenant.project_id, FAMILY, 1, now=NOW + 2 * MINUTE, idle_expires_at=NOW + 2 * DAY
+        rotate_family,
+        tenant.project_id,
+        FAMILY,
+        1,
+        now=NOW + 2 * MINUTE,
+        idle_expires_at=NOW + 2 * DAY,
+        source="192.0.2.7",
+        agent="app/1.0",
     )
     assert second == replace(
         family,
@@ -40,6 +49,8 @@ async def test_a_rotation_moves_one_generation_and_remembers_the_one_before(data
         rotated_at=NOW + 2 * MINUTE,
         previous_rotated_at=NOW + MINUTE,
         idle_expires_at=NOW + 2 * DAY,
+        last_source="192.0.2.7",
+        last_agent="app/1.0",
     )
     assert await database.read(find_family, tenant.project_id, FAMILY) == second
 

@@ -17,7 +17,7 @@ from doorward.oauth.client_documents import parse_client_document
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.redirects import display_host, is_loopback
 
-from .models import GRANT_TYPES
+from .models import SELF_REGISTERED_GRANTS
 
 # Letters that are drawn like others: folded before names are compared, so that a look-alike is a match.
 _LOOKALIKES = str.maketrans(
@@ -64,7 +64,7 @@ def find_known_document(client_id: str) -> ClientMetadata | None:
         members = known.documents.get(client_id)
         if members is not None:
             body = json.dumps({**members, "client_id": client_id}).encode()
-            return parse_client_document(client_id, body, supported_grants=GRANT_TYPES)
+            return parse_client_document(client_id, body, supported_grants=SELF_REGISTERED_GRANTS)
     return None
 
 

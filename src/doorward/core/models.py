@@ -15,13 +15,25 @@ ScopeKind = Literal["read", "write", "destructive"]
 Role = Literal["owner", "admin", "auditor", "member"]
 Capability = Literal["register", "introspect", "mint"]
 ReusePolicy = Literal["until_used", "overlap", "strict"]
+TokenFormat = Literal["jwt", "opaque"]
+GrantKind = Literal["consent", "device", "mint", "assertion"]
+ExchangeMode = Literal["delegation", "impersonation"]
+TrustKind = Literal["id-jag", "workload"]
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
 CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
 REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
 DEFAULT_SLUG = "default"
-GRANT_TYPES = ("authorization_code", "refresh_token")
-"""The grants that are offered, in the order they are told."""
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"
+CLIENT_CREDENTIALS = "client_credentials"
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GRANT_TYPES = (AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE, JWT_BEARER)
+"""Every grant there is, in the order they are told; a project offers some of them."""
+SELF_REGISTERED_GRANTS = (AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE, JWT_BEARER)
+"""What a client may register itself for: in each of them a person, or an issuer the operator trusts, decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,14 @@ class ProjectSettings:
     """Hosts such documents may not come from, subdomains included."""
     development: bool = False
     """Whether documents may come from this machine, where the server's settings allow it too."""
+    device_flow: bool = False
+    """Whether apps without a browser may ask people to enter a code on another device."""
+    dpop_nonces: bool = False
+    """Whether proofs of possession must carry a nonce of this server."""
+    public_refresh_policy: ReusePolicy = "until_used"
+    confidential_refresh_policy: ReusePolicy = "strict"
+    signing_key_days: int = 90
+    """How old a signing key grows before the next one is published; 0 is for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,10 @@ class Project:
     name: str
     settings: ProjectSettings
     created_at: int
+    void_before: int = 0
+    """Grants and tokens made up to then are over: the project's emergency stop is one number."""
+    stopped_at: int | None = None
+    """Since when nothing of the project is let in; taken back by resuming it."""
 
     @property
     def path(self) -> str:
@@ -88,6 +112,20 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceSettings:
+    """Operator choices of one resource; every one has a default, so that an empty document is valid."""
+
+    token_format: TokenFormat = "jwt"
+    token_alg: str = "ES256"
+    access_token_seconds: int = 0
+    """Life of its access tokens; 0 is the project's."""
+    aliases: tuple[str, ...] = ()
+    """Other URIs of the same server, such as an old domain. A token for one names both as its audience."""
+    dpop_required: bool = False
+    """Whether its tokens are given only to clients that prove possession of a key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """An MCP server that tokens are issued for. `uri` is the registered spelling and becomes `aud`."""
 
@@ -99,6 +137,11 @@ class Resource:
     default_scopes: Scopes
     is_default: bool
     created_at: int
+    settings: ResourceSettings = ResourceSettings()
+    void_before: int = 0
+    """Grants and tokens made up to then are over."""
+    stopped_at: int | None = None
+    """Since when no token for it is let in; taken back by resuming it."""
 
     @property
     def scope_names(self) -> Scopes:
@@ -131,6 +174,8 @@ class Client:
     """When the document it was read from has to be fetched again."""
     proposed: ClientMetadata | None = None
     """What its document says now, where that waits for approval."""
+    fingerprint: str | None = None
+    """The same for every registration of the same software, whatever its loopback port of the day."""
 
     @property
     def is_public(self) -> bool:
@@ -182,6 +227,11 @@ class AuthorizationRequest:
     scope: Scopes
     dropped: Scopes = ()
     redirect_uri_sent: bool = True
+    alias: str | None = None
+    """The alias that the resource was asked for by."""
+    dpop_jkt: str | None = None
+    pushed: str | None = None
+    """Hash of the pushed request it was read from, which the decision spends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +260,17 @@ class Grant:
     created_at: int
     last_used_at: int | None = None
     revoked_at: int | None = None
+    kind: GrantKind = "consent"
+    device_label: str = ""
+    """Where the person was when they let it in, in words they recognise."""
+    device_id: bytes | None = None
+    """The same for everything that was let in from one browser."""
+    auth_time: int | None = None
+    """When the person proved who they are."""
+    granted_by: str | None = None
+    """Who decided in the person's stead: a project key, or a trusted issuer."""
+    alias: str | None = None
+    """The alias that the resource was asked for by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +286,8 @@ class Code:
     code_challenge: str
     expires_at: int
     used_at: int | None = None
+    dpop_jkt: str | None = None
+    """Thumbprint of the only key that may redeem it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +310,11 @@ class RefreshFamily:
     idle_expires_at: int
     absolute_expires_at: int
     revoked_at: int | None = None
+    dpop_jkt: str | None = None
+    """Thumbprint of the only key that may use it."""
+    last_source: str | None = None
+    last_agent: str | None = None
+    """Who rotated it last, for the report when an old token comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,16 +334,27 @@ class ProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What a grant type decided: the only thing the minter turns into tokens."""
+    """What a grant type decided: the only thing the minter turns into tokens. Times are epoch milliseconds."""
 
-    grant_id: GrantId
-    user_id: UserId
+    subject: str
+    """Who the token speaks for: a person, or the client itself."""
     client_id: ClientId
     resource: Resource
     scope: Scopes
+    grant_id: GrantId | None = None
+    """The connection it hangs off; none where a client or a workload speaks for itself."""
     family: RefreshFamily | None = None
     generation: int = 0
     """The generation of the family whose refresh token goes into the answer."""
+    alias: str | None = None
+    """The alias of the resource that was asked for, to be an audience too."""
+    auth_time: int | None = None
+    not_after: int | None = None
+    """When the access token ends at the latest."""
+    claims: dict[str, Any] = field(default_factory=dict)
+    """Further claims: `act`, `may_act`, and what ties an exchanged token to the one it came from."""
+    answer: dict[str, Any] = field(default_factory=dict)
+    """Further members of the token response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,17 @@ from doorward.oauth.redirects import match_redirect_uri, redirect_kind
 from doorward.oauth.resources import match_key, parse_resource
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing, narrow, parse_scope, union
 
-from .models import Client, RefreshFamily, Resource, ReusePolicy
+from .models import (
+    DEVICE_CODE,
+    GRANT_TYPES,
+    JWT_BEARER,
+    TOKEN_EXCHANGE,
+    Client,
+    ProjectSettings,
+    RefreshFamily,
+    Resource,
+    ReusePolicy,
+)
 
 OVERLAP_MS = 30_000
 # What some server on the way may read as a step out of the folder that a pattern allows.
@@ -37,11 +47,22 @@ def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> 
     keys = {match_key(parse_resource(uri)) for uri in requested}
     if len(keys) > 1:
         raise OAuthError(INVALID_TARGET, "Ask for one resource at a time.")
-    found = next((r for r in resources if match_key(r.uri) in keys), None)
+    found = next((r for r in resources if keys & resource_keys(r)), None)
     if found is None:
         known = ", ".join(r.uri for r in resources[:5]) or "none yet"
         raise OAuthError(INVALID_TARGET, f"The resource is not known here. Known: {known}.")
     return found
+
+
+def resource_keys(resource: Resource) -> set[str]:
+    """Every spelling under which a resource may be asked for: its own and its aliases'."""
+    return {match_key(resource.uri), *(match_key(alias) for alias in resource.settings.aliases)}
+
+
+def asked_alias(requested: Sequence[str], resource: Resource) -> str | None:
+    """The alias that a request named, as the operator spelled it; None when it named the resource itself."""
+    keys = {match_key(parse_resource(uri)) for uri in requested} - {match_key(resource.uri)}
+    return next((alias for alias in resource.settings.aliases if match_key(alias) in keys), None)
 
 
 def select_scopes(requested: str | None, resource: Resource, client: Client) -> tuple[Scopes, Scopes]:
@@ -82,6 +103,17 @@ def narrow_scopes(requested: str | None, held: Scopes) -> Scopes:
     return kept
 
 
+def offered_grants(settings: ProjectSettings) -> tuple[str, ...]:
+    """The grant types a project offers, in the order they are told."""
+    off = set() if settings.device_flow else {DEVICE_CODE}
+    return tuple(grant for grant in GRANT_TYPES if grant not in off | {TOKEN_EXCHANGE, JWT_BEARER})
+
+
+def access_token_seconds(resource: Resource, settings: ProjectSettings) -> int:
+    """Life of an access token for a resource."""
+    return resource.settings.access_token_seconds or settings.access_token_seconds
+
+
 def still_offered(held: Scopes, resource: Resource) -> Scopes:
     """The granted scopes that the resource still has: what an operator takes away ends at the next refresh (T43).
 
@@ -95,7 +127,7 @@ def still_offered(held: Scopes, resource: Resource) -> Scopes:
 
 def check_resource_within(requested: Sequence[str], granted: Resource) -> None:
     """Refuse a token request for another resource than the granted one. Spec: RFC 8707 §2.2 (RES-07, T31)"""
-    if any(match_key(parse_resource(uri)) != match_key(granted.uri) for uri in requested):
+    if any(match_key(parse_resource(uri)) not in resource_keys(granted) for uri in requested):
         raise OAuthError(INVALID_TARGET, f"The grant is for {granted.uri} only.")
 
 
@@ -138,9 +170,14 @@ def changed_members(before: ClientMetadata, after: ClientMetadata) -> tuple[str,
     return tuple(name for name in names if getattr(before, name) != getattr(after, name))
 
 
-def reuse_policy(client: Client) -> ReusePolicy:
-    """Public clients race themselves and lose answers; confidential ones are held to strict single use."""
-    return "until_used" if client.is_public else "strict"
+def reuse_policy(client: Client, settings: ProjectSettings, *, is_bound: bool = False) -> ReusePolicy:
+    """Public clients race themselves and lose answers; confidential ones are held to strict single use.
+
+    So are those whose tokens are bound to a key: whoever replays one of theirs holds the key as well.
+    """
+    if is_bound:
+        return "strict"
+    return settings.public_refresh_policy if client.is_public else settings.confidential_refresh_policy
 
 
 def judge_refresh(family: RefreshFamily, generation: int, *, now: int, access_token_ms: int) -> RefreshVerdict:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from doorward.oauth.ids import FamilyId, TokenHash
 
+ACCESS_TOKEN = "mat"
 CODE = "mac"
 REFRESH_TOKEN = "mrt"
 CLIENT_SECRET = "mcs"
@@ -29,6 +30,8 @@ FLOW = "mfl"
 SETUP = "mst"
 INITIAL_ACCESS_TOKEN = "mit"
 REGISTRATION_TOKEN = "mra"
+PUSHED_REQUEST = "mpr"
+DEVICE_CODE = "mdc"
 
 _CHECKSUM_LENGTH = 6
 _FAMILY_BYTES = 16

@@ -17,7 +17,7 @@ from doorward.oauth.assertions import ASSERTION_TYPE, read_assertion_subject, ve
 from doorward.oauth.errors import INVALID_CLIENT, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.forms import Form
 from doorward.oauth.jwt import InvalidToken, VerificationKey, parse_jwks
-from doorward.storage.registrations import claim_assertion
+from doorward.storage.spent_ids import claim_id
 
 from .clients import resolve_client
 from .context import Context
@@ -60,7 +60,8 @@ async def _authenticate(context: Context, view: ProjectView, request: Request, f
         accepted.add(f"{view.issuer}/api/oauth/token")
     verified = verify_client_assertion(assertion, keys, accepts_audience=accepted.__contains__, now=request.now // 1000)
     jti_hash, expires_at = hash_secret(verified.jti), (verified.expires_at + 60) * 1000
-    if not await context.database.write(claim_assertion, client.project_id, client.client_id, jti_hash, expires_at):
+    space = f"client:{client.client_id}"
+    if not await context.database.write(claim_id, client.project_id, space, jti_hash, expires_at):
         raise InvalidToken("it was used before")
     return client
 

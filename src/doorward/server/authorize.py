@@ -7,6 +7,7 @@ attacker's web site: this machine, or a client an operator vouches for.
 Spec: OAuth 2.1 §4.1 (AUTHZ-01 … AUTHZ-14); RFC 9207 (ISS-01 … ISS-03); T50
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,10 +25,11 @@ from doorward.core.models import (
     Session,
     User,
 )
-from doorward.core.policy import select_resource, select_scopes
+from doorward.core.policy import asked_alias, select_resource, select_scopes
 from doorward.core.secrets import CODE, FLOW, hash_secret, new_id, new_secret
 from doorward.oauth.errors import (
     ACCESS_DENIED,
+    TEMPORARILY_UNAVAILABLE,
     UNAUTHORIZED_CLIENT,
     UNSUPPORTED_RESPONSE_TYPE,
     OAuthError,
@@ -55,6 +57,7 @@ from .too_many import TooManyRequests
 INTERACTION_LIFE_MS = 600_000
 UNUSED_LIFE_MS = 30 * 86_400_000
 MAX_STATE_LENGTH = 4096
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 Outcome = Literal["allowed", "denied", "error"]
 
@@ -202,6 +205,8 @@ def _parse_request(view: ProjectView, client: Client, redirect_uri: str, form: F
         raise invalid_request("Request objects are not supported.")
     challenge = parse_challenge(form.get("code_challenge"), form.get("code_challenge_method"))
     resource = select_resource(form.resources, view.resources)
+    if resource.stopped_at is not None or view.project.stopped_at is not None:
+        raise OAuthError(TEMPORARILY_UNAVAILABLE, "An administrator has stopped this server for now.")
     scope, dropped = select_scopes(form.get("scope"), resource, client)
     return AuthorizationRequest(
         client_id=client.client_id,
@@ -212,7 +217,16 @@ def _parse_request(view: ProjectView, client: Client, redirect_uri: str, form: F
         scope=scope,
         dropped=dropped,
         redirect_uri_sent="redirect_uri" in form,
+        alias=asked_alias(form.resources, resource),
+        dpop_jkt=_parse_thumbprint(form.get("dpop_jkt")),
     )
+
+
+def _parse_thumbprint(text: str | None) -> str | None:
+    """The key that the code is to be bound to. Spec: RFC 9449 §10"""
+    if text is not None and not _THUMBPRINT.fullmatch(text):
+        raise invalid_request("The dpop_jkt must be a SHA-256 thumbprint in base64url.")
+    return text
 
 
 def _refuse(
@@ -292,6 +306,8 @@ async def _decide(
                 scope=request.scope,
                 redirect_uri=request.redirect_uri,
                 created_at=now,
+                auth_time=session.created_at,
+                alias=request.alias,
             ),
         )
         await add_code(tx, _build_code(view, request, grant_id, code, now))
@@ -331,6 +347,7 @@ def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: Gran
         redirect_uri_sent=request.redirect_uri_sent,
         code_challenge=request.code_challenge,
         expires_at=now + view.project.settings.code_seconds * 1000,
+        dpop_jkt=request.dpop_jkt,
     )
 
 

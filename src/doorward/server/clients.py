@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from doorward.core import audit
 from doorward.core.known_clients import find_known_document
 from doorward.core.limits import DOCUMENT_SOURCE
-from doorward.core.models import GRANT_TYPES, AuditEvent, Client
+from doorward.core.models import SELF_REGISTERED_GRANTS, AuditEvent, Client
 from doorward.core.policy import changed_members, is_host_within
 from doorward.core.sealing import is_sealed
 from doorward.oauth.client_documents import check_document_url, is_document_url, parse_client_document
@@ -117,7 +117,7 @@ async def _read_document(
         await spend_limit(context, view.project.project_id, DOCUMENT_SOURCE, source, now)
     try:
         document = await context.documents.get(client_id, source=source)
-        metadata = parse_client_document(client_id, document.body, supported_grants=GRANT_TYPES)
+        metadata = parse_client_document(client_id, document.body, supported_grants=SELF_REGISTERED_GRANTS)
         fresh_until = document.fresh_until
     except DocumentUnavailable as unavailable:
         return _stand_in(view, client_id, stored, unavailable, now=now)

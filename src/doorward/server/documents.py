@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from doorward.core.models import GRANT_TYPES, Project, Resource
+from doorward.core.models import Project, Resource
 from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
 from doorward.oauth.scopes import OFFLINE_ACCESS, union
@@ -22,7 +22,9 @@ class Document:
     etag: str
 
 
-def build_server_metadata(project: Project, issuer: str, resources: Iterable[Resource]) -> Document:
+def build_server_metadata(
+    project: Project, issuer: str, resources: Iterable[Resource], grant_types: tuple[str, ...]
+) -> Document:
     """The authorization server's metadata, which is also its OpenID document: same values under both names.
 
     `registration_endpoint` is there only when a client can use it without a secret (ASM-13); what several clients
@@ -41,7 +43,7 @@ def build_server_metadata(project: Project, issuer: str, resources: Iterable[Res
         "scopes_supported": list(union(*(resource.default_scopes for resource in resources), (OFFLINE_ACCESS,))),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": list(grant_types),
         "token_endpoint_auth_methods_supported": [*AUTH_METHODS, PRIVATE_KEY_JWT],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": [*AUTH_METHODS, PRIVATE_KEY_JWT],

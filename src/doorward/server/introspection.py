@@ -3,22 +3,24 @@
 Spec: RFC 7662 (INT-01 … INT-07, T28)
 """
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from doorward.asgi import Request, Response, json_response
-from doorward.core.models import Client, ProjectKey
+from doorward.core.models import Client, ProjectKey, Resource
+from doorward.core.secrets import ACCESS_TOKEN, hash_secret, is_well_formed
 from doorward.oauth.forms import parse_form
-from doorward.oauth.ids import ProjectId
 from doorward.oauth.jwt import InvalidToken, VerifiedClaims, read_kid, verify_access_token
-from doorward.storage.database import Transaction
-from doorward.storage.grants import find_live_grant
-from doorward.storage.tokens import is_access_token_revoked
+from doorward.storage.access_tokens import Standing, find_access_token_claims, is_token_live
 
 from .client_auth import authenticate_client
 from .context import Context
-from .issue import GRANT_CLAIM
+from .issue import CAME_FROM_CLAIM, GRANT_CLAIM
 from .registration import authenticate_key, unauthorized
 from .tenancy import ProjectView
 
-_MEMBERS = ("iss", "sub", "aud", "client_id", "scope", "jti", "iat", "exp")
+_MEMBERS = ("iss", "sub", "aud", "client_id", "scope", "jti", "iat", "exp", "auth_time", "cnf", "act", "may_act")
 
 
 async def answer_introspect(context: Context, view: ProjectView, request: Request) -> Response:
@@ -33,34 +35,55 @@ async def answer_introspect(context: Context, view: ProjectView, request: Reques
     if claims is None or not _concerns(view, caller, claims):
         return json_response({"active": False})
     members = {name: claims[name] for name in _MEMBERS if name in claims}
-    return json_response({"active": True, "token_type": "Bearer", "username": claims["sub"], **members})
+    token_type = "DPoP" if "cnf" in claims else "Bearer"
+    return json_response({"active": True, "token_type": token_type, "username": claims["sub"], **members})
 
 
 async def find_access_token(context: Context, view: ProjectView, token: str, *, now: int) -> VerifiedClaims | None:
-    """The claims of a live access token of this project: signed by it, unexpired, not revoked, its grant alive."""
-    try:
-        key = view.keys.get(read_kid(token))
-        if key is None:
-            return None
-        claims = verify_access_token(
-            token, key, issuer=view.issuer, accepts_audience=lambda _: True, now=now // 1000, leeway=0
-        )
-    except InvalidToken:
+    """The claims of a live access token of this project: of its making, unexpired, and nothing it hangs off ended."""
+    claims = await _read_claims(context, view, token, now=now)
+    if claims is None or await is_revoked(context, view, claims):
         return None
-    live = await context.database.read(_is_live, view.project.project_id, claims["jti"], claims.get(GRANT_CLAIM, ""))
-    return claims if live else None
+    return claims
 
 
 async def is_revoked(context: Context, view: ProjectView, claims: VerifiedClaims) -> bool:
     """Whether a token that verifies was ended before its time."""
-    grant_id = claims.get(GRANT_CLAIM, "")
-    return not await context.database.read(_is_live, view.project.project_id, claims["jti"], grant_id)
+    return not await context.database.read(is_token_live, view.project.project_id, standing_of(view, claims))
 
 
-async def _is_live(tx: Transaction, project_id: ProjectId, jti: str, grant_id: str) -> bool:
-    if await find_live_grant(tx, project_id, grant_id) is None:
-        return False
-    return not await is_access_token_revoked(tx, project_id, jti)
+def standing_of(view: ProjectView, claims: Mapping[str, Any]) -> Standing:
+    """What a token of this project hangs off, by its verified claims."""
+    resource = find_audience(view, claims["aud"])
+    return Standing(
+        jti=claims["jti"],
+        client_id=claims["client_id"],
+        issued_at=int(claims["iat"]) * 1000,
+        grant_id=claims.get(GRANT_CLAIM),
+        resource_id=resource.resource_id if resource else None,
+        came_from=claims.get(CAME_FROM_CLAIM, ()),
+    )
+
+
+def find_audience(view: ProjectView, audience: str | list[str]) -> Resource | None:
+    """The resource that a token's audience names."""
+    named = [audience] if isinstance(audience, str) else audience
+    return next((resource for resource in view.resources if resource.uri in named), None)
+
+
+async def _read_claims(context: Context, view: ProjectView, token: str, *, now: int) -> VerifiedClaims | None:
+    if is_well_formed(token, ACCESS_TOKEN):
+        text = await context.database.read(find_access_token_claims, view.project.project_id, hash_secret(token), now)
+        return VerifiedClaims(json.loads(text)) if text else None
+    try:
+        key = view.keys.get(read_kid(token))
+        if key is None:
+            return None
+        return verify_access_token(
+            token, key, issuer=view.issuer, accepts_audience=lambda _: True, now=now // 1000, leeway=0
+        )
+    except InvalidToken:
+        return None
 
 
 def _concerns(view: ProjectView, caller: ProjectKey | Client, claims: VerifiedClaims) -> bool:
@@ -69,5 +92,5 @@ def _concerns(view: ProjectView, caller: ProjectKey | Client, claims: VerifiedCl
         return bool(claims["client_id"] == caller.client_id)
     if caller.resource_id is None:
         return True
-    resource = view.resource(caller.resource_id)
-    return resource is not None and claims["aud"] == resource.uri
+    resource = find_audience(view, claims["aud"])
+    return resource is not None and resource.resource_id == caller.resource_id

@@ -3,6 +3,7 @@
 import asyncio
 
 from doorward.logs import log
+from doorward.storage.access_tokens import sweep_access_tokens
 from doorward.storage.audit import sweep_audit
 from doorward.storage.clients import sweep_clients
 from doorward.storage.codes import sweep_codes
@@ -11,6 +12,7 @@ from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
 from doorward.storage.keys import sweep_signing_keys
 from doorward.storage.registrations import sweep_registrations
+from doorward.storage.spent_ids import sweep_spent_ids
 from doorward.storage.throttles import sweep_throttles
 from doorward.storage.tokens import sweep_tokens
 from doorward.storage.users import sweep_sessions
@@ -33,6 +35,8 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_sessions, now)
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)
+    swept += await database.write(sweep_spent_ids, now)
+    swept += await database.write(sweep_access_tokens, now)
     swept += await database.write(sweep_audit, now - AUDIT_LIFE_MS)
     swept += await database.write(sweep_throttles, now)
     return swept + await database.write(sweep_signing_keys, now)

@@ -12,7 +12,7 @@ from typing import Any
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_HOST, REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
-from doorward.core.models import GRANT_TYPES, AuditEvent, Client, ProjectKey
+from doorward.core.models import SELF_REGISTERED_GRANTS, AuditEvent, Client, ProjectKey
 from doorward.core.policy import is_approved_redirect
 from doorward.core.secrets import (
     CLIENT_SECRET,
@@ -115,7 +115,8 @@ def parse_registration(view: ProjectView, members: dict[str, Any]) -> ClientMeta
     One that holds a secret and did not say how it sends it may send it either way: Copilot Studio is given the
     default of the RFC and uses the other.
     """
-    metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
+    offered = [grant for grant in SELF_REGISTERED_GRANTS if grant in view.grant_types]
+    metadata = parse_client_metadata(members, supported_grants=offered)
     if metadata.token_endpoint_auth_method in SECRET_AUTH_METHODS and not members.get("token_endpoint_auth_method"):
         metadata = replace(metadata, auth_methods=SECRET_AUTH_METHODS)
     return metadata.with_scope(registered_scope(view, metadata.scope))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.core.models import DEFAULT_SLUG, Project, Resource
+from doorward.core.policy import offered_grants
 from doorward.core.secrets import Vault
 from doorward.oauth.ids import ResourceId
 from doorward.oauth.jwt import SigningKey, VerificationKey, parse_jwks, parse_signing_key
@@ -31,7 +32,9 @@ class ProjectView:
     project: Project
     issuer: str
     resources: tuple[Resource, ...]
-    signer: SigningKey
+    signers: Mapping[str, SigningKey]
+    """The key that signs now, of each algorithm that the project has one of."""
+    grant_types: tuple[str, ...]
     keys: Mapping[str, VerificationKey]
     server_metadata: Document
     jwks: Document
@@ -40,6 +43,10 @@ class ProjectView:
     def resource(self, resource_id: ResourceId) -> Resource | None:
         """The resource with this id."""
         return next((r for r in self.resources if r.resource_id == resource_id), None)
+
+    def signer(self, alg: str) -> SigningKey:
+        """The key that signs by `alg`; until a new algorithm's key is in every cache, that of another one."""
+        return self.signers.get(alg) or next(iter(self.signers.values()))
 
 
 class Tenancy:
@@ -75,15 +82,17 @@ class Tenancy:
         self, project: Project, resources: tuple[Resource, ...], stored: list[StoredSigningKey], now: int
     ) -> ProjectView:
         issuer = f"{self._public_url}{project.path}"
-        signers = [key for key in stored if key.signs_from <= now]
+        signing = [key for key in stored if key.signs_from <= now] or stored[-1:]
         public = [json.loads(key.public_jwk) for key in stored]
+        grant_types = offered_grants(project.settings)
         return ProjectView(
             project=project,
             issuer=issuer,
             resources=resources,
-            signer=self._parse(project, (signers or stored)[-1]),
+            signers={key.alg: self._parse(project, key) for key in signing},
+            grant_types=grant_types,
             keys=parse_jwks({"keys": public}),
-            server_metadata=build_server_metadata(project, issuer, resources),
+            server_metadata=build_server_metadata(project, issuer, resources, grant_types),
             jwks=build_jwks(public),
             loaded_at=now,
         )

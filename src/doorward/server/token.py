@@ -6,20 +6,25 @@ audited → commit → sign → answer. A refusal inside the transaction is a va
 Spec: OAuth 2.1 §3.2 (TOK-01 … TOK-11)
 """
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from doorward.asgi import Request, Response, json_response
-from doorward.core.models import Refused
+from doorward.core.models import Authorization, Refused
 from doorward.oauth.errors import UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
 from doorward.oauth.forms import parse_form
+from doorward.storage.database import Transaction
 
 from .client_auth import authenticate_client
 from .context import Context
 from .grants import GRANTS
 from .grants.call import TokenCall
-from .issue import issue_tokens
+from .issue import Decided, decide_tokens, issue_tokens
 from .limiter import source_of
 from .tenancy import ProjectView
 
 MAX_AGENT_LENGTH = 200
+Authorize = Callable[[Transaction, TokenCall, Any], Awaitable[Authorization | Refused]]
 
 
 async def answer_token(context: Context, view: ProjectView, request: Request) -> Response:
@@ -30,8 +35,8 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
     if client.status != "active":
         raise OAuthError(UNAUTHORIZED_CLIENT, "An administrator has not let this client in, or has suspended it.")
     grant = GRANTS.get(grant_type)
-    if grant is None:
-        raise OAuthError(UNSUPPORTED_GRANT_TYPE, f"Supported: {', '.join(GRANTS)}.")
+    if grant is None or grant_type not in view.grant_types:
+        raise OAuthError(UNSUPPORTED_GRANT_TYPE, f"Supported: {', '.join(view.grant_types)}.")
     if grant_type not in client.metadata.grant_types:
         raise OAuthError(UNAUTHORIZED_CLIENT, "The client is not registered for this grant type.")
     parameters = grant.parse(form)
@@ -43,7 +48,22 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
         agent=request.header("user-agent")[:MAX_AGENT_LENGTH],
         now=request.now,
     )
-    outcome = await context.database.write(grant.authorize, call, parameters)
+    return await complete(context, call, grant.authorize, parameters)
+
+
+async def complete(context: Context, call: TokenCall, authorize: Authorize, parameters: Any) -> Response:
+    """The second half of the pipeline: decide and record in one transaction, commit, then sign and answer.
+
+    What a refusal recorded is committed before it is raised.
+    """
+    outcome = await context.database.write(_decide, call, authorize, parameters)
     if isinstance(outcome, Refused):
         raise outcome.error
-    return json_response(issue_tokens(view, outcome, context.refresh_tokens, now=request.now))
+    return json_response(issue_tokens(call.view, outcome, context.refresh_tokens))
+
+
+async def _decide(tx: Transaction, call: TokenCall, authorize: Authorize, parameters: Any) -> Decided | Refused:
+    outcome = await authorize(tx, call, parameters)
+    if isinstance(outcome, Refused):
+        return outcome
+    return await decide_tokens(tx, call.view, outcome, jkt=call.jkt, now=call.now)

@@ -233,6 +233,7 @@ def _values(client: Client) -> dict[str, object]:
         "verified_by": client.verified_by,
         "fresh_until": client.fresh_until,
         "proposed": _dump(client.proposed) if client.proposed else None,
+        "fingerprint": client.fingerprint,
     }
 
 

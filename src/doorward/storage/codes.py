@@ -25,6 +25,7 @@ _COLUMNS = (
     codes.c.code_challenge,
     codes.c.expires_at,
     codes.c.used_at,
+    codes.c.dpop_jkt,
 )
 _THIS_CODE = (codes.c.project_id == bindparam("of_project"), codes.c.code_hash == bindparam("of_code"))
 _INSERT = Statement(insert_row(codes))
@@ -88,6 +89,7 @@ async def add_code(tx: Transaction, code: Code) -> None:
         expires_at=code.expires_at,
         used_at=None,
         failed_tries=0,
+        dpop_jkt=code.dpop_jkt,
     )
 
 
@@ -121,7 +123,8 @@ async def sweep_codes(tx: Transaction, now: int) -> int:
 
 
 def _load(row: Row) -> Code:
-    project_id, code_hash, grant_id, client_id, redirect_uri, redirect_uri_sent, challenge, expires_at, used_at = row
+    project_id, code_hash, grant_id, client_id, redirect_uri, redirect_uri_sent, challenge, expires_at, *rest = row
+    used_at, dpop_jkt = rest
     return Code(
         project_id=ProjectId(project_id),
         code_hash=TokenHash(code_hash),
@@ -132,4 +135,5 @@ def _load(row: Row) -> Code:
         code_challenge=challenge,
         expires_at=expires_at,
         used_at=used_at,
+        dpop_jkt=dpop_jkt,
     )

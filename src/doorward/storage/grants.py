@@ -8,7 +8,7 @@ from doorward.core.models import Grant
 from doorward.oauth.ids import ClientId, GrantId, ProjectId, ResourceId, UserId
 
 from .database import Row, Transaction
-from .schema import clients, codes, grants, refresh_families, resources, users
+from .schema import clients, codes, grants, projects, refresh_families, resources, users
 from .statements import Statement, insert_row
 
 _COLUMNS = (
@@ -22,26 +22,43 @@ _COLUMNS = (
     grants.c.created_at,
     grants.c.last_used_at,
     grants.c.revoked_at,
+    grants.c.kind,
+    grants.c.device_label,
+    grants.c.device_id,
+    grants.c.auth_time,
+    grants.c.granted_by,
+    grants.c.alias,
 )
 _SAME_PROJECT_USER = (users.c.project_id == grants.c.project_id) & (users.c.user_id == grants.c.user_id)
 _SAME_PROJECT_CLIENT = (clients.c.project_id == grants.c.project_id) & (clients.c.client_id == grants.c.client_id)
 _SAME_PROJECT_RESOURCE = (resources.c.project_id == grants.c.project_id) & (
     resources.c.resource_id == grants.c.resource_id
 )
+# "Revoke everything of" a client, a person, a server or a whole project is one number on it, never a row per grant.
+_NOT_VOID = (
+    grants.c.created_at > clients.c.void_before,
+    grants.c.created_at > users.c.void_before,
+    grants.c.created_at > resources.c.void_before,
+    grants.c.created_at > projects.c.void_before,
+)
 _INSERT = Statement(insert_row(grants))
-_FIND_LIVE = Statement(
+_STANDS = (
     select(*_COLUMNS)
     .join(users, _SAME_PROJECT_USER)
     .join(clients, _SAME_PROJECT_CLIENT)
+    .join(resources, _SAME_PROJECT_RESOURCE)
+    .join(projects, projects.c.project_id == grants.c.project_id)
     .where(
         grants.c.project_id == bindparam("project_id"),
         grants.c.grant_id == bindparam("grant_id"),
         grants.c.revoked_at.is_(None),
-        grants.c.created_at > clients.c.void_before,
+        *_NOT_VOID,
         clients.c.status == "active",
         users.c.enabled == 1,
     )
 )
+_FIND_STANDING = Statement(_STANDS)
+_FIND_LIVE = Statement(_STANDS.where(resources.c.stopped_at.is_(None), projects.c.stopped_at.is_(None)))
 _REVOKE = Statement(
     update(grants)
     .where(
@@ -70,25 +87,30 @@ _TOUCH = Statement(
 )
 _CONNECTIONS = Statement(
     select(*_COLUMNS, clients.c.metadata, resources.c.name, resources.c.scopes)
+    .join(users, _SAME_PROJECT_USER)
     .join(clients, _SAME_PROJECT_CLIENT)
     .join(resources, _SAME_PROJECT_RESOURCE)
+    .join(projects, projects.c.project_id == grants.c.project_id)
     .where(
         grants.c.project_id == bindparam("project_id"),
         grants.c.user_id == bindparam("user_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
-        grants.c.created_at > clients.c.void_before,
+        *_NOT_VOID,
     )
     .order_by(grants.c.created_at.desc())
 )
 _COUNT_LIVE = Statement(
     select(grants.c.client_id, func.count())
+    .join(users, _SAME_PROJECT_USER)
     .join(clients, _SAME_PROJECT_CLIENT)
+    .join(resources, _SAME_PROJECT_RESOURCE)
+    .join(projects, projects.c.project_id == grants.c.project_id)
     .where(
         grants.c.project_id == bindparam("project_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
-        grants.c.created_at > clients.c.void_before,
+        *_NOT_VOID,
     )
     .group_by(grants.c.client_id)
 )
@@ -127,12 +149,24 @@ async def add_grant(tx: Transaction, grant: Grant) -> None:
         created_at=grant.created_at,
         last_used_at=grant.last_used_at,
         revoked_at=grant.revoked_at,
+        kind=grant.kind,
+        device_label=grant.device_label,
+        device_id=grant.device_id,
+        auth_time=grant.auth_time,
+        granted_by=grant.granted_by,
+        alias=grant.alias,
     )
 
 
-async def find_live_grant(tx: Transaction, project_id: ProjectId, grant_id: str) -> Grant | None:
-    """A grant that is not revoked, by itself or with its client, and whose person may still sign in (T43)."""
-    row = await tx.one(_FIND_LIVE, project_id=project_id, grant_id=grant_id)
+async def find_live_grant(
+    tx: Transaction, project_id: ProjectId, grant_id: str, *, even_stopped: bool = False
+) -> Grant | None:
+    """A grant that was not ended, by itself or with its client, person, server or project, all of them let in (T43).
+
+    `even_stopped` finds it while an administrator has stopped its server or project, too: a stop can be taken back.
+    """
+    statement = _FIND_STANDING if even_stopped else _FIND_LIVE
+    row = await tx.one(statement, project_id=project_id, grant_id=grant_id)
     return _load(row) if row else None
 
 
@@ -186,6 +220,12 @@ def _load(row: Row) -> Grant:
         created_at,
         last_used_at,
         revoked_at,
+        kind,
+        device_label,
+        device_id,
+        auth_time,
+        granted_by,
+        alias,
     ) = row
     return Grant(
         project_id=ProjectId(project_id),
@@ -198,4 +238,10 @@ def _load(row: Row) -> Grant:
         created_at=created_at,
         last_used_at=last_used_at,
         revoked_at=revoked_at,
+        kind=kind,
+        device_label=device_label,
+        device_id=device_id,
+        auth_time=auth_time,
+        granted_by=granted_by,
+        alias=alias,
     )

@@ -19,6 +19,8 @@ _COLUMNS = (
     projects.c.name,
     projects.c.settings,
     projects.c.created_at,
+    projects.c.void_before,
+    projects.c.stopped_at,
 )
 _INSERT = Statement(
     lambda insert: insert(projects).values(_binds()).on_conflict_do_nothing().returning(projects.c.slug)
@@ -50,6 +52,9 @@ async def add_project(tx: Transaction, project: Project) -> bool:
         name=project.name,
         settings=_dump_settings(project.settings),
         created_at=project.created_at,
+        void_before=project.void_before,
+        stopped_at=project.stopped_at,
+        revocation_seq=0,
     )
     return row is not None
 
@@ -92,13 +97,14 @@ async def list_server_secrets(tx: Transaction) -> dict[str, bytes]:
 
 
 def _load(row: Row) -> Project:
-    project_id, slug, name, settings, created_at = row
+    project_id, slug, name, settings, created_at, void_before, stopped_at = row
     known = {field.name for field in fields(ProjectSettings)}
     stored = json.loads(settings).items()
     chosen: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in stored if key in known
     }
-    return Project(ProjectId(project_id), slug, name, ProjectSettings(**chosen), created_at)
+    settings = ProjectSettings(**chosen)
+    return Project(ProjectId(project_id), slug, name, settings, created_at, void_before, stopped_at)
 
 
 def _dump_settings(settings: ProjectSettings) -> str:

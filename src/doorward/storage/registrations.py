@@ -1,4 +1,4 @@
-"""What registering needs beside the clients: initial access tokens, trusted software, tombstones, spent assertions."""
+"""What registering needs beside the clients: initial access tokens, trusted software, tombstones."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, or_, select, update
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
 
 from .database import Transaction
-from .schema import assertion_ids, client_tombstones, initial_access_tokens, software_issuers
+from .schema import client_tombstones, initial_access_tokens, software_issuers
 from .statements import Statement, insert_row
 
 TOMBSTONE_LIFE_MS = 30 * 86_400_000
@@ -81,15 +81,6 @@ _DISTRUST = Statement(
     .where(_issuers.project_id == bindparam("project_id"), _issuers.issuer == bindparam("issuer"))
     .returning(_issuers.issuer)
 )
-_CLAIM_ASSERTION = Statement(
-    lambda insert: (
-        insert(assertion_ids)
-        .values({column.name: bindparam(column.name) for column in assertion_ids.columns})
-        .on_conflict_do_nothing()
-        .returning(assertion_ids.c.client_id)
-    )
-)
-_SWEEP_ASSERTIONS = Statement(delete(assertion_ids).where(assertion_ids.c.expires_at <= bindparam("now")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +168,7 @@ async def distrust_software_issuer(tx: Transaction, project_id: ProjectId, issue
     return await tx.one(_DISTRUST, project_id=project_id, issuer=issuer) is not None
 
 
-async def claim_assertion(
-    tx: Transaction, project_id: ProjectId, client_id: ClientId, jti_hash: TokenHash, expires_at: int
-) -> bool:
-    """Spend the id of a client assertion; exactly one caller ever gets True, on any node (I1, T32)."""
-    row = await tx.one(
-        _CLAIM_ASSERTION, project_id=project_id, client_id=client_id, jti_hash=jti_hash, expires_at=expires_at
-    )
-    return row is not None
-
-
 async def sweep_registrations(tx: Transaction, now: int) -> int:
-    """Forget used-up tokens, old tombstones and assertions that have expired, of every project."""
+    """Forget used-up tokens and old tombstones, of every project."""
     swept = await tx.run(_SWEEP_TOKENS, now=now)
-    swept += await tx.run(_SWEEP_STONES, before=now - TOMBSTONE_LIFE_MS)
-    return swept + await tx.run(_SWEEP_ASSERTIONS, now=now)
+    return swept + await tx.run(_SWEEP_STONES, before=now - TOMBSTONE_LIFE_MS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from doorward.core.models import Resource, Scope, Tool
+from doorward.core.models import Resource, ResourceSettings, Scope, Tool
 from doorward.oauth.ids import ProjectId, ResourceId
 from doorward.oauth.resources import match_key
 
@@ -23,6 +23,9 @@ _COLUMNS = (
     resources.c.default_scopes,
     resources.c.is_default,
     resources.c.created_at,
+    resources.c.settings,
+    resources.c.void_before,
+    resources.c.stopped_at,
 )
 _INSERT = Statement(
     lambda insert: (
@@ -48,6 +51,7 @@ _UPDATE = Statement(
         scopes=bindparam("new_scopes"),
         default_scopes=bindparam("new_default_scopes"),
         is_default=bindparam("new_is_default"),
+        settings=bindparam("new_settings"),
     )
 )
 _DELETE = Statement(
@@ -72,6 +76,9 @@ async def add_resource(tx: Transaction, resource: Resource) -> bool:
         default_scopes=" ".join(resource.default_scopes),
         is_default=int(resource.is_default),
         created_at=resource.created_at,
+        settings=_dump_settings(resource.settings),
+        void_before=resource.void_before,
+        stopped_at=resource.stopped_at,
     )
     return row is not None
 
@@ -93,6 +100,7 @@ async def update_resource(tx: Transaction, resource: Resource) -> bool:
         new_scopes=dump_scopes(resource.scopes),
         new_default_scopes=" ".join(resource.default_scopes),
         new_is_default=int(resource.is_default),
+        new_settings=_dump_settings(resource.settings),
     )
     return changed == 1
 
@@ -116,8 +124,21 @@ def _load_scope(members: dict[str, Any]) -> Scope:
     return Scope(**{**members, "tools": tuple(Tool(**tool) for tool in members["tools"])})
 
 
+def _load_settings(text: str) -> ResourceSettings:
+    stored = json.loads(text).items()
+    chosen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}
+    return ResourceSettings(**chosen)
+
+
+def _dump_settings(settings: ResourceSettings) -> str:
+    """Only what differs from the defaults, so that a better default reaches old resources."""
+    defaults = asdict(ResourceSettings())
+    return json.dumps({name: value for name, value in asdict(settings).items() if value != defaults[name]})
+
+
 def _load(row: Row) -> Resource:
-    project_id, resource_id, uri, name, scopes, default_scopes, is_default, created_at = row
+    project_id, resource_id, uri, name, scopes, default_scopes, is_default, created_at, *rest = row
+    settings, void_before, stopped_at = rest
     return Resource(
         project_id=ProjectId(project_id),
         resource_id=ResourceId(resource_id),
@@ -127,4 +148,7 @@ def _load(row: Row) -> Resource:
         default_scopes=tuple(default_scopes.split()),
         is_default=bool(is_default),
         created_at=created_at,
+        settings=_load_settings(settings),
+        void_before=void_before,
+        stopped_at=stopped_at,
     )

@@ -37,6 +37,11 @@ def _bytes(name: str, *, nullable: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=nullable)
 
 
+def _epoch(name: str) -> Column[int]:
+    """A number that starts at 0 for the rows that were there before it, too."""
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
 def _belongs_to(table: str, key: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["project_id", key], [f"{table}.project_id", f"{table}.{key}"], ondelete="CASCADE")
 
@@ -62,6 +67,9 @@ projects = Table(
     _text("name"),
     _text("settings"),
     _number("created_at"),
+    _epoch("void_before"),
+    _number("stopped_at", nullable=True),
+    _epoch("revocation_seq"),
     Index(None, "slug", unique=True),
 )
 
@@ -91,6 +99,9 @@ resources = Table(
     _text("default_scopes"),
     _number("is_default"),
     _number("created_at"),
+    Column("settings", Text, nullable=False, server_default="{}"),
+    _epoch("void_before"),
+    _number("stopped_at", nullable=True),
     _of_project(),
     Index(None, "project_id", "match_key", unique=True),
 )
@@ -108,7 +119,7 @@ clients = Table(
     _number("last_used_at", nullable=True),
     _number("expires_at", nullable=True),
     Column("status", Text, nullable=False, server_default="active"),
-    Column("void_before", BigInteger, nullable=False, server_default="0"),
+    _epoch("void_before"),
     _number("secret_expires_at", nullable=True),
     _bytes("previous_secret_hash", nullable=True),
     _number("previous_secret_expires_at", nullable=True),
@@ -116,8 +127,10 @@ clients = Table(
     _text("verified_by", nullable=True),
     _number("fresh_until", nullable=True),
     _text("proposed", nullable=True),
+    _text("fingerprint", nullable=True),
     _of_project(),
     Index(None, "project_id", "expires_at"),
+    Index(None, "project_id", "fingerprint"),
 )
 
 client_tombstones = Table(
@@ -153,12 +166,12 @@ software_issuers = Table(
     _of_project(),
 )
 
-assertion_ids = Table(
-    "assertion_ids",
+spent_ids = Table(
+    "spent_ids",
     metadata,
     _key("project_id"),
-    _key("client_id"),
-    _hash_key("jti_hash"),
+    _key("space"),
+    _hash_key("id_hash"),
     _number("expires_at"),
     _of_project(),
     Index(None, "project_id", "expires_at"),
@@ -194,8 +207,21 @@ users = Table(
     _number("enabled"),
     _number("created_at"),
     _number("last_login_at", nullable=True),
+    _epoch("void_before"),
     _of_project(),
     Index(None, "project_id", "email_key", unique=True),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    _key("project_id"),
+    _key("issuer"),
+    _key("subject"),
+    _text("user_id"),
+    _number("created_at"),
+    _belongs_to("users", "user_id"),
+    Index(None, "project_id", "user_id"),
 )
 
 sessions = Table(
@@ -252,6 +278,12 @@ grants = Table(
     _number("created_at"),
     _number("last_used_at", nullable=True),
     _number("revoked_at", nullable=True),
+    Column("kind", Text, nullable=False, server_default="consent"),
+    Column("device_label", Text, nullable=False, server_default=""),
+    _bytes("device_id", nullable=True),
+    _number("auth_time", nullable=True),
+    _text("granted_by", nullable=True),
+    _text("alias", nullable=True),
     _belongs_to("users", "user_id"),
     _belongs_to("clients", "client_id"),
     _belongs_to("resources", "resource_id"),
@@ -273,6 +305,7 @@ codes = Table(
     _number("expires_at"),
     _number("used_at", nullable=True),
     _number("failed_tries"),
+    _text("dpop_jkt", nullable=True),
     _belongs_to("grants", "grant_id"),
     Index(None, "project_id", "expires_at"),
     Index(None, "project_id", "grant_id"),
@@ -293,6 +326,9 @@ refresh_families = Table(
     _number("idle_expires_at"),
     _number("absolute_expires_at"),
     _number("revoked_at", nullable=True),
+    _text("dpop_jkt", nullable=True),
+    _text("last_source", nullable=True),
+    _text("last_agent", nullable=True),
     _belongs_to("grants", "grant_id"),
     Index(None, "project_id", "grant_id"),
     Index(None, "project_id", "idle_expires_at"),
@@ -306,6 +342,128 @@ revoked_tokens = Table(
     _number("expires_at"),
     _of_project(),
     Index(None, "project_id", "expires_at"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _key("project_id"),
+    _hash_key("token_hash"),
+    _text("claims"),
+    _number("expires_at"),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    _key("project_id"),
+    Column("seq", BigInteger, primary_key=True),
+    _text("mark"),
+    _text("kind"),
+    _text("subject"),
+    _text("state"),
+    _number("void_before"),
+    _number("expires_at"),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+pushed_requests = Table(
+    "pushed_requests",
+    metadata,
+    _key("project_id"),
+    _hash_key("request_hash"),
+    _text("client_id"),
+    _text("parameters"),
+    _text("dpop_jkt", nullable=True),
+    _bytes("browser_hash", nullable=True),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("used_at", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "expires_at"),
+)
+
+device_codes = Table(
+    "device_codes",
+    metadata,
+    _key("project_id"),
+    _hash_key("device_hash"),
+    _bytes("user_code_hash"),
+    _text("client_id"),
+    _text("resource_id"),
+    _text("scope"),
+    _text("source"),
+    _text("agent"),
+    _text("dpop_jkt", nullable=True),
+    _number("created_at"),
+    _number("expires_at"),
+    _number("interval_ms"),
+    _number("polled_at", nullable=True),
+    _text("user_id", nullable=True),
+    _text("decision"),
+    _text("grant_id", nullable=True),
+    _number("used_at", nullable=True),
+    _of_project(),
+    Index(None, "project_id", "user_code_hash", unique=True),
+    Index(None, "project_id", "expires_at"),
+)
+
+exchange_rules = Table(
+    "exchange_rules",
+    metadata,
+    _key("project_id"),
+    _key("rule_id"),
+    _text("client_id"),
+    _text("from_resource_id", nullable=True),
+    _text("to_resource_id"),
+    _text("mode"),
+    _text("scope"),
+    _number("created_at"),
+    _belongs_to("clients", "client_id"),
+    ForeignKeyConstraint(
+        ["project_id", "to_resource_id"], ["resources.project_id", "resources.resource_id"], ondelete="CASCADE"
+    ),
+    Index(None, "project_id", "client_id"),
+)
+
+trusted_issuers = Table(
+    "trusted_issuers",
+    metadata,
+    _key("project_id"),
+    _key("trust_id"),
+    _text("issuer"),
+    _text("kind"),
+    _text("jwks_uri", nullable=True),
+    _text("jwks", nullable=True),
+    _text("policy"),
+    _number("created_at"),
+    _epoch("void_before"),
+    _of_project(),
+    Index(None, "project_id", "issuer", "kind", unique=True),
+)
+
+timeline_events = Table(
+    "timeline_events",
+    metadata,
+    _key("project_id"),
+    Column("at", BigInteger, primary_key=True),
+    _key("event_id"),
+    _text("step"),
+    _text("outcome"),
+    _text("reference"),
+    _text("client_id", nullable=True),
+    _text("flow", nullable=True),
+    _text("grant_id", nullable=True),
+    _text("user_id", nullable=True),
+    _text("source"),
+    _text("agent"),
+    _text("reason"),
+    _of_project(),
+    Index(None, "project_id", "reference"),
+    Index(None, "project_id", "client_id", "at"),
 )
 
 throttles = Table(

@@ -23,6 +23,9 @@ _COLUMNS = (
     _families.idle_expires_at,
     _families.absolute_expires_at,
     _families.revoked_at,
+    _families.dpop_jkt,
+    _families.last_source,
+    _families.last_agent,
 )
 _INSERT = Statement(insert_row(refresh_families))
 _FIND = Statement(
@@ -43,6 +46,8 @@ _ROTATE = Statement(
         previous_rotated_at=_families.rotated_at,
         rotated_at=bindparam("now"),
         idle_expires_at=bindparam("new_idle_expires_at"),
+        last_source=bindparam("source"),
+        last_agent=bindparam("agent"),
     )
     .returning(*_COLUMNS)
 )
@@ -97,6 +102,9 @@ async def start_family(tx: Transaction, family: RefreshFamily) -> None:
         idle_expires_at=family.idle_expires_at,
         absolute_expires_at=family.absolute_expires_at,
         revoked_at=family.revoked_at,
+        dpop_jkt=family.dpop_jkt,
+        last_source=family.last_source,
+        last_agent=family.last_agent,
     )
 
 
@@ -107,9 +115,20 @@ async def find_family(tx: Transaction, project_id: ProjectId, family_id: FamilyI
 
 
 async def rotate_family(
-    tx: Transaction, project_id: ProjectId, family_id: FamilyId, from_generation: int, *, now: int, idle_expires_at: int
+    tx: Transaction,
+    project_id: ProjectId,
+    family_id: FamilyId,
+    from_generation: int,
+    *,
+    now: int,
+    idle_expires_at: int,
+    source: str = "",
+    agent: str = "",
 ) -> RefreshFamily | None:
-    """Step a lineage one generation on; None when another caller did it first (I4, RT-10)."""
+    """Step a lineage one generation on; None when another caller did it first (I4, RT-10).
+
+    `source` and `agent` are who presented the token, to be named should it come back.
+    """
     row = await tx.one(
         _ROTATE,
         of_project=project_id,
@@ -117,6 +136,8 @@ async def rotate_family(
         from_generation=from_generation,
         now=now,
         new_idle_expires_at=idle_expires_at,
+        source=source,
+        agent=agent,
     )
     return _load(row) if row else None
 
@@ -156,6 +177,9 @@ def _load(row: Row) -> RefreshFamily:
         idle_expires_at,
         absolute_expires_at,
         revoked_at,
+        dpop_jkt,
+        last_source,
+        last_agent,
     ) = row
     return RefreshFamily(
         project_id=ProjectId(project_id),
@@ -170,4 +194,7 @@ def _load(row: Row) -> RefreshFamily:
         idle_expires_at=idle_expires_at,
         absolute_expires_at=absolute_expires_at,
         revoked_at=revoked_at,
+        dpop_jkt=dpop_jkt,
+        last_source=last_source,
+        last_agent=last_agent,
     )

@@ -144,6 +144,7 @@ async def add_user(tx: Transaction, user: User, email_key: str, password_hash: s
         enabled=int(user.enabled),
         created_at=user.created_at,
         last_login_at=user.last_login_at,
+        void_before=0,
     )
     return row is not None
 

@@ -11,7 +11,7 @@ from doorward.core.models import Authorization, Refused
 from doorward.oauth.forms import Form
 from doorward.storage.database import Transaction
 
-from . import authorization_code, refresh_token
+from . import authorization_code, client_credentials, refresh_token
 from .call import TokenCall
 
 
@@ -27,4 +27,6 @@ class GrantType(Protocol):
         """Decide and record, in the pipeline's transaction."""
 
 
-GRANTS: Mapping[str, GrantType] = {grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token)}
+GRANTS: Mapping[str, GrantType] = {
+    grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token, client_credentials)
+}

@@ -71,14 +71,17 @@ async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tupl
     code = await find_code(tx, project_id, request.code_hash) if request.code_hash else None
     if code is None or code.client_id != call.client.client_id or not _same_redirect(code, request.redirect_uri):
         return Refused(invalid_grant())
+    if code.dpop_jkt is not None and code.dpop_jkt != call.jkt:
+        return Refused(invalid_grant())  # stolen on its way, and presented without the key it was asked for (CODE-05)
     if not hmac.compare_digest(build_challenge(request.code_verifier), code.code_challenge):
         await count_failed_try(tx, project_id, code.code_hash)
         return Refused(invalid_grant())
-    grant = await find_live_grant(tx, project_id, code.grant_id)
+    grant = await find_live_grant(tx, project_id, code.grant_id, even_stopped=True)
     resource = call.view.resource(grant.resource_id) if grant else None
     if grant is None or resource is None:
         return Refused(invalid_grant())
     try:
+        call.check_open(resource)
         check_resource_within(request.resources, resource)
     except OAuthError as error:
         return Refused(error)
@@ -88,16 +91,27 @@ async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tupl
 async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Resource) -> Authorization:
     family = None
     if "refresh_token" in call.client.metadata.grant_types:
-        family = _build_family(call, grant)
+        family = build_family(call, grant)
         await start_family(tx, family)
     await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
     await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
     await _record(tx, call, grant, audit.CODE_REDEEMED)
-    return Authorization(grant.grant_id, grant.user_id, grant.client_id, resource, grant.scope, family)
+    return Authorization(
+        subject=grant.user_id,
+        client_id=grant.client_id,
+        resource=resource,
+        scope=grant.scope,
+        grant_id=grant.grant_id,
+        family=family,
+        alias=grant.alias,
+        auth_time=grant.auth_time,
+    )
 
 
-def _build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
+def build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
+    """The lineage of a connection's refresh tokens; a public client's is bound to the key it proved. Spec: DPOP-04"""
     settings = call.view.project.settings
+    bound_to = call.jkt if call.client.is_public else None
     absolute = call.now + settings.refresh_absolute_seconds * 1000
     return RefreshFamily(
         project_id=grant.project_id,
@@ -105,12 +119,15 @@ def _build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
         grant_id=grant.grant_id,
         client_id=grant.client_id,
         salt=new_salt(),
-        policy=reuse_policy(call.client),
+        policy=reuse_policy(call.client, settings, is_bound=bound_to is not None),
         generation=0,
         rotated_at=call.now,
         previous_rotated_at=call.now,
         idle_expires_at=min(absolute, call.now + settings.refresh_idle_seconds * 1000),
         absolute_expires_at=absolute,
+        dpop_jkt=bound_to,
+        last_source=call.source,
+        last_agent=call.agent,
     )
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from doorward.core.models import Client
+from doorward.core.models import Client, Resource
 from doorward.core.secrets import RefreshTokens
+from doorward.oauth.errors import TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.server.tenancy import ProjectView
 
 CLIENT_IDLE_MS = 180 * 86_400_000
@@ -21,6 +22,21 @@ class TokenCall:
     source: str
     agent: str
     now: int
+    jkt: str | None = None
+    """Thumbprint of the key that the request proved possession of."""
+
+    def check_open(self, resource: Resource) -> None:
+        """Refuse while an administrator has stopped the resource or the project.
+
+        With 503, so that clients keep what they hold: it is good again when the stop is taken back.
+        """
+        if resource.stopped_at is not None or self.view.project.stopped_at is not None:
+            raise OAuthError(
+                TEMPORARILY_UNAVAILABLE,
+                "An administrator has stopped this server for now.",
+                status=503,
+                headers={"retry-after": "60"},
+            )
 
     @property
     def client_expires_at(self) -> int | None:

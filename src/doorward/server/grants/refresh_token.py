@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Authorization, Grant, RefreshFamily, Refused, Resource
-from doorward.core.policy import check_resource_within, judge_refresh, narrow_scopes, still_offered
+from doorward.core.policy import (
+    access_token_seconds,
+    check_resource_within,
+    judge_refresh,
+    narrow_scopes,
+    still_offered,
+)
 from doorward.core.secrets import RefreshTokens
 from doorward.oauth.errors import OAuthError, invalid_grant
 from doorward.oauth.forms import Form
@@ -47,16 +53,18 @@ async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -
     if found is None:
         return Refused(invalid_grant())
     family, generation = found
-    grant = await find_live_grant(tx, family.project_id, family.grant_id)
+    grant = await find_live_grant(tx, family.project_id, family.grant_id, even_stopped=True)
     resource = call.view.resource(grant.resource_id) if grant else None
     if grant is None or resource is None:
         return Refused(invalid_grant())
     try:
+        call.check_open(resource)
         check_resource_within(request.resources, resource)
         scope = narrow_scopes(request.scope, still_offered(grant.scope, resource))
     except OAuthError as error:
         return Refused(error)
-    verdict = judge_refresh(family, generation, now=call.now, access_token_ms=_access_token_ms(call))
+    access_token_ms = access_token_seconds(resource, call.view.project.settings) * 1000
+    verdict = judge_refresh(family, generation, now=call.now, access_token_ms=access_token_ms)
     if verdict == "rotate":
         return await _rotate(tx, call, family, grant, resource, scope)
     if verdict == "repeat":
@@ -76,6 +84,8 @@ async def _find_presented(tx: Transaction, call: TokenCall, token: str) -> tuple
     family = await find_family(tx, call.view.project.project_id, family_id)
     if family is None or family.client_id != call.client.client_id or generation > family.generation:
         return None
+    if family.dpop_jkt is not None and family.dpop_jkt != call.jkt:
+        return None
     genuine = call.refresh_tokens.derive(family_id, family.salt, generation)
     return (family, generation) if hmac.compare_digest(genuine, token) else None
 
@@ -91,6 +101,8 @@ async def _rotate(
         family.generation,
         now=call.now,
         idle_expires_at=min(idle, family.absolute_expires_at),
+        source=call.source,
+        agent=call.agent,
     )
     if rotated is None:
         # Another node rotated between our look and our step: by now this is the predecessor, inside its window
@@ -124,11 +136,17 @@ async def _end_family(tx: Transaction, call: TokenCall, family: RefreshFamily, g
 def _authorization(
     family: RefreshFamily, generation: int, grant: Grant, resource: Resource, scope: Scopes
 ) -> Authorization:
-    return Authorization(grant.grant_id, grant.user_id, grant.client_id, resource, scope, family, generation)
-
-
-def _access_token_ms(call: TokenCall) -> int:
-    return call.view.project.settings.access_token_seconds * 1000
+    return Authorization(
+        subject=grant.user_id,
+        client_id=grant.client_id,
+        resource=resource,
+        scope=scope,
+        grant_id=grant.grant_id,
+        family=family,
+        generation=generation,
+        alias=grant.alias,
+        auth_time=grant.auth_time,
+    )
 
 
 async def _record(tx: Transaction, call: TokenCall, grant: Grant, action: str, **detail: object) -> None:

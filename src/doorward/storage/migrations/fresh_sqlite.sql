@@ -304,3 +304,194 @@ CREATE INDEX ix_assertion_ids_project_id_expires_at ON assertion_ids (project_id
 
 UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+ALTER TABLE projects ADD COLUMN void_before BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE projects ADD COLUMN stopped_at BIGINT;
+
+ALTER TABLE projects ADD COLUMN revocation_seq BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE resources ADD COLUMN settings TEXT DEFAULT '{}' NOT NULL;
+
+ALTER TABLE resources ADD COLUMN void_before BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE resources ADD COLUMN stopped_at BIGINT;
+
+ALTER TABLE clients ADD COLUMN fingerprint TEXT;
+
+ALTER TABLE users ADD COLUMN void_before BIGINT DEFAULT '0' NOT NULL;
+
+ALTER TABLE grants ADD COLUMN kind TEXT DEFAULT 'consent' NOT NULL;
+
+ALTER TABLE grants ADD COLUMN device_label TEXT DEFAULT '' NOT NULL;
+
+ALTER TABLE grants ADD COLUMN device_id BLOB;
+
+ALTER TABLE grants ADD COLUMN auth_time BIGINT;
+
+ALTER TABLE grants ADD COLUMN granted_by TEXT;
+
+ALTER TABLE grants ADD COLUMN alias TEXT;
+
+ALTER TABLE codes ADD COLUMN dpop_jkt TEXT;
+
+ALTER TABLE refresh_families ADD COLUMN dpop_jkt TEXT;
+
+ALTER TABLE refresh_families ADD COLUMN last_source TEXT;
+
+ALTER TABLE refresh_families ADD COLUMN last_agent TEXT;
+
+CREATE INDEX ix_clients_project_id_fingerprint ON clients (project_id, fingerprint);
+
+CREATE TABLE spent_ids (
+    project_id TEXT NOT NULL, 
+    space TEXT NOT NULL, 
+    id_hash BLOB NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_spent_ids PRIMARY KEY (project_id, space, id_hash), 
+    CONSTRAINT fk_spent_ids_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_spent_ids_project_id_expires_at ON spent_ids (project_id, expires_at);
+
+CREATE TABLE identities (
+    project_id TEXT NOT NULL, 
+    issuer TEXT NOT NULL, 
+    subject TEXT NOT NULL, 
+    user_id TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_identities PRIMARY KEY (project_id, issuer, subject), 
+    CONSTRAINT fk_identities_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_identities_project_id_user_id ON identities (project_id, user_id);
+
+CREATE TABLE access_tokens (
+    project_id TEXT NOT NULL, 
+    token_hash BLOB NOT NULL, 
+    claims TEXT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_access_tokens PRIMARY KEY (project_id, token_hash), 
+    CONSTRAINT fk_access_tokens_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_access_tokens_project_id_expires_at ON access_tokens (project_id, expires_at);
+
+CREATE TABLE revocations (
+    project_id TEXT NOT NULL, 
+    seq BIGINT NOT NULL, 
+    mark TEXT NOT NULL, 
+    kind TEXT NOT NULL, 
+    subject TEXT NOT NULL, 
+    state TEXT NOT NULL, 
+    void_before BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_revocations PRIMARY KEY (project_id, seq), 
+    CONSTRAINT fk_revocations_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_revocations_project_id_expires_at ON revocations (project_id, expires_at);
+
+CREATE TABLE pushed_requests (
+    project_id TEXT NOT NULL, 
+    request_hash BLOB NOT NULL, 
+    client_id TEXT NOT NULL, 
+    parameters TEXT NOT NULL, 
+    dpop_jkt TEXT, 
+    browser_hash BLOB, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_pushed_requests PRIMARY KEY (project_id, request_hash), 
+    CONSTRAINT fk_pushed_requests_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_pushed_requests_project_id_expires_at ON pushed_requests (project_id, expires_at);
+
+CREATE TABLE device_codes (
+    project_id TEXT NOT NULL, 
+    device_hash BLOB NOT NULL, 
+    user_code_hash BLOB NOT NULL, 
+    client_id TEXT NOT NULL, 
+    resource_id TEXT NOT NULL, 
+    scope TEXT NOT NULL, 
+    source TEXT NOT NULL, 
+    agent TEXT NOT NULL, 
+    dpop_jkt TEXT, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    interval_ms BIGINT NOT NULL, 
+    polled_at BIGINT, 
+    user_id TEXT, 
+    decision TEXT NOT NULL, 
+    grant_id TEXT, 
+    used_at BIGINT, 
+    CONSTRAINT pk_device_codes PRIMARY KEY (project_id, device_hash), 
+    CONSTRAINT fk_device_codes_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_device_codes_project_id_expires_at ON device_codes (project_id, expires_at);
+
+CREATE UNIQUE INDEX ix_device_codes_project_id_user_code_hash ON device_codes (project_id, user_code_hash);
+
+CREATE TABLE exchange_rules (
+    project_id TEXT NOT NULL, 
+    rule_id TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    from_resource_id TEXT, 
+    to_resource_id TEXT NOT NULL, 
+    mode TEXT NOT NULL, 
+    scope TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_exchange_rules PRIMARY KEY (project_id, rule_id), 
+    CONSTRAINT fk_exchange_rules_clients FOREIGN KEY(project_id, client_id) REFERENCES clients (project_id, client_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_exchange_rules_resources FOREIGN KEY(project_id, to_resource_id) REFERENCES resources (project_id, resource_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_exchange_rules_project_id_client_id ON exchange_rules (project_id, client_id);
+
+CREATE TABLE trusted_issuers (
+    project_id TEXT NOT NULL, 
+    trust_id TEXT NOT NULL, 
+    issuer TEXT NOT NULL, 
+    kind TEXT NOT NULL, 
+    jwks_uri TEXT, 
+    jwks TEXT, 
+    policy TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    void_before BIGINT DEFAULT '0' NOT NULL, 
+    CONSTRAINT pk_trusted_issuers PRIMARY KEY (project_id, trust_id), 
+    CONSTRAINT fk_trusted_issuers_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_trusted_issuers_project_id_issuer_kind ON trusted_issuers (project_id, issuer, kind);
+
+CREATE TABLE timeline_events (
+    project_id TEXT NOT NULL, 
+    at BIGINT NOT NULL, 
+    event_id TEXT NOT NULL, 
+    step TEXT NOT NULL, 
+    outcome TEXT NOT NULL, 
+    reference TEXT NOT NULL, 
+    client_id TEXT, 
+    flow TEXT, 
+    grant_id TEXT, 
+    user_id TEXT, 
+    source TEXT NOT NULL, 
+    agent TEXT NOT NULL, 
+    reason TEXT NOT NULL, 
+    CONSTRAINT pk_timeline_events PRIMARY KEY (project_id, at, event_id), 
+    CONSTRAINT fk_timeline_events_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_timeline_events_project_id_client_id_at ON timeline_events (project_id, client_id, at);
+
+CREATE INDEX ix_timeline_events_project_id_reference ON timeline_events (project_id, reference);
+
+INSERT INTO spent_ids (project_id, space, id_hash, expires_at) SELECT project_id, 'client:' || client_id, jti_hash, expires_at FROM assertion_ids;
+
+DROP TABLE assertion_ids;
+
+UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
+
