@@ -1,134 +1,172 @@
-"""Every client we know of registers and connects exactly as it does in the field (clients.md, profiles)."""
+"""Every client we know of registers and connects exactly as it does in the field.
+
+Spec: clients.md §2, nos. 15 to 22, 25 to 36, 41 to 47; DCR-05, DCR-10 … DCR-15, CIMD-16 … CIMD-19, RDU-04 … RDU-06
+"""
 
 import json
-import secrets
-from pathlib import Path
-from typing import Any
+import re
 
 import pytest
 
-from doorward.core.known_clients import find_known_document
-from doorward.manage import clients
-from tests.inside import ISSUER, RESOURCE, Door
-from tests.person import answer_parameters
+from doorward.core.known_clients import known_clients
+from tests.inside import ISSUER, Door
+from tests.needs import require
+from tests.registration.field.facts import (
+    NOTES,
+    PROFILES,
+    TRACES,
+    build_profiles,
+    build_traces,
+    dump_profiles,
+    dump_traces,
+    leaf,
+    read_documents,
+    read_profiles,
+)
+from tests.registration.field.peculiar import PECULIAR
+from tests.registration.field.walk import Walk, Walked, Walker, fits, read_walks
 from tests.registration.site import Site
-from tests.server.steps import REGISTER, TOKEN, assert_no_null, basic, is_active, success
+from tests.registration.steps import authorize, row_counts, told
+from tests.server.steps import REVOKE, assert_no_null, claims_of, is_active
 
-PROFILES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "profiles.json").read_text())["profiles"]
-FLOWS = [profile for profile in PROFILES if "redirect_uri" in profile]
-
-
-def filled(members: dict[str, Any]) -> dict[str, Any]:
-    """The members with the server's own values in their places."""
-    return {name: RESOURCE if value == "{resource}" else value for name, value in members.items()}
+WALKS = [walk for walk in read_walks() if "by" in walk.members]
+NAMES = [f"{walk.name} (inferred)" if walk.is_inferred else walk.name for walk in WALKS]
 
 
-async def choose_method(door: Door, order: list[str]) -> str:
-    """The method that a client picks which goes by the server's list."""
-    metadata = (await door.call("GET", "/.well-known/oauth-authorization-server")).json()
-    offered: list[str] = metadata["token_endpoint_auth_methods_supported"]
-    return offered[0] if order == ["{first}"] else next(method for method in order if method in offered)
+def named(name: str) -> Walk:
+    return next(walk for walk in WALKS if walk.name == name)
 
 
-async def become_known(door: Door, site: Site, profile: dict[str, Any]) -> dict[str, Any]:
-    """The client's registration in the way that this client goes."""
-    if "manual" in profile:
-        manual = profile["manual"]
-        client, secret = await clients.add(
-            door.operator, door.project, tuple(manual["redirect_uris"]), confidential=manual.get("confidential", False)
-        )
-        return {"client_id": client.client_id, "client_secret": secret, **client.metadata.document()}
-    if "document" in profile:
-        document = profile["document"]
-        client_id: str = document["client_id"]
-        if find_known_document(client_id) is None:
-            path = "/" + client_id.split("/", 3)[3]
-            client_id = site.publish(path, **{name: document[name] for name in document if name != "client_id"})
-        return {"client_id": client_id, "token_endpoint_auth_method": "none"}
-    body = filled(profile["register"])
-    if "method_order" in profile:
-        body["token_endpoint_auth_method"] = await choose_method(door, profile["method_order"])
-    answer = await door.post_json(REGISTER, body)
-    assert answer.status == 201, answer.body
-    check_registration(body, answer.json())
-    return answer.json()
+def test_the_copy_is_what_the_field_notes_say() -> None:
+    require("the field notes", available=NOTES.exists(), reason=f"{NOTES.name} lies beside the checkout in CI")
+    notes = json.loads(NOTES.read_text(encoding="utf-8"))
+    assert PROFILES.read_text(encoding="utf-8") == dump_profiles(build_profiles(notes))
+    assert TRACES.read_text(encoding="utf-8") == dump_traces(build_traces(notes))
 
 
-def check_registration(body: dict[str, Any], made: dict[str, Any]) -> None:
+def test_every_profile_is_walked_or_says_why_not() -> None:
+    assert len(read_profiles()) == 57
+    walked = {walk.of for walk in WALKS}
+    others = {walk.of: walk.members for walk in read_walks() if walk.of not in walked}
+    assert walked | others.keys() == read_profiles().keys()
+    for profile_id, members in others.items():
+        assert members.get("same_as") in walked or members["none"], profile_id
+        assert "registration" not in read_profiles()[profile_id], profile_id
+
+
+def test_every_walk_is_a_client_s_own_and_none_is_there_twice() -> None:
+    assert len({walk.name for walk in WALKS}) == len(WALKS)
+    for walk in WALKS:
+        if "body" in walk.members:
+            assert leaf(walk.of, "registration", "dcr_body") is None, f"{walk.name}: the notes have a body"
+        assert any(fits(without_port(walk.members["redirect_uri"]), each) for each in noted_redirects(walk)), walk.name
+
+
+def noted_redirects(walk: Walk) -> list[str]:
+    """Where the notes and its documents say that this client comes back to; an application's own may be anywhere."""
+    noted = [str(uri) for uri in read_profiles()[walk.of].get("redirect_uris", {"v": []})["v"]]
+    documents = [walk.get("document", {}), read_documents().get(walk.get("client_id", ""), {})]
+    published = [str(uri) for document in documents for uri in document.get("redirect_uris", ())]
+    guessed = walk.get("body", {}).get("redirect_uris", []) if not noted else []
+    return [
+        "<any>" if uri.startswith("application supplied") else without_port(uri.partition(" ")[0]).replace("...", "<>")
+        for uri in (*noted, *published, *guessed)
+    ]
+
+
+def without_port(uri: str) -> str:
+    return re.sub(r"^(http://(?:localhost|127\.0\.0\.1|\[::1\])):[^/]*", r"\1", uri).removesuffix("/")
+
+
+def test_every_profile_has_something_of_its_own_that_is_looked_at() -> None:
+    assert {walk.of for walk in WALKS} <= {name.partition("/")[0] for name in PECULIAR}
+    assert set(PECULIAR) <= {walk.name for walk in WALKS}
+
+
+def test_the_bundled_registry_is_true_to_the_documents_we_know() -> None:
+    pinned = {client_id: document for known in known_clients() for client_id, document in known.documents.items()}
+    unlisted = {"https://opencode.ai/oauth/opencode/client.json"}  # of a development branch, and not what it sends
+    assert read_documents().keys() - pinned.keys() == unlisted
+    for client_id, document in read_documents().items():
+        for name in ("redirect_uris", "token_endpoint_auth_method", "jwks_uri"):
+            if client_id not in unlisted and name in document:
+                assert pinned[client_id][name] == document[name], client_id
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=NAMES)
+async def test_a_client_connects_as_it_does_in_the_field(door: Door, site: Site, walk: Walk) -> None:
+    walked = await Walker(door, site, walk).go()
+    if walk.by == "dcr":
+        check_registration(walk, walked)
+    assert all(look.status in (302, 303) for look in walked.looks)
+    assert walked.target.startswith(walk.members["redirect_uri"])
+    assert walked.answered.get("state") == walked.request.get("state")
+    assert walked.answered["iss"] == ISSUER
+    for tokens in walked.tokens:
+        assert tokens["token_type"] == "Bearer"
+        assert isinstance(tokens["expires_in"], int)
+        assert tokens["scope"]
+        assert ("refresh_token" in tokens) is walk.get("refreshes", True)
+        assert claims_of(tokens["access_token"])["aud"] == "https://api.example.com/mcp"
+        assert await is_active(door, tokens["access_token"])
+    sentence, holds = PECULIAR.get(walk.name, ("", lambda _: True))
+    assert holds(walked), sentence
+
+
+def check_registration(walk: Walk, walked: Walked) -> None:
     """What clients read in the answer is there, in the order they sent it (clients.md nos. 15 to 20)."""
+    sent, made = walked.sent, walked.made
     assert_no_null(made)
-    assert made["redirect_uris"] == body["redirect_uris"]
-    asked = body.get("grant_types") or ["authorization_code", "refresh_token"]
+    assert made["redirect_uris"] == sent["redirect_uris"]
+    asked = sent.get("grant_types") or ["authorization_code", "refresh_token"]
     assert made["grant_types"] == [grant for grant in asked if not grant.startswith("urn:")]
     assert made["response_types"] == ["code"]
-    assert made["token_endpoint_auth_method"] == body.get(
-        "token_endpoint_auth_method", "none" if is_native(body) else "client_secret_basic"
+    native = any(not uri.startswith("https://") for uri in sent["redirect_uris"])
+    assert made["token_endpoint_auth_method"] == sent.get(
+        "token_endpoint_auth_method", "none" if native else "client_secret_basic"
     )
     assert ("client_secret" in made) is (made["token_endpoint_auth_method"] != "none")
-    assert made.get("client_name") == body.get("client_name")
-    assert made["application_type"] in ("native", "web")
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", made["client_id"] + made.get("client_secret", ""))
+    assert made.get("client_name") == sent.get("client_name")
+    assert made["application_type"] == sent.get("application_type", "native" if native else "web")
     assert made["scope"]
 
 
-def is_native(body: dict[str, Any]) -> bool:
-    return any(not uri.startswith("https://") for uri in body["redirect_uris"])
+async def test_opencode_is_told_both_paths_where_its_document_lists_another(door: Door, site: Site) -> None:
+    walker = Walker(door, site, named("opencode/document"))
+    await walker.become_known()
+    sent = "http://127.0.0.1:19876/mcp/oauth/callback"
+    text = told(await authorize(door, walker.seen.made["client_id"], sent))
+    assert sent in text
+    assert "http://127.0.0.1/callback" in text
 
 
-def client_fields(profile: dict[str, Any], made: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """(form fields, headers) by which this client says who it is."""
-    client_id, secret = made["client_id"], made.get("client_secret") or ""
-    style, method = profile["style"], made["token_endpoint_auth_method"]
-    if style == "basic_empty":
-        return {}, basic(client_id, "")
-    if style == "body_empty":
-        return {"client_id": client_id, "client_secret": ""}, {}
-    if method == "client_secret_basic" and style == "encoded":
-        return {"client_id": client_id}, basic(client_id, secret)
-    if method == "client_secret_basic" and style == "raw":
-        return {}, basic(client_id, secret, encoded=False)
-    return {"client_id": client_id, **({"client_secret": secret} if secret else {})}, {}
+async def test_warp_s_builds_that_append_a_query_are_told_so(door: Door, site: Site) -> None:
+    walker = Walker(door, site, named("warp"))
+    await walker.become_known()
+    told(await authorize(door, walker.seen.made["client_id"], "warp://mcp/oauth2callback?server_id=1"))
 
 
-@pytest.mark.parametrize("profile", FLOWS, ids=[profile["id"] for profile in FLOWS])
-async def test_a_client_connects_as_it_does_in_the_field(door: Door, site: Site, profile: dict[str, Any]) -> None:
-    made = await become_known(door, site, profile)
-    verifier = secrets.token_urlsafe(48)
-    sent = {"redirect_uri": profile["redirect_uri"], "resource": "", "state": "s" * 43, **filled(profile["authorize"])}
-    url = door.authorization_url(made["client_id"], verifier, **sent)
-    assert (await door.call("GET", url)).status in (302, 303)  # some look before the browser does
-    target = await door.person().consent(url)
-    assert target.startswith(profile["redirect_uri"])
-    answered = answer_parameters(target)
-    assert answered["iss"] == ISSUER
-    assert answered.get("state", "") == sent["state"]
-    fields, headers = client_fields(profile, made)
-    form = {
-        "grant_type": "authorization_code",
-        "code": answered["code"],
-        "redirect_uri": profile["redirect_uri"],
-        "code_verifier": verifier,
-        **filled(profile["token"]),
-        **fields,
-    }
-    tokens = success(await door.post_form(TOKEN, form, headers))
-    assert tokens["token_type"].title() == "Bearer"
-    assert await is_active(door, tokens["access_token"])
-    if profile["refresh"] is None:
-        return
-    for _ in range(2):
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": tokens["refresh_token"],
-            **filled(profile["refresh"]),
-            **fields,
-        }
-        tokens = success(await door.post_form(TOKEN, form, headers))
-        assert await is_active(door, tokens["access_token"])
+async def test_claude_code_takes_its_tokens_back_by_its_client_id_alone(door: Door, site: Site) -> None:
+    walked = await Walker(door, site, named("claude-code/dcr")).go()
+    tokens = walked.tokens[-1]
+    for noted in read_profiles()["claude-code"]["revoke"]["v"]:
+        values = {"{refresh_token}": tokens["refresh_token"], "{access_token}": tokens["access_token"]}
+        form = {**noted, "token": values[noted["token"]], "client_id": walked.made["client_id"]}
+        assert (await door.post_form(REVOKE, form)).status == 200
+    assert not await is_active(door, tokens["access_token"])
 
 
-def test_every_profile_is_there_and_says_why_where_it_has_no_flow() -> None:
-    known = {profile["id"] for profile in PROFILES}
-    assert len({name.partition("/")[0] for name in known}) == 57
-    for profile in PROFILES:
-        if profile not in FLOWS:
-            assert profile.get("no_flow") or profile["same_as"] in known
+@pytest.mark.parametrize("name", ["opencode", "mcporter", "codex-cli/dcr", "claude-ai/dcr"])
+async def test_a_client_that_registers_at_every_login_leaves_a_row_for_each_consent_only(
+    door: Door, site: Site, name: str
+) -> None:
+    walker = Walker(door, site, named(name))
+    await walker.become_known()
+    before = (await row_counts(door))["clients"]
+    again = [await walker.register() for _ in range(5)]
+    assert (await row_counts(door))["clients"] == before
+    walker.seen.made = again[-1]
+    await walker.authorize()
+    await walker.redeem()
+    assert (await row_counts(door))["clients"] == before + 1
