@@ -9,8 +9,10 @@ from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
-from doorward.server.authorize import Consent, ReturnToClient, SignIn, begin, decide
+from doorward.server.authorization_answer import ReturnToClient
+from doorward.server.authorize import Consent, SignIn, begin
 from doorward.server.context import Context
+from doorward.server.decision import decide
 from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 

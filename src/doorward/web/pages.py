@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from doorward.asgi import Response
 from doorward.core.models import User
-from doorward.server.authorize import ReturnToClient
+from doorward.server.authorization_answer import ReturnToClient
 from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 

@@ -1,0 +1,148 @@
+"""The decision of a person: consumes the stored request and writes what follows, in one transaction.
+
+Spec: CON-04, CON-06 (I1); AUTHZ-14
+"""
+
+from dataclasses import replace
+
+from doorward.core import audit
+from doorward.core.models import AuditEvent, AuthorizationRequest, Client, Code, Grant, Interaction, Session
+from doorward.core.secrets import CODE, hash_secret, new_id, new_secret
+from doorward.oauth.errors import ACCESS_DENIED, OAuthError
+from doorward.oauth.ids import GrantId, TokenHash
+from doorward.oauth.redirects import find_registered
+from doorward.storage.audit import record
+from doorward.storage.clients import ensure_client, find_client
+from doorward.storage.codes import add_code
+from doorward.storage.database import Transaction
+from doorward.storage.grants import add_grant
+from doorward.storage.interactions import consume_interaction, find_interaction
+
+from .authorization_answer import ReturnToClient, build_answer, build_refusal
+from .clients import DocumentRefused, UnknownClient, discover_client
+from .context import Context
+from .page_error import START_AGAIN, PageError
+from .tenancy import ProjectView
+
+UNUSED_LIFE_MS = 30 * 86_400_000
+
+
+async def decide(
+    context: Context, view: ProjectView, flow: str, session: Session, *, allow: bool, now: int
+) -> ReturnToClient:
+    """Spend the stored request: a code for `allow`, `access_denied` otherwise. Raises `PageError` when it is over.
+
+    Spec: CON-04, CON-06 (I1)
+    """
+    waiting = await context.database.read(
+        find_interaction, view.project.project_id, hash_secret(flow), session.session_hash, now
+    )
+    if waiting is None:
+        raise _over()
+    try:
+        client = await discover_client(context, view, waiting.request.client_id, source="")
+    except (UnknownClient, DocumentRefused):
+        raise request_gone() from None
+    if find_registered(client.metadata.redirect_uris, waiting.request.redirect_uri) is None:
+        raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
+    code = new_secret(CODE)
+    interaction = await context.database.write(
+        _decide, view, client, hash_secret(flow), session, code if allow else None, now
+    )
+    if interaction is None:
+        raise _over()
+    request = interaction.request
+    if not allow:
+        error = OAuthError(ACCESS_DENIED, "The person declined.")
+        return build_refusal(view, client, request.redirect_uri, request.state, error, outcome="denied")
+    return build_answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
+
+
+async def _decide(
+    tx: Transaction,
+    view: ProjectView,
+    client: Client,
+    interaction_hash: TokenHash,
+    session: Session,
+    code: str | None,
+    now: int,
+) -> Interaction | None:
+    """Consume the request and write what follows from the decision, in one transaction."""
+    project_id = view.project.project_id
+    interaction = await consume_interaction(tx, project_id, interaction_hash, session.session_hash, now)
+    if interaction is None:
+        return None
+    request = interaction.request
+    if view.resource(request.resource_id) is None or not await _is_still_admitted(
+        tx, view, client, allow=code is not None, now=now
+    ):
+        return None  # removed or suspended while the person was deciding
+    grant_id = GrantId(new_id("grt"))
+    if code is not None:
+        await add_grant(
+            tx,
+            Grant(
+                project_id=project_id,
+                grant_id=grant_id,
+                user_id=interaction.user_id,
+                client_id=request.client_id,
+                resource_id=request.resource_id,
+                scope=request.scope,
+                redirect_uri=request.redirect_uri,
+                created_at=now,
+                auth_time=session.created_at,
+                alias=request.alias,
+            ),
+        )
+        await add_code(tx, _build_code(view, request, grant_id, code, now))
+    await record(
+        tx,
+        project_id,
+        AuditEvent(
+            audit.CONSENT_ALLOWED if code is not None else audit.CONSENT_DENIED,
+            audit.user_actor(interaction.user_id),
+            audit.client_actor(request.client_id),
+            {"resource": request.resource_id, "scope": " ".join(request.scope), "grant": grant_id if code else None},
+        ),
+        now,
+    )
+    return interaction
+
+
+async def _is_still_admitted(tx: Transaction, view: ProjectView, client: Client, *, allow: bool, now: int) -> bool:
+    """Whether the client may have a grant; one that spoke for itself so far gets its row with an Allow, not before."""
+    stored = await find_client(tx, client.project_id, client.client_id)
+    if stored is not None:
+        return stored.status == "active"
+    if client.kind not in ("sealed", "document") or view.project.settings.registration_mode == "approval":
+        return False  # removed, or the project began to approve clients, while the person was deciding
+    if allow:
+        await ensure_client(tx, replace(client, expires_at=now + UNUSED_LIFE_MS))
+    return True
+
+
+def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: GrantId, code: str, now: int) -> Code:
+    return Code(
+        project_id=view.project.project_id,
+        code_hash=hash_secret(code),
+        grant_id=grant_id,
+        client_id=request.client_id,
+        redirect_uri=request.redirect_uri,
+        redirect_uri_sent=request.redirect_uri_sent,
+        code_challenge=request.code_challenge,
+        expires_at=now + view.project.settings.code_seconds * 1000,
+        dpop_jkt=request.dpop_jkt,
+    )
+
+
+def _over() -> PageError:
+    return PageError(
+        "This request is over",
+        "It was answered already, waited too long, or was opened in another browser.",
+        START_AGAIN,
+    )
+
+
+def request_gone() -> PageError:
+    """What the person decided on is no longer there."""
+    return PageError("This request is over", "The app or the server it was for was removed meanwhile.", START_AGAIN)
