@@ -41,10 +41,13 @@ from doorward.web.pages import render_error
 from doorward.web.static import PREFIX as STATIC_PREFIX
 from doorward.web.static import answer_static
 
-_CORS = (("access-control-allow-origin", "*"), ("access-control-expose-headers", "WWW-Authenticate, Retry-After"))
+_CORS = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-expose-headers", "WWW-Authenticate, Retry-After, DPoP-Nonce"),
+)
 _PREFLIGHT = (
     *_CORS,
-    ("access-control-allow-headers", "Authorization, Content-Type, MCP-Protocol-Version, Mcp-Session-Id"),
+    ("access-control-allow-headers", "Authorization, Content-Type, DPoP, MCP-Protocol-Version, Mcp-Session-Id"),
     ("access-control-max-age", "86400"),
 )
 

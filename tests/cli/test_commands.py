@@ -57,6 +57,7 @@ ADMIN: dict[str, list[str]] = {
     "software list": [],
     "software remove": ["https://vendor.example.com"],
     "audit list": [],
+    "incident list": [],
 }
 OF_THE_SERVER = {
     "project add",

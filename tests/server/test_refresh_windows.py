@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from doorward.manage import connections
+from doorward.manage import connections, incidents
 from doorward.storage.audit import RecordedEvent
 from tests.inside import Answer, Door
 from tests.server.steps import (
@@ -127,11 +127,58 @@ async def test_an_incident_names_both_who_rotated_and_who_came_late(door: Door) 
     assert incident.detail == {
         "source": "203.0.113.66",
         "agent": "thief/6.6",
+        "looks_like": "theft",
         "presented_generation": 0,
         "current_generation": 1,
-        "rotated_ms_ago": LIFE * 1000,
+        "rotated_by": {"source": "198.51.100.1", "agent": "owner/1.0", "ms_ago": LIFE * 1000},
     }
     assert (rotation.detail["source"], rotation.detail["agent"]) == ("198.51.100.1", "owner/1.0")
+
+
+@pytest.mark.parametrize(
+    ("agent", "source", "looks_like"),
+    [
+        ("owner/1.0", "198.51.100.1", "race"),
+        ("owner/1.0", "203.0.113.66", "theft"),
+        ("thief/6.6", "198.51.100.1", "theft"),
+    ],
+)
+async def test_an_incident_says_what_it_looks_like(door: Door, agent: str, source: str, looks_like: str) -> None:
+    client_id, tokens = await door.tokens()
+    success(await refresh_as(door, client_id, tokens["refresh_token"], "owner/1.0", "198.51.100.1"))
+    door.clock.advance(seconds=LIFE)
+    await refresh_as(door, client_id, tokens["refresh_token"], agent, source)
+    (incident,) = await incidents.list_recent(door.operator, door.project)
+    assert incident.detail["looks_like"] == looks_like
+
+
+async def test_the_same_program_that_comes_from_two_addresses_at_once_is_a_race(door: Door) -> None:
+    await set_project(door, public_refresh_policy="strict")
+    client_id, tokens = await door.tokens()
+    success(await refresh_as(door, client_id, tokens["refresh_token"], "owner/1.0", "198.51.100.1"))
+    door.clock.advance(seconds=2)
+    await refresh_as(door, client_id, tokens["refresh_token"], "owner/1.0", "198.51.100.2")
+    (incident,) = await incidents.list_recent(door.operator, door.project)
+    assert incident.detail["looks_like"] == "race"
+
+
+@pytest.mark.parametrize(("policy", "again"), [("until_used", 1), ("overlap", 1), ("strict", "ends")])
+async def test_a_project_chooses_how_strict_it_is_with_clients_of_either_kind(
+    door: Door, policy: str, again: Outcome
+) -> None:
+    await set_project(door, public_refresh_policy=policy, confidential_refresh_policy=policy)
+    client_id, tokens = await door.tokens()
+    await follow(door, client_id, tokens["refresh_token"], [(1, 0, 1), (1, 0, again)])
+    client = await confidential(door)
+    held = (await confidential_tokens(door, client))["refresh_token"]
+    auth = basic(client["client_id"], client["client_secret"])
+    form = {"grant_type": "refresh_token", "refresh_token": held}
+    first = success(await door.post_form(TOKEN, form, auth))
+    second = await door.post_form(TOKEN, form, auth)
+    if again == "ends":
+        assert refusal(second) == (400, "invalid_grant")
+    else:
+        assert success(second)["refresh_token"] == first["refresh_token"]
 
 
 async def test_each_answer_is_recorded_and_says_whether_it_was_a_repeat_i7(door: Door) -> None:

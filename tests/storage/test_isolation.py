@@ -155,6 +155,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
 # What each verb is called with to see something of a filled project, and what an empty project answers.
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     audit.list_events: (lambda tx, t: audit.list_events(tx, t.project_id), []),
+    audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),
     clients.count_clients: (lambda tx, t: clients.count_clients(tx, t.project_id), 0),
@@ -254,6 +255,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
     await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)
+    await audit.record(tx, project_id, AuditEvent("token.refresh_reused", "system", GRANT), NOW)
 
 
 def name_of(value: Any) -> str:

@@ -42,6 +42,9 @@ REFRESH_REUSED = "token.refresh_reused"
 TOKEN_REVOKED = "token.revoked"
 GRANT_REVOKED = "grant.revoked"
 
+INCIDENTS = (CODE_REUSED, REFRESH_REUSED)
+"""What looks as if somebody holds a credential that is not theirs."""
+
 
 def user_actor(user_id: str) -> str:
     """A person, as actor or target."""

@@ -23,6 +23,7 @@ TrustKind = Literal["id-jag", "workload"]
 ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
 CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
 REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
+REUSE_POLICIES: tuple[ReusePolicy, ...] = ("until_used", "overlap", "strict")
 DEFAULT_SLUG = "default"
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"

@@ -23,6 +23,8 @@ from .models import (
 )
 
 OVERLAP_MS = 30_000
+RACE_MS = 300_000
+"""Within this time the same program on another network is taken for one that roams, or has several ways out."""
 # What some server on the way may read as a step out of the folder that a pattern allows.
 _LEAVES_FOLDER = re.compile(r"\.\.|%(?:25|2e|2f|5c|00)|\\", re.IGNORECASE)
 _APPROVED_ENTRY = re.compile(
@@ -30,6 +32,7 @@ _APPROVED_ENTRY = re.compile(
 )
 
 RefreshVerdict = Literal["rotate", "repeat", "expired", "reused"]
+ReuseVerdict = Literal["race", "theft"]
 
 
 def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> Resource:
@@ -178,6 +181,16 @@ def reuse_policy(client: Client, settings: ProjectSettings, *, is_bound: bool = 
     if is_bound:
         return "strict"
     return settings.public_refresh_policy if client.is_public else settings.confidential_refresh_policy
+
+
+def judge_reuse(family: RefreshFamily, *, source: str, agent: str, now: int) -> ReuseVerdict:
+    """What the return of a spent token looks like to whoever reads the incident; the answer is the same for both.
+
+    The same program on the same network just raced itself or went back to an old copy of its state. Anybody else who
+    holds a token that was spent by another got it from somewhere.
+    """
+    same = (source, agent) == (family.last_source, family.last_agent)
+    return "race" if same or (agent == family.last_agent and now - family.rotated_at < RACE_MS) else "theft"
 
 
 def judge_refresh(family: RefreshFamily, generation: int, *, now: int, access_token_ms: int) -> RefreshVerdict:

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from doorward.core import audit
-from doorward.core.models import DEFAULT_SLUG, REGISTRATION_MODES, AuditEvent, Project, ProjectSettings
+from doorward.core.models import DEFAULT_SLUG, REGISTRATION_MODES, REUSE_POLICIES, AuditEvent, Project, ProjectSettings
 from doorward.core.policy import is_approved_entry
 from doorward.core.secrets import new_id
 from doorward.oauth.ids import ProjectId
@@ -24,7 +24,12 @@ VERIFY_AFTER_SIGNING_MS = 3_660_000
 """A replaced key stays published for the longest life of an access token and a minute (I8)."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_SWITCHES = frozenset({"documents", "development"})
+_SWITCHES = frozenset({"documents", "development", "device_flow", "dpop_nonces"})
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "registration_mode": REGISTRATION_MODES,
+    "public_refresh_policy": REUSE_POLICIES,
+    "confidential_refresh_policy": REUSE_POLICIES,
+}
 _LISTS = frozenset({"approved_redirects", "document_hosts", "blocked_hosts"})
 _LIFETIME_BOUNDS = {
     "access_token_seconds": (60, 3600),
@@ -32,6 +37,7 @@ _LIFETIME_BOUNDS = {
     "refresh_idle_seconds": (3600, 365 * 86400),
     "refresh_absolute_seconds": (3600, 730 * 86400),
     "client_secret_seconds": (0, 3650 * 86400),
+    "signing_key_days": (0, 3650),
 }
 
 
@@ -105,9 +111,9 @@ def describe(project: Project) -> dict[str, Any]:
 
 
 def _check_setting(name: str, value: Any) -> None:
-    if name == "registration_mode":
-        if value not in REGISTRATION_MODES:
-            raise ActionRefused(f"registration_mode is one of {', '.join(REGISTRATION_MODES)}.")
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ActionRefused(f"{name} is one of {', '.join(_CHOICES[name])}.")
         return
     if name in _SWITCHES:
         if not isinstance(value, bool):
@@ -123,7 +129,8 @@ def _check_setting(name: str, value: Any) -> None:
         return
     low, high = _LIFETIME_BOUNDS[name]
     if not isinstance(value, int) or not low <= value <= high:
-        raise ActionRefused(f"{name} is a number of seconds from {low} to {high}.")
+        unit = "days" if name.endswith("_days") else "seconds"
+        raise ActionRefused(f"{name} is a number of {unit} from {low} to {high}.")
 
 
 def _build_signing_key(

@@ -78,6 +78,7 @@ def parse_client_document(client_id: str, body: bytes, *, supported_grants: Iter
         scope=parse_registered_scope({"scope": members["scope"]} if isinstance(members.get("scope"), str) else {}),
         jwks=jwks,
         jwks_uri=jwks_uri,
+        dpop_bound_access_tokens=members.get("dpop_bound_access_tokens") is True,
         **parse_display_fields(members),
     )
 

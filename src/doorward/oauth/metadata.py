@@ -58,6 +58,8 @@ class ClientMetadata:
     software_version: str | None = None
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
+    dpop_bound_access_tokens: bool = False
+    """Whether it wants no token that is not bound to a key of its own. Spec: RFC 9449 §5.2"""
     auth_methods: tuple[str, ...] = ()
     """Every method the client may authenticate by, where it said more than one; the preferred one is above."""
 
@@ -83,6 +85,7 @@ class ClientMetadata:
             "contacts": list(self.contacts),
             "jwks": self.jwks,
             "jwks_uri": self.jwks_uri,
+            "dpop_bound_access_tokens": self.dpop_bound_access_tokens,
             "token_endpoint_auth_methods_supported": list(self.auth_methods),
             **{name: getattr(self, name) for name in (*_DISPLAY_URLS, *_LABELS)},
         }
@@ -117,6 +120,7 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
         client_name=clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
         scope=parse_registered_scope(members),
         contacts=tuple(filter(None, map(clean_name, _string_list(members, "contacts", default=()))))[:10],
+        dpop_bound_access_tokens=members.get("dpop_bound_access_tokens") is True,
         **parse_display_fields(members),
     )
 
@@ -141,6 +145,7 @@ def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
         contacts=tuple(document.get("contacts", ())),
         jwks=document.get("jwks"),
         jwks_uri=document.get("jwks_uri"),
+        dpop_bound_access_tokens=document.get("dpop_bound_access_tokens", False),
         auth_methods=tuple(document.get("token_endpoint_auth_methods_supported", ())),
         **{name: document.get(name) for name in (*_DISPLAY_URLS, *_LABELS)},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorward.core.models import Project, Resource
+from doorward.oauth.dpop import PROOF_ALGORITHMS
 from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
 from doorward.oauth.scopes import OFFLINE_ACCESS, union
@@ -51,6 +52,7 @@ def build_server_metadata(
         "introspection_endpoint_auth_methods_supported": [*SECRET_AUTH_METHODS, PRIVATE_KEY_JWT],
         "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "client_id_metadata_document_supported": True,
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],

@@ -11,7 +11,7 @@ from typing import Any
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core.models import Authorization, Refused
-from doorward.oauth.errors import UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
+from doorward.oauth.errors import INVALID_DPOP_PROOF, UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
 from doorward.oauth.forms import parse_form
 from doorward.storage.database import Transaction
 
@@ -21,6 +21,7 @@ from .grants import GRANTS
 from .grants.call import TokenCall
 from .issue import Decided, decide_tokens, issue_tokens
 from .limiter import source_of
+from .proof import give_nonce, read_proof, spend_proof
 from .tenancy import ProjectView
 
 MAX_AGENT_LENGTH = 200
@@ -39,6 +40,9 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
         raise OAuthError(UNSUPPORTED_GRANT_TYPE, f"Supported: {', '.join(view.grant_types)}.")
     if grant_type not in client.metadata.grant_types:
         raise OAuthError(UNAUTHORIZED_CLIENT, "The client is not registered for this grant type.")
+    proof = read_proof(context, view, request)
+    if proof is None and client.metadata.dpop_bound_access_tokens:
+        raise OAuthError(INVALID_DPOP_PROOF, "The client registered for tokens that are bound to a key: send a proof.")
     parameters = grant.parse(form)
     call = TokenCall(
         view=view,
@@ -47,6 +51,7 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
         source=source_of(context, request),
         agent=request.header("user-agent")[:MAX_AGENT_LENGTH],
         now=request.now,
+        proof=proof,
     )
     return await complete(context, call, grant.authorize, parameters)
 
@@ -59,10 +64,15 @@ async def complete(context: Context, call: TokenCall, authorize: Authorize, para
     outcome = await context.database.write(_decide, call, authorize, parameters)
     if isinstance(outcome, Refused):
         raise outcome.error
-    return json_response(issue_tokens(call.view, outcome, context.refresh_tokens))
+    response = json_response(issue_tokens(call.view, outcome, context.refresh_tokens))
+    if call.proof is not None:
+        give_nonce(context, call.view, response, now=call.now)
+    return response
 
 
 async def _decide(tx: Transaction, call: TokenCall, authorize: Authorize, parameters: Any) -> Decided | Refused:
+    if call.proof is not None and (spent := await spend_proof(tx, call.view.project.project_id, call.proof)):
+        return spent
     outcome = await authorize(tx, call, parameters)
     if isinstance(outcome, Refused):
         return outcome

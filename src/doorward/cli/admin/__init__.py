@@ -3,7 +3,7 @@
 import typer
 
 from .admission import admission_commands
-from .audit import audit_commands
+from .audit import audit_commands, incident_commands
 from .client import client_commands
 from .key import key_commands, sealing_key_commands, signing_key_commands
 from .project import project_commands
@@ -24,5 +24,6 @@ for name, commands in {
     "initial-token": initial_token_commands,
     "software": software_commands,
     "audit": audit_commands,
+    "incident": incident_commands,
 }.items():
     admin.add_typer(commands, name=name)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from doorward.core.models import Client, Resource
 from doorward.core.secrets import RefreshTokens
-from doorward.oauth.errors import TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.dpop import DpopProof
+from doorward.oauth.errors import INVALID_DPOP_PROOF, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.server.tenancy import ProjectView
 
 CLIENT_IDLE_MS = 180 * 86_400_000
@@ -22,14 +23,21 @@ class TokenCall:
     source: str
     agent: str
     now: int
-    jkt: str | None = None
-    """Thumbprint of the key that the request proved possession of."""
+    proof: DpopProof | None = None
+    """The key that the request proved possession of."""
+
+    @property
+    def jkt(self) -> str | None:
+        """Thumbprint of the key that the request proved possession of."""
+        return self.proof.jkt if self.proof is not None else None
 
     def check_open(self, resource: Resource) -> None:
-        """Refuse while an administrator has stopped the resource or the project.
+        """Refuse a call that the resource does not let in: without a proof it asks for, or while it is stopped.
 
-        With 503, so that clients keep what they hold: it is good again when the stop is taken back.
+        A stop is 503, so that clients keep what they hold: it is good again when the stop is taken back.
         """
+        if resource.settings.dpop_required and self.proof is None:
+            raise OAuthError(INVALID_DPOP_PROOF, "Tokens for this server are given to proven keys only: send a proof.")
         if resource.stopped_at is not None or self.view.project.stopped_at is not None:
             raise OAuthError(
                 TEMPORARILY_UNAVAILABLE,

@@ -15,6 +15,7 @@ from doorward.core.policy import (
     access_token_seconds,
     check_resource_within,
     judge_refresh,
+    judge_reuse,
     narrow_scopes,
     still_offered,
 )
@@ -119,7 +120,7 @@ async def _rotate(
 
 
 async def _end_family(tx: Transaction, call: TokenCall, family: RefreshFamily, grant: Grant, generation: int) -> None:
-    """Reuse outside the windows: the lineage and its grant are over."""
+    """Reuse outside the windows: the lineage and its grant are over, and an incident names both presenters."""
     await revoke_family(tx, family.project_id, family.family_id, call.now)
     await revoke_grant(tx, family.project_id, family.grant_id, call.now)
     await _record(
@@ -127,9 +128,10 @@ async def _end_family(tx: Transaction, call: TokenCall, family: RefreshFamily, g
         call,
         grant,
         audit.REFRESH_REUSED,
+        looks_like=judge_reuse(family, source=call.source, agent=call.agent, now=call.now),
         presented_generation=generation,
         current_generation=family.generation,
-        rotated_ms_ago=call.now - family.rotated_at,
+        rotated_by={"source": family.last_source, "agent": family.last_agent, "ms_ago": call.now - family.rotated_at},
     )
 
 
