@@ -113,6 +113,7 @@ async def test_an_update_replaces_everything_and_the_token_dcm_03(door: Door) ->
         {"client_secret": 7},
         {"redirect_uris": ()},
         {"redirect_uris": ["javascript:alert(1)"]},
+        {"redirect_uris": [WEB, "javascript:alert(1)"]},
         {"token_endpoint_auth_method": "none"},
         {"token_endpoint_auth_method": "client_secret_jwt"},
         {"grant_types": ["client_credentials"]},

@@ -57,9 +57,29 @@ async def test_only_approved_places_are_registered(door: Door, method: str) -> N
     ]
     assert (await register(door, redirect_uris=good, token_endpoint_auth_method=method)).status == 201
     for uri in bad:
-        answer = await register(door, redirect_uris=[good[0], uri], token_endpoint_auth_method=method)
+        answer = await register(door, redirect_uris=[uri], token_endpoint_auth_method=method)
         assert refusal(answer) == (400, "invalid_redirect_uri"), uri
         assert uri in answer.json()["error_description"]
+    made = (await register(door, redirect_uris=[bad[0], *good, *bad[5:]], token_endpoint_auth_method=method)).json()
+    assert made["redirect_uris"] == good
+    assert [refused["uri"] for refused in made["refused_redirect_uris"]] == [bad[0], *bad[5:]]
+    assert all("operator approved" in refused["reason"] for refused in made["refused_redirect_uris"])
+
+
+async def test_a_place_that_is_not_approved_is_dropped_with_one_that_cannot_be_used(door: Door) -> None:
+    await set_project(door, registration_mode="approved_redirects", approved_redirects=APPROVED)
+    made = (await register(door, redirect_uris=["javascript:x", WEB, LOOPBACK], client_name="Both")).json()
+    assert (made["redirect_uris"], made["token_endpoint_auth_method"]) == ([LOOPBACK], "none")
+    assert [refused["uri"] for refused in made["refused_redirect_uris"]] == ["javascript:x", WEB]
+    assert "access_token" in await tokens_of(door, made["client_id"], LOOPBACK)
+
+
+async def test_the_secret_does_not_make_a_dangerous_place_good(door: Door) -> None:
+    await set_project(door, registration_mode="approved_redirects", approved_redirects=APPROVED)
+    secret = await project_key(door, "register")
+    made = (await register(door, secret, redirect_uris=["javascript:x", WEB])).json()
+    assert made["redirect_uris"] == [WEB]
+    assert [refused["uri"] for refused in made["refused_redirect_uris"]] == ["javascript:x"]
 
 
 async def test_the_secret_registers_other_places_too_and_they_work(door: Door) -> None:
@@ -256,8 +276,12 @@ async def test_a_statement_nobody_trusts_is_unapproved_and_a_wrong_one_invalid(d
 
 
 async def test_a_statement_cannot_make_what_no_client_may_be(door: Door) -> None:
-    token = statement(await trusted(door), redirect_uris=["javascript:alert(1)"])
+    key = await trusted(door)
+    token = statement(key, redirect_uris=["javascript:alert(1)"])
     assert refusal(await register(door, software_statement=token)) == (400, "invalid_redirect_uri")
+    mixed = (await register(door, software_statement=statement(key, redirect_uris=[WEB, "javascript:x"]))).json()
+    assert mixed["redirect_uris"] == [WEB]
+    assert [refused["uri"] for refused in mixed["refused_redirect_uris"]] == ["javascript:x"]
 
 
 async def test_what_was_vouched_for_cannot_be_changed_without_a_statement(door: Door) -> None:

@@ -49,8 +49,10 @@ async def test_several_addresses_are_kept_whole_pre_01(door: Door) -> None:
 
 @pytest.mark.parametrize("uri", ["http://client.example.com/cb", "javascript:alert(1)", f"{WEB_REDIRECT}#x", "", "*"])
 async def test_the_rules_for_addresses_are_those_of_registration_pre_02(door: Door, uri: str) -> None:
-    with pytest.raises(ActionRefused, match="redirect URI"):
-        await clients.add(door.operator, door.project, (uri,))
+    for uris in [(uri,), (WEB_REDIRECT, uri)]:
+        with pytest.raises(ActionRefused, match="redirect URI") as refused:
+            await clients.add(door.operator, door.project, uris)
+        assert uri in str(refused.value)  # a person can correct it, and is told which
     assert await clients.list_all(door.operator, door.project) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from doorward.storage.clients import count_clients
 from tests.inside import LOOPBACK, Door
-from tests.server.steps import REGISTER, WEB_REDIRECT, refusal
+from tests.server.steps import REGISTER, VERIFIER, WEB_REDIRECT, bearer, refusal
 
 JSON = {"content-type": "application/json"}
 
@@ -16,52 +16,102 @@ async def count(door: Door) -> int:
     return await door.context.database.read(count_clients, door.project.project_id)
 
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "http://client.example.com/callback",
-        "http://127.0.0.1.evil.test/callback",
-        "http://localhost.evil.test/callback",
-        "http://127.0.0.2/callback",
-        "http://0.0.0.0/callback",
-        "http://localhost:80@evil.test/callback",
-        "https://client.test@evil.test/cb",
-        "https://user:pass@client.example.com/cb",
-        "https://client.example.com/cb#fragment",
-        "https://client.example.com/cb#",
-        "https://*.example.com/cb",
-        "https://client.example.com/*",
-        "https://client.example.com\\@evil.test/cb",
-        "https://client.example.com/c b",
-        "https://client.example.com/\ncb",
-        "https://clïent.example.com/cb",
-        "https:///cb",
-        "https://",
-        "https://[::1/cb",
-        "https://client.example.com:port/cb",
-        "javascript:alert(1)",
-        "JavaScript://client.example.com/%0aalert(1)",
-        "data:text/html,x",
-        "vbscript:x",
-        "blob:https://client.example.com/x",
-        "file:///etc/passwd",
-        "about:blank",
-        "/callback",
-        "client.example.com/callback",
-        "",
-        "cursor:",
-        f"https://client.example.com/{'x' * 2048}",
-    ],
-)
+DANGEROUS = [
+    "http://client.example.com/callback",
+    "http://127.0.0.1.evil.test/callback",
+    "http://localhost.evil.test/callback",
+    "http://127.0.0.2/callback",
+    "http://0.0.0.0/callback",
+    "http://localhost:80@evil.test/callback",
+    "https://client.test@evil.test/cb",
+    "https://user:pass@client.example.com/cb",
+    "https://client.example.com/cb#fragment",
+    "https://client.example.com/cb#",
+    "https://*.example.com/cb",
+    "https://client.example.com/*",
+    "https://client.example.com\\@evil.test/cb",
+    "https://client.example.com/c b",
+    "https://client.example.com/\ncb",
+    "https://clïent.example.com/cb",
+    "https:///cb",
+    "https://",
+    "https://[::1/cb",
+    "https://client.example.com:port/cb",
+    "javascript:alert(1)",
+    "JavaScript://client.example.com/%0aalert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "blob:https://client.example.com/x",
+    "file:///etc/passwd",
+    "about:blank",
+    "/callback",
+    "client.example.com/callback",
+    "",
+    "cursor:",
+    f"https://client.example.com/{'x' * 2048}",
+]
+
+
+@pytest.mark.parametrize("uri", DANGEROUS)
 async def test_a_dangerous_redirect_uri_is_refused_and_named_dcr_09(door: Door, uri: str) -> None:
-    answer = await door.post_json(REGISTER, {"redirect_uris": [WEB_REDIRECT, uri]})
+    answer = await door.post_json(REGISTER, {"redirect_uris": [uri]})
     assert refusal(answer) == (400, "invalid_redirect_uri")
     printable = "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in uri[:200])
     assert printable in answer.json()["error_description"]
     assert await count(door) == 0
 
 
-@pytest.mark.parametrize("uris", [None, [], "https://client.example.com", [7], [None], {}, [[WEB_REDIRECT]]])
+@pytest.mark.parametrize("uri", DANGEROUS)
+@pytest.mark.parametrize("method", ["none", "client_secret_post"])
+async def test_beside_good_ones_it_is_left_out_and_reported_dcr_09(door: Door, uri: str, method: str) -> None:
+    """One address of an old build keeps nobody out, and leads no code anywhere (clients.md no. 16)."""
+    good = [WEB_REDIRECT, LOOPBACK]
+    asked = {"redirect_uris": [good[0], uri, good[1]], "token_endpoint_auth_method": method}
+    answer = await door.post_json(REGISTER, asked)
+    made = answer.json()
+    assert (answer.status, made["redirect_uris"]) == (201, good)
+    [refused] = made["refused_redirect_uris"]
+    assert refused["uri"] == uri[:2048]
+    assert refused["reason"].startswith(f"The redirect URI {uri[:100]}")
+    read = await door.call("GET", f"{REGISTER}/{made['client_id']}", headers=bearer(made["registration_access_token"]))
+    assert read.json()["redirect_uris"] == good
+    assert "refused_redirect_uris" not in read.json()
+    page = await door.call("GET", door.authorization_url(made["client_id"], VERIFIER, redirect_uri=uri or "x"))
+    assert page.status == 400
+
+
+async def test_refused_ones_are_reported_in_their_order_and_good_ones_without_a_word(door: Door) -> None:
+    asked = ["javascript:alert(1)", WEB_REDIRECT, "http://a.example/", "cursor://a/b", WEB_REDIRECT]
+    made = (await door.post_json(REGISTER, {"redirect_uris": asked})).json()
+    assert made["redirect_uris"] == [WEB_REDIRECT, "cursor://a/b"]
+    assert made["refused_redirect_uris"] == [
+        {
+            "uri": "javascript:alert(1)",
+            "reason": "The redirect URI javascript:alert(1) uses a scheme that is not allowed.",
+        },
+        {
+            "uri": "http://a.example/",
+            "reason": "The redirect URI http://a.example/ is http to a host that is not this machine; use https.",
+        },
+    ]
+    assert "refused_redirect_uris" not in (await door.register(redirect_uris=[WEB_REDIRECT, "cursor://a/b"]))
+
+
+async def test_what_is_left_decides_what_kind_of_client_it_is(door: Door) -> None:
+    made = (await door.post_json(REGISTER, {"redirect_uris": ["http://192.0.2.1/cb", WEB_REDIRECT]})).json()
+    assert (made["application_type"], made["token_endpoint_auth_method"]) == ("web", "client_secret_basic")
+
+
+async def test_when_every_one_is_refused_the_first_is_named(door: Door) -> None:
+    answer = await door.post_json(REGISTER, {"redirect_uris": ["data:,x", "javascript:alert(1)"]})
+    assert refusal(answer) == (400, "invalid_redirect_uri")
+    assert "data:,x" in answer.json()["error_description"]
+    assert await count(door) == 0
+
+
+@pytest.mark.parametrize(
+    "uris", [None, [], "https://client.example.com", [7], [None], {}, [[WEB_REDIRECT]], [WEB_REDIRECT, 7]]
+)
 async def test_redirect_uris_are_a_list_of_strings_with_at_least_one(door: Door, uris: object) -> None:
     answer = await door.post_json(REGISTER, {"redirect_uris": uris})
     assert refusal(answer) == (400, "invalid_redirect_uri")

@@ -11,11 +11,13 @@ from doorward.oauth.metadata import (
     PROTECTED_RESOURCE,
     ClientMetadata,
     build_resource_metadata,
+    keep_redirect_uris,
     load_client_metadata,
     parse_client_metadata,
     parse_registered_scope,
     well_known_url,
 )
+from doorward.oauth.redirects import check_redirect_uri
 
 GRANTS = ("authorization_code", "refresh_token")
 LOOPBACK = "http://127.0.0.1:33418/callback"
@@ -122,6 +124,17 @@ def test_redirect_uris_are_kept_in_order_without_repeats_dcr_05() -> None:
 )
 def test_one_bad_redirect_uri_refuses_the_registration_dcr_09(uris: Any) -> None:
     assert refusal({"redirect_uris": uris}) == INVALID_REDIRECT_URI
+
+
+def test_good_redirect_uris_are_kept_and_the_others_told_apart_dcr_09() -> None:
+    uris = ["data:,x", LOOPBACK, "cursor://mcp/cb", LOOPBACK, "http://evil.test/"]
+    members, refused = keep_redirect_uris({"redirect_uris": uris, "x": 1}, check_redirect_uri)
+    assert members == {"redirect_uris": [LOOPBACK, "cursor://mcp/cb"], "x": 1}
+    assert [each.uri for each in refused] == ["data:,x", "http://evil.test/"]
+    assert keep_redirect_uris({"redirect_uris": [LOOPBACK]}, check_redirect_uri)[1] == ()
+    with pytest.raises(OAuthError, match="data:,x") as caught:
+        keep_redirect_uris({"redirect_uris": ["data:,x", "http://evil.test/"]}, check_redirect_uri)
+    assert caught.value.code == INVALID_REDIRECT_URI
 
 
 def test_types_that_are_not_offered_are_dropped_dcr_06() -> None:

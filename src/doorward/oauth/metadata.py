@@ -4,13 +4,13 @@ Spec: RFC 8414 (servers), RFC 9728 (resources), RFC 7591 (clients)
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
-from .redirects import check_redirect_uri
+from .redirects import MAX_REDIRECT_URI_LENGTH, check_redirect_uri
 from .scopes import OFFLINE_ACCESS, Scopes, parse_scope, union
 
 AUTHORIZATION_SERVER = "oauth-authorization-server"
@@ -92,11 +92,46 @@ class ClientMetadata:
         return {name: value for name, value in members.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedRedirect:
+    """A redirect URI that was asked for and is not registered."""
+
+    uri: str
+    reason: str
+
+
+def keep_redirect_uris(
+    members: dict[str, Any], check: Callable[[str], object]
+) -> tuple[dict[str, Any], tuple[RefusedRedirect, ...]]:
+    """(the registration with the redirect URIs that pass `check`, in order; the others, each with its reason).
+
+    A program cannot correct what its makers wrote, and one address for an old build must not keep out all the
+    others. `check` raises `invalid_redirect_uri`; so does this when nothing is left, naming the first.
+
+    Spec: RFC 7591 §2, §3.2.1 (DCR-05, DCR-09); clients.md no. 16; issues of Cursor in §1e
+    """
+    kept: list[str] = []
+    refused: list[RefusedRedirect] = []
+    for uri in _parse_redirect_uris(members.get("redirect_uris")):
+        try:
+            check(uri)
+        except OAuthError as error:
+            if error.code != INVALID_REDIRECT_URI:
+                raise
+            refused.append(RefusedRedirect(uri[:MAX_REDIRECT_URI_LENGTH], error.description))
+        else:
+            kept.append(uri)
+    if not kept:
+        raise OAuthError(INVALID_REDIRECT_URI, refused[0].reason)
+    return {**members, "redirect_uris": kept}, tuple(refused)
+
+
 def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable[str]) -> ClientMetadata:
     """Read a registration, narrowing what is unsupported and refusing what is wrong.
 
     Grant and response types that are not offered are dropped and the answer says so; redirect URIs are all kept in
-    order or the registration is refused naming the one at fault; display URLs that are not https are dropped.
+    order or the registration is refused naming the one at fault, where `keep_redirect_uris` was not asked before;
+    display URLs that are not https are dropped.
 
     Raises `invalid_redirect_uri` and `invalid_client_metadata`.
 

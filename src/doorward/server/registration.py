@@ -13,7 +13,6 @@ from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_HOST, REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
 from doorward.core.models import SELF_REGISTERED_GRANTS, AuditEvent, Client, ProjectKey
-from doorward.core.policy import is_approved_redirect
 from doorward.core.secrets import (
     CLIENT_SECRET,
     INITIAL_ACCESS_TOKEN,
@@ -25,7 +24,7 @@ from doorward.core.secrets import (
     new_secret,
 )
 from doorward.oauth.bearer import build_challenge, parse_bearer
-from doorward.oauth.errors import ACCESS_DENIED, INVALID_REDIRECT_URI, INVALID_TOKEN, OAuthError
+from doorward.oauth.errors import ACCESS_DENIED, INVALID_TOKEN, OAuthError
 from doorward.oauth.forms import parse_json_object
 from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.metadata import SECRET_AUTH_METHODS, ClientMetadata, parse_client_metadata
@@ -40,6 +39,7 @@ from doorward.storage.throttles import spend
 
 from .context import Context
 from .limiter import source_of
+from .redirect_rules import keep_redirects
 from .software import apply_software_statement
 from .tenancy import ProjectView
 from .too_many import TooManyRequests
@@ -75,9 +75,9 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
     _check_mode(view, registrant)
     members = parse_json_object(await request.body(), request.header("content-type"))
     members, verified_by = await apply_software_statement(context, view, members, now=request.now)
+    is_vouched_for = registrant.is_trusted or verified_by is not None
+    members, told = keep_redirects(view, members, is_vouched_for=is_vouched_for)
     metadata = parse_registration(view, members)
-    if not (registrant.is_trusted or verified_by is not None):
-        check_redirects(view, metadata)
     sealed = None
     if metadata.token_endpoint_auth_method == "none" and _may_seal(view, registrant, verified_by):
         sealed = context.sealer.seal(view.project.project_id, metadata.document(), now=request.now)
@@ -85,11 +85,11 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
         if registrant.initial_token is not None:
             await _spend_initial_token(context, view, registrant.initial_token, request.now)
         token = registration_token(context, sealed)
-        return json_response(
-            build_registration(view, sealed, metadata, issued_at=request.now, registration_token=token), status=201
-        )
-    statement = {"software_statement": members["software_statement"]} if verified_by is not None else {}
-    return await _register_stored(context, view, request, registrant, metadata, verified_by, echoed=statement)
+        answer = build_registration(view, sealed, metadata, issued_at=request.now, registration_token=token)
+        return json_response(answer | told, status=201)
+    if verified_by is not None:
+        told["software_statement"] = members["software_statement"]
+    return await _register_stored(context, view, request, registrant, metadata, verified_by, told=told)
 
 
 async def authenticate_key(context: Context, view: ProjectView, request: Request, capability: str) -> ProjectKey | None:
@@ -194,21 +194,6 @@ def _may_seal(view: ProjectView, registrant: Registrant, verified_by: str | None
     return verified_by is None and not (registrant.is_trusted and asks_again)
 
 
-def check_redirects(view: ProjectView, metadata: ClientMetadata, *, held: tuple[str, ...] = ()) -> None:
-    """In the mode that asks for it, nobody unknown registers a place that the operator has not approved.
-
-    `held` are the places a client was registered for before.
-    """
-    settings = view.project.settings
-    if settings.registration_mode != "approved_redirects":
-        return
-    for uri in metadata.redirect_uris:
-        if uri not in held and not is_approved_redirect(uri, settings.approved_redirects):
-            raise OAuthError(
-                INVALID_REDIRECT_URI, f"The redirect URI {uri[:200]} is not one that this server's operator approved."
-            )
-
-
 async def _register_stored(
     context: Context,
     view: ProjectView,
@@ -217,7 +202,7 @@ async def _register_stored(
     metadata: ClientMetadata,
     verified_by: str | None,
     *,
-    echoed: dict[str, Any],
+    told: dict[str, Any],
 ) -> Response:
     """Store the client, in the transaction that spends what allowed it."""
     settings, now = view.project.settings, request.now
@@ -254,7 +239,7 @@ async def _register_stored(
         secret=secret,
         secret_expires_at=client.secret_expires_at,
     )
-    return json_response(answer | echoed, status=201)
+    return json_response(answer | told, status=201)
 
 
 def _limits(registrant: Registrant, client: Client) -> list[tuple[Limit, str]]:

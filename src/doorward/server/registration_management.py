@@ -38,7 +38,8 @@ from doorward.storage.registrations import bury_client
 from .clients import resolve_client
 from .context import Context
 from .limiter import source_of, spend_limit
-from .registration import build_registration, check_redirects, parse_registration, registration_token, unauthorized
+from .redirect_rules import check_redirects
+from .registration import build_registration, parse_registration, registration_token, unauthorized
 from .software import apply_software_statement
 from .tenancy import ProjectView
 
@@ -60,7 +61,10 @@ async def answer_read(context: Context, view: ProjectView, request: Request) -> 
 
 
 async def answer_update(context: Context, view: ProjectView, request: Request) -> Response:
-    """Replace the registration. A secret near its end is renewed, the old one working a day longer. Spec: DCM-03"""
+    """Replace the registration, as a whole or not at all: one bad redirect URI and the working one stays.
+
+    A secret near its end is renewed, the old one working a day longer. Spec: DCM-03
+    """
     client, _ = await _authenticate(context, view, request)
     members = parse_json_object(await request.body(), request.header("content-type"))
     _check_update(client, members)
