@@ -12,7 +12,8 @@ import pytest
 from doorward.oauth.jwt import InvalidToken
 from doorward.resource import IntrospectionVerifier, VerifierUnavailable
 from doorward.resource.introspection import MAX_CACHED_ANSWERS
-from tests.resource.world import RESOURCE, Clock, TinyIssuer, run_issuer
+from tests.resource.possession import Holder
+from tests.resource.world import RESOURCE, Clock, Echo, Mint, TinyIssuer, browse, run_issuer
 
 NOW = 1_800_000_000
 
@@ -138,6 +139,47 @@ async def test_answers_are_remembered_for_seconds_and_revocation_is_felt_after_t
         clock.now += 0.1
         with pytest.raises(InvalidToken):
             await verifier.verify("good")
+
+
+async def test_a_bound_token_needs_its_proof_whatever_is_remembered_of_it_dpop_07_rs_13(issuer: TinyIssuer) -> None:
+    mint = Mint(issuer.url)
+    holder, thief = Holder(mint), Holder(mint)
+    holder.token = thief.token = "opaque"
+    issuer.opaque["opaque"] = active(issuer, token_type="DPoP", cnf={"jkt": holder.jkt})
+    bearer = {"Authorization": "Bearer opaque"}
+    app = Echo()
+    async with make(issuer) as verifier, browse(mint.protect(app, verifier=verifier, insecure_http=True)) as client:
+        statuses = [
+            (await client.get("/mcp", headers=headers)).status_code
+            for headers in (bearer, holder.headers(), bearer, thief.headers(), holder.headers(), holder.headers("POST"))
+        ]
+    assert (statuses, app.calls) == ([401, 200, 401, 401, 200, 401], 2)
+    assert len(issuer.introspected) == 1
+
+
+@pytest.mark.parametrize("changes", [{"token_type": "DPoP"}, {"token_type": "mac", "cnf": {"jkt": ...}}, {}])
+async def test_what_the_issuer_calls_bound_to_no_key_is_refused_with_a_proof_dpop_07(
+    issuer: TinyIssuer, changes: dict[str, Any]
+) -> None:
+    mint = Mint(issuer.url)
+    holder = Holder(mint)
+    holder.token = "opaque"
+    if "cnf" in changes:
+        changes = changes | {"cnf": {"jkt": holder.jkt}}
+    issuer.opaque["opaque"] = active(issuer, **changes)
+    async with make(issuer) as verifier, browse(mint.protect(Echo(), verifier=verifier)) as client:
+        response = await client.get("/mcp", headers=holder.headers())
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
+
+
+async def test_a_key_binds_a_token_whatever_its_type_is_called_dpop_07(issuer: TinyIssuer) -> None:
+    mint = Mint(issuer.url)
+    holder = Holder(mint)
+    holder.token = "opaque"
+    for changes in ({"token_type": ...}, {"token_type": "dpop"}, {"token_type": "Bearer"}):
+        issuer.opaque["opaque"] = active(issuer, cnf={"jkt": holder.jkt}, **changes)
+        async with make(issuer) as verifier, browse(mint.protect(Echo(), verifier=verifier)) as client:
+            assert (await client.get("/mcp", headers=holder.headers())).status_code == 200
 
 
 async def test_an_answer_is_never_remembered_past_the_tokens_expiry_rs_07(issuer: TinyIssuer) -> None:

@@ -16,7 +16,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from doorward.resource import Principal, VerifierUnavailable
-from doorward.resource.mcp import DoorwardTokenVerifier, build_access_token, build_auth_settings, protect
+from doorward.resource.asgi import Receive, Scope, Send
+from doorward.resource.mcp import DoorwardTokenVerifier, SDKIdentity, build_access_token, build_auth_settings, protect
+from tests.resource.possession import Holder
 from tests.resource.world import ISSUER, RESOURCE, Mint, bind, browse, run_issuer, serve
 
 
@@ -34,9 +36,11 @@ def build_server(**settings: Any) -> MCPServer[Any]:
 
 
 @asynccontextmanager
-async def connect(url: str, headers: dict[str, str], mode: str = "auto") -> AsyncIterator[Client]:
+async def connect(
+    url: str, headers: dict[str, str], mode: str = "auto", auth: httpx2.Auth | None = None
+) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(headers=headers) as http_client,
+        httpx2.AsyncClient(headers=headers, auth=auth) as http_client,
         Client(streamable_http_client(url, http_client=http_client), mode=mode) as client,
     ):
         yield client
@@ -64,6 +68,41 @@ async def test_a_protected_server_knows_who_calls_a_tool(mode: str, *, stateless
     async with serve(app, listener), connect(mint.resource, mint.header("tools:read x"), mode) as client:
         with anyio.fail_after(10):
             assert await ask_who(client) == f"alice app {ISSUER} {mint.resource} tools:read x"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("dpop", ["accepted", "required"])
+async def test_a_client_that_proves_possession_of_its_key_calls_tools_dpop_07(mode: str, dpop: str) -> None:
+    listener, url = bind()
+    mint = Mint(resource=f"{url}/mcp")
+    app = protect(
+        build_server(),
+        issuer=ISSUER,
+        resource=mint.resource,
+        verifier=mint.verifier(),
+        scopes=["tools:read"],
+        dpop=dpop,
+    )
+    holder = Holder(mint)
+    async with serve(app, listener), connect(mint.resource, {}, mode, holder) as client:
+        with anyio.fail_after(10):
+            assert await ask_who(client) == f"alice app {ISSUER} {mint.resource} tools:read"
+
+
+async def test_the_token_of_a_bound_client_reaches_the_sdk() -> None:
+    mint = Mint()
+    seen: list[str | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        token = get_access_token()
+        seen.append(token.token if token else None)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    holder = Holder(mint)
+    async with browse(mint.protect(SDKIdentity(app))) as client:
+        assert (await client.get("/mcp", headers=holder.headers())).status_code == 204
+    assert seen == [holder.token]
 
 
 async def test_five_lines_protect_a_server_with_the_issuers_published_keys() -> None:
@@ -145,7 +184,8 @@ async def test_the_sdks_own_bearer_layer_works_with_our_verifier() -> None:
         async with connect(mint.resource, mint.header()) as client:
             assert await ask_who(client) == f"alice app {ISSUER} {mint.resource} tools:read"
         async with httpx2.AsyncClient() as http_client:
-            for headers in ({}, mint.header(aud="https://other.test"), mint.header(exp=1)):
+            bound = mint.header(cnf={"jkt": Holder(mint).jkt})
+            for headers in ({}, mint.header(aud="https://other.test"), mint.header(exp=1), bound):
                 assert (await http_client.post(mint.resource, headers=headers)).status_code == 401
             assert (await http_client.post(mint.resource, headers=mint.header("other"))).status_code == 403
 
@@ -160,6 +200,11 @@ async def test_what_the_sdk_binds_and_checks_is_all_filled_in_rs_03() -> None:
     assert access.claims is not None
     assert (access.claims["iss"], access.claims["org"]) == (ISSUER, "acme")
     assert await DoorwardTokenVerifier(mint.verifier()).verify_token("no") is None
+
+
+async def test_without_our_guard_nobody_comes_in_with_a_bound_token_rs_13() -> None:
+    mint = Mint()
+    assert await DoorwardTokenVerifier(mint.verifier()).verify_token(Holder(mint).token) is None
 
 
 def test_the_issuer_is_filled_in_where_an_answer_left_it_out_t13() -> None:

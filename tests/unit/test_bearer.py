@@ -2,7 +2,14 @@
 
 import pytest
 
-from doorward.oauth.bearer import MAX_TOKEN_LENGTH, build_challenge, parse_authorization, parse_bearer
+from doorward.oauth.bearer import (
+    MAX_TOKEN_LENGTH,
+    build_challenge,
+    build_dpop_challenge,
+    parse_access_token,
+    parse_authorization,
+    parse_bearer,
+)
 from doorward.oauth.errors import INVALID_REQUEST, OAuthError
 
 
@@ -20,6 +27,15 @@ from doorward.oauth.errors import INVALID_REQUEST, OAuthError
 )
 def test_the_token_is_taken_from_the_bearer_scheme_alone_rs_01(header: str, token: str | None) -> None:
     assert parse_bearer([header]) == token
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [("DPoP abc", ("dpop", "abc")), ("Bearer abc", ("bearer", "abc")), ("Basic abc", None)],
+)
+def test_the_scheme_of_a_token_is_told_dpop_07(header: str, found: tuple[str, str] | None) -> None:
+    assert parse_access_token([header], schemes=("bearer", "dpop")) == found
+    assert parse_access_token([header], schemes=()) is None
 
 
 def test_without_a_header_there_is_no_token() -> None:
@@ -89,3 +105,18 @@ def test_a_challenge_always_has_a_parameter_www_06() -> None:
 def test_a_description_cannot_break_out_of_its_quotes_www_07() -> None:
     challenge = build_challenge(error="invalid_token", description='a"b\\c\r\nSet-Cookie: d=é')
     assert challenge == "Bearer error=\"invalid_token\", error_description=\"a'b'c''Set-Cookie: d='\""
+
+
+def test_a_dpop_challenge_names_its_algorithms_and_what_a_bearer_challenge_names_dpop_06() -> None:
+    assert build_dpop_challenge(algs=["ES256", "EdDSA"]) == 'DPoP algs="ES256 EdDSA"'
+    challenge = build_dpop_challenge(
+        algs=["ES256"],
+        resource_metadata="https://h/m",
+        scope=["a", "offline_access"],
+        error="invalid_dpop_proof",
+        description='a"b',
+    )
+    assert challenge == (
+        'DPoP error="invalid_dpop_proof", error_description="a\'b", algs="ES256", '
+        'resource_metadata="https://h/m", scope="a"'
+    )

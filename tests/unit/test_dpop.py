@@ -196,6 +196,13 @@ def test_9_spellings_of_one_url_are_equal_dpop_02(htu: str, url: str) -> None:
     assert verify(with_claims(htu=htu), url=url).jti == "once"
 
 
+def test_9_one_of_several_urls_will_do_dpop_02() -> None:
+    urls = (f"{URL}/", URL)
+    assert verify_proof([with_claims()], method="POST", url=urls, now=NOW).jti == "once"
+    with pytest.raises(InvalidProof, match=r"^htu"):
+        verify_proof([with_claims()], method="POST", url=urls[:1], now=NOW)
+
+
 def test_9_an_escaped_slash_is_not_a_slash_dpop_02() -> None:
     with pytest.raises(InvalidProof, match=r"^htu"):
         verify(with_claims(htu="https://api.test/a%2Fb"), url="https://api.test/a/b")
@@ -249,11 +256,14 @@ def test_12_a_proof_is_for_the_token_it_comes_with_dpop_02(ath: Any) -> None:
 
 def test_12_the_hash_of_the_token_is_accepted_dpop_02() -> None:
     proof = with_claims(ath=encode(hashlib.sha256(TOKEN.encode()).digest()))
-    assert verify(proof, access_token=TOKEN).jti == "once"
+    found = verify(proof, access_token=TOKEN)
+    assert (found.jti, found.is_for(TOKEN), found.is_for(f"{TOKEN}x")) == ("once", True, False)
 
 
-def test_12_without_a_token_there_is_nothing_to_compare() -> None:
-    assert verify(with_claims(ath="whatever")).jti == "once"
+def test_12_what_was_checked_against_no_token_is_for_none() -> None:
+    for ath in ("whatever", encode(hashlib.sha256(TOKEN.encode()).digest())):
+        found = verify(with_claims(ath=ath))
+        assert (found.jti, found.is_for(TOKEN)) == ("once", False)
 
 
 # What else a stranger may send.
@@ -288,7 +298,8 @@ def test_what_we_build_holds_and_names_its_key_by_thumbprint_dpop_11(alg: str) -
     key = KEYS[alg]
     proof = build_proof(key, method="POST", url=f"{URL}?x#y", now=NOW, jti="j" * 256, access_token=TOKEN, nonce="n")
     found = verify(proof, access_token=TOKEN)
-    assert found == DpopProof(jkt=key.key.thumbprint(), jti="j" * 256, iat=NOW, nonce="n", alg=alg)
+    ath = encode(hashlib.sha256(TOKEN.encode()).digest())
+    assert found == DpopProof(jkt=key.key.thumbprint(), jti="j" * 256, iat=NOW, nonce="n", alg=alg, ath=ath)
     assert is_thumbprint(found.jkt)
     with pytest.raises(InvalidProof):
         verify(proof, access_token=TOKEN + "x")

@@ -62,6 +62,19 @@ def test_a_resource_document_says_what_is_known_and_leaves_out_the_rest_prm_05_p
     }
 
 
+def test_a_resource_document_says_which_proofs_it_takes_and_whether_it_needs_them_prm_12() -> None:
+    document = build_resource_metadata(
+        resource="https://h", authorization_servers=["https://a"], scopes=[], dpop_algs=["ES256"], dpop_required=True
+    )
+    assert document == {
+        "resource": "https://h",
+        "authorization_servers": ["https://a"],
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "dpop_bound_access_tokens_required": True,
+    }
+
+
 def test_empty_arrays_are_left_out_prm_04() -> None:
     document = build_resource_metadata(resource="https://h", authorization_servers=["https://a"], scopes=[], name="N")
     assert document == {

@@ -1,7 +1,10 @@
-"""The `Authorization` request header and the `WWW-Authenticate` challenge. Spec: RFC 6750; RFC 9728 §5.1"""
+"""The `Authorization` request header and the `WWW-Authenticate` challenge.
+
+Spec: RFC 6750; RFC 9449 §7.1; RFC 9728 §5.1
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .errors import invalid_request, printable
 from .scopes import OFFLINE_ACCESS, format_scope
@@ -32,13 +35,21 @@ def parse_bearer(values: Iterable[str]) -> str | None:
 
     Raises `invalid_request` for malformed credentials, before anything costly looks at them. Spec: RS-01, RS-16, T48
     """
+    found = parse_access_token(values, schemes=("bearer",))
+    return found[1] if found else None
+
+
+def parse_access_token(values: Iterable[str], *, schemes: Collection[str]) -> tuple[str, str] | None:
+    """(scheme in lower case, token) of a request with credentials of one of `schemes`, or None.
+
+    Raises `invalid_request` as `parse_bearer` does. Spec: RFC 9449 §7.1
+    """
     credentials = parse_authorization(values)
-    if credentials is None or credentials[0] != "bearer":
+    if credentials is None or credentials[0] not in schemes:
         return None
-    token = credentials[1]
-    if len(token) > MAX_TOKEN_LENGTH or not _TOKEN68.fullmatch(token):
-        raise invalid_request("The bearer token is malformed.")
-    return token
+    if len(credentials[1]) > MAX_TOKEN_LENGTH or not _TOKEN68.fullmatch(credentials[1]):
+        raise invalid_request("The access token is malformed.")
+    return credentials
 
 
 def build_challenge(
@@ -56,11 +67,42 @@ def build_challenge(
 
     Spec: RFC 6750 §3; RFC 9728 §5.1 (WWW-01 … WWW-07)
     """
-    parameters: list[tuple[str, str | None]] = [
-        ("error", error),
-        ("error_description", printable(description) if description else None),
-        ("resource_metadata", resource_metadata),
-        ("scope", format_scope(token for token in scope if token != OFFLINE_ACCESS)),
-    ]
-    present = [f'{name}="{value}"' for name, value in parameters if value]
-    return "Bearer " + ", ".join(present or [f'realm="{realm or "OAuth"}"'])
+    present = _format_parameters(
+        error=error,
+        error_description=printable(description) if description else None,
+        resource_metadata=resource_metadata,
+        scope=_format_asked(scope),
+    )
+    return f"Bearer {present or _format_parameters(realm=realm or 'OAuth')}"
+
+
+def build_dpop_challenge(
+    *,
+    algs: Iterable[str],
+    resource_metadata: str | None = None,
+    scope: Iterable[str] = (),
+    error: str | None = None,
+    description: str | None = None,
+) -> str:
+    """One `DPoP` challenge, to stand in the header field of the Bearer challenge and after it.
+
+    In front of it, or in a field of its own, it keeps clients in daily use from finding the Bearer challenge
+    (clients.md no. 54).
+
+    Spec: RFC 9449 §7.1; RFC 9728 §5.1 (DPOP-06)
+    """
+    return "DPoP " + _format_parameters(
+        error=error,
+        error_description=printable(description) if description else None,
+        algs=" ".join(algs),
+        resource_metadata=resource_metadata,
+        scope=_format_asked(scope),
+    )
+
+
+def _format_asked(scope: Iterable[str]) -> str:
+    return format_scope(token for token in scope if token != OFFLINE_ACCESS)
+
+
+def _format_parameters(**parameters: str | None) -> str:
+    return ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,8 @@ class InvalidProof(Exception):  # noqa: N818  # the RFC's word, and not a fault 
 class DpopProof:
     """A proof whose every claim was checked, but for the nonce, which is the caller's own.
 
-    `jkt` is the thumbprint of its key: what tokens are bound to. Times are in epoch seconds. Spec: DPOP-02
+    `jkt` is the thumbprint of its key: what tokens are bound to. `ath` is the hash of the access token it was checked
+    against, None where it was checked against none. Times are in epoch seconds. Spec: DPOP-02
     """
 
     jkt: str
@@ -61,6 +62,11 @@ class DpopProof:
     iat: int
     nonce: str | None
     alg: str
+    ath: str | None = None
+
+    def is_for(self, access_token: str) -> bool:
+        """Whether this proof was checked against that very token, as it must be at a protected resource."""
+        return self.ath is not None and hmac.compare_digest(self.ath, _hash_token(access_token))
 
     @property
     def replay_until(self) -> int:
@@ -69,13 +75,14 @@ class DpopProof:
 
 
 def verify_proof(
-    headers: Sequence[str], *, method: str, url: str, now: int, access_token: str | None = None
+    headers: Sequence[str], *, method: str, url: str | tuple[str, ...], now: int, access_token: str | None = None
 ) -> DpopProof:
     """The proof in the request's `DPoP` headers, once everything of RFC 9449 §4.3 holds but nonce and replay.
 
     `headers` has one entry for each time the header was sent. `url` is the public URL of the request, from settings
-    and never from a Host header. Give `access_token` at a protected resource: then the proof must be for that token,
-    and the caller compares `jkt` with what the token is bound to. Raises `InvalidProof`.
+    and never from a Host header; several are given where one thing is reached under several. Give `access_token` at a
+    protected resource: then the proof must be for that token, and the caller compares `jkt` with what the token is
+    bound to. Raises `InvalidProof`.
 
     Spec: RFC 9449 §4.2, §4.3 (DPOP-02, DPOP-09)
     """
@@ -88,14 +95,15 @@ def verify_proof(
         claims = verify_signature(token, key)
     except InvalidToken as refusal:
         raise InvalidProof(f"The DPoP header is not an acceptable proof: {refusal}.") from None
-    _check_request(claims, method=method, url=url)
-    _check_token(claims, access_token)
+    _check_request(claims, method=method, urls=(url,) if isinstance(url, str) else url)
+    ath = None if access_token is None else _check_token(claims.get("ath"), access_token)
     jti, nonce = claims.get("jti"), claims.get("nonce")
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_LENGTH:
         raise InvalidProof("jti of the DPoP proof is missing or too long.")
     if nonce is not None and (not isinstance(nonce, str) or len(nonce) > _MAX_NONCE_LENGTH):
         raise InvalidProof("nonce of the DPoP proof is malformed.")
-    return DpopProof(jkt=key.kid, jti=jti, iat=_check_time(claims.get("iat"), now), nonce=nonce, alg=key.alg)
+    iat = _check_time(claims.get("iat"), now)
+    return DpopProof(jkt=key.kid, jti=jti, iat=iat, nonce=nonce, alg=key.alg, ath=ath)
 
 
 def build_proof(
@@ -140,23 +148,22 @@ def is_thumbprint(value: object) -> bool:
     return isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None
 
 
-def _check_request(claims: Mapping[str, Any], *, method: str, url: str) -> None:
+def _check_request(claims: Mapping[str, Any], *, method: str, urls: Iterable[str]) -> None:
     """Refuse a proof made for another request: it may have been carried off from there. Spec: DPOP-02"""
     if claims.get("htm") != method:
         raise InvalidProof("htm of the DPoP proof is not the method of this request.")
     made_for = _normalize_url(claims.get("htu"))
-    if made_for is None or made_for != _normalize_url(url):
+    if made_for is None or made_for not in map(_normalize_url, urls):
         raise InvalidProof("htu of the DPoP proof is not the URL of this request.")
 
 
-def _check_token(claims: Mapping[str, Any], access_token: str | None) -> None:
+def _check_token(ath: Any, access_token: str) -> str:
     """Refuse a proof that was not made for this very token. Spec: RFC 9449 §4.3 no. 12, §11.8"""
-    if access_token is None:
-        return
-    ath = claims.get("ath")
+    expected = _hash_token(access_token)
     given = ath.encode("ascii", "replace") if isinstance(ath, str) else b""
-    if not hmac.compare_digest(given, _hash_token(access_token).encode()):
+    if not hmac.compare_digest(given, expected.encode()):
         raise InvalidProof("ath of the DPoP proof is not the hash of the access token.")
+    return expected
 
 
 def _check_time(iat: Any, now: int) -> int:

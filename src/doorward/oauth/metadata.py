@@ -202,6 +202,8 @@ def build_resource_metadata(
     scopes: Iterable[str],
     name: str | None = None,
     documentation: str | None = None,
+    dpop_algs: Iterable[str] = (),
+    dpop_required: bool = False,
 ) -> dict[str, Any]:
     """A protected resource's document; `offline_access` is never in it. Spec: RFC 9728 §2 (PRM-05 … PRM-12)"""
     members: dict[str, Any] = {
@@ -211,6 +213,8 @@ def build_resource_metadata(
         "bearer_methods_supported": ["header"],
         "resource_name": name,
         "resource_documentation": documentation,
+        "dpop_signing_alg_values_supported": list(dpop_algs),
+        "dpop_bound_access_tokens_required": dpop_required,
     }
     return {name: value for name, value in members.items() if value}
 

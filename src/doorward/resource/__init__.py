@@ -6,16 +6,19 @@ server, not even indirectly, nor a web framework: it is installed where the prot
 dependencies. `doorward.resource.mcp` is the one module that needs the `mcp` package, and nothing here imports it.
 """
 
+from doorward.oauth.dpop import DpopProof
 from doorward.oauth.jwt import InvalidToken, VerificationKey
 
 from .introspection import IntrospectionVerifier
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
 from .principal import Principal
-from .verifier import JWTVerifier, KeySource, RevocationSource, Verifier, VerifierUnavailable
+from .verifier import BoundTokenVerifier, JWTVerifier, KeySource, RevocationSource, Verifier, VerifierUnavailable
 
 __all__ = [
     "PRINCIPAL",
+    "BoundTokenVerifier",
+    "DpopProof",
     "IntrospectionVerifier",
     "InvalidToken",
     "JWKSKeys",

@@ -10,8 +10,8 @@ import re
 
 from .asgi import Answer, Header, Request, build_header
 
-_EXPOSED = "WWW-Authenticate, Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
-_ALLOWED_HEADERS = frozenset({"accept", "authorization", "cache-control", "content-type", "last-event-id"})
+_EXPOSED = "WWW-Authenticate, Mcp-Session-Id, Mcp-Protocol-Version, Retry-After, DPoP-Nonce"
+_ALLOWED_HEADERS = frozenset({"accept", "authorization", "cache-control", "content-type", "dpop", "last-event-id"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,64}")
 _MAX_AGE = "600"
 RESPONSE_HEADERS = frozenset({b"access-control-allow-origin", b"access-control-expose-headers"})

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
+from doorward.oauth.dpop import PROOF_ALGORITHMS
 from doorward.oauth.metadata import PROTECTED_RESOURCE, build_resource_metadata, well_known_url
 
 from .asgi import Answer, Request, build_header, build_text
 from .cors import build_preflight
+from .dpop import DpopMode
 
 _WELL_KNOWN = f"/.well-known/{PROTECTED_RESOURCE}"
 _MAX_AGE = 300
@@ -24,7 +26,7 @@ class ResourceDocuments:
     Spec: RFC 9728 §3 (PRM-01 … PRM-14, PRM-22); clients.md no. 55
     """
 
-    def __init__(self, *, resource: str, issuer: str, scopes: Iterable[str], name: str | None) -> None:
+    def __init__(self, *, resource: str, issuer: str, scopes: Iterable[str], name: str | None, dpop: DpopMode) -> None:
         path = urlsplit(resource).path
         base = path.rstrip("/")
         self._slash_path = f"{unquote(base)}/" if base else None
@@ -33,7 +35,12 @@ class ResourceDocuments:
 
         def build(spelling: str) -> Answer:
             document = build_resource_metadata(
-                resource=spelling, authorization_servers=[issuer], scopes=scopes, name=name
+                resource=spelling,
+                authorization_servers=[issuer],
+                scopes=scopes,
+                name=name,
+                dpop_algs=PROOF_ALGORITHMS if dpop != "off" else (),
+                dpop_required=dpop == "required",
             )
             headers = (
                 build_header("content-type", "application/json"),

@@ -13,12 +13,13 @@ from urllib.parse import quote_plus
 import httpx2
 
 from doorward.oauth.bearer import MAX_TOKEN_LENGTH
+from doorward.oauth.dpop import DpopProof
 from doorward.oauth.jwt import InvalidToken, is_time
 from doorward.oauth.resources import same_resource
 
 from .issuer import Issuer, Unreachable, check_url, new_http_client
 from .principal import Principal
-from .verifier import VerifierUnavailable, build_principal
+from .verifier import VerifierUnavailable, build_principal, check_binding
 
 MAX_CACHED_ANSWERS = 10_000
 _RETRY_SECONDS = 5
@@ -37,7 +38,7 @@ class IntrospectionVerifier:
     Credentials are either `key` (a project key, sent as Bearer) or `client_id` with `client_secret` (sent as Basic).
     Close it with `aclose` or use it as an async context manager, unless you gave it the `http_client`.
 
-    Spec: RFC 7662 §2, §4 (RS-03, RS-07, RS-13)
+    Spec: RFC 7662 §2, §4; RFC 9449 §6.2, §7 (RS-03, RS-07, RS-13, DPOP-07)
     """
 
     def __init__(  # noqa: PLR0913  # each is an independent fact about the deployment, and keyword-only
@@ -66,22 +67,31 @@ class IntrospectionVerifier:
         self._cache_seconds = cache_seconds
         self._leeway = leeway
         self._clock = clock
-        self._answers: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
+        self._answers: OrderedDict[bytes, tuple[float, Mapping[str, Any] | None]] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
-        """The principal of `token`. Raises `InvalidToken` or `VerifierUnavailable`."""
+        """The principal of a bearer token. Raises `InvalidToken` or `VerifierUnavailable`."""
+        return await self._verify(token, None)
+
+    async def verify_bound(self, token: str, proof: DpopProof) -> Principal:
+        """The principal of a token bound to the key of `proof`. Raises `InvalidToken` or `VerifierUnavailable`."""
+        return await self._verify(token, proof)
+
+    async def _verify(self, token: str, proof: DpopProof | None) -> Principal:
         if not token or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             raise InvalidToken("token is malformed")
         digest = hashlib.sha256(token.encode()).digest()
         remembered = self._answers.get(digest)
         if remembered is None or self._clock() >= remembered[0]:
-            principal = await self._introspect(token)
-            self._remember(digest, principal)
+            claims = await self._introspect(token)
+            self._remember(digest, claims)
         else:
-            principal = remembered[1]
-        if principal is None:
+            claims = remembered[1]
+        if claims is None:
             raise InvalidToken("the issuer does not call the token active here")
-        return principal
+        # What is remembered is what the issuer said. How the token is presented is judged each time.
+        jkt = check_binding(claims, token, proof)
+        return build_principal(claims, issuer=self._issuer.issuer, audience=self._resource, jkt=jkt)
 
     async def aclose(self) -> None:
         """Close the connections to the issuer."""
@@ -96,16 +106,16 @@ class IntrospectionVerifier:
     ) -> None:
         await self.aclose()
 
-    async def _introspect(self, token: str) -> Principal | None:
+    async def _introspect(self, token: str) -> Mapping[str, Any] | None:
         answer = await self._ask(token)
         if answer.get("active") is not True:
             return None
         try:
             self._check(answer)
-            return build_principal(answer, issuer=self._issuer.issuer, audience=self._resource)
         except InvalidToken as refusal:
             _log.info("A token that %s calls active is not accepted: %s", self._issuer.issuer, refusal)
             return None
+        return answer
 
     async def _ask(self, token: str) -> dict[str, Any]:
         try:
@@ -131,8 +141,9 @@ class IntrospectionVerifier:
         now = self._clock()
         if answer.get("iss", self._issuer.issuer) != self._issuer.issuer:
             raise InvalidToken("iss is another issuer")
-        if str(answer.get("token_type", "bearer")).lower() != "bearer":
-            raise InvalidToken("token_type is not Bearer")
+        token_type = str(answer.get("token_type", "bearer")).lower()
+        if token_type not in {"bearer", "dpop"} or (token_type == "dpop" and answer.get("cnf") is None):
+            raise InvalidToken("token_type is neither Bearer nor DPoP with a key")
         audience = answer.get("aud")
         entries = audience if isinstance(audience, list) else [audience]
         if not any(isinstance(entry, str) and same_resource(entry, self._resource) for entry in entries):
@@ -147,12 +158,12 @@ class IntrospectionVerifier:
         if "nbf" in answer and (not is_time(answer["nbf"]) or answer["nbf"] > now + self._leeway):
             raise InvalidToken("nbf is in the future")
 
-    def _remember(self, digest: bytes, principal: Principal | None) -> None:
+    def _remember(self, digest: bytes, claims: Mapping[str, Any] | None) -> None:
         until = self._clock() + self._cache_seconds
-        if principal is not None:
-            until = min(until, principal.expires_at)
+        if claims is not None:
+            until = min(until, int(claims["exp"]))
         self._answers.pop(digest, None)
-        self._answers[digest] = (until, principal)
+        self._answers[digest] = (until, claims)
         if len(self._answers) > MAX_CACHED_ANSWERS:
             self._answers.popitem(last=False)
 

@@ -18,7 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.transport_security import TransportSecuritySettings
 
-from doorward.oauth.bearer import parse_bearer
+from doorward.oauth.bearer import parse_access_token
 from doorward.oauth.jwt import InvalidToken
 
 from .asgi import ASGIApp, Receive, Request, Scope, Send, build_header, build_text
@@ -62,8 +62,8 @@ class SDKIdentity:
         if not isinstance(principal, Principal):
             await self._app(scope, receive, send)
             return
-        token = parse_bearer(Request(scope).values("authorization")) or ""
-        user = AuthenticatedUser(build_access_token(principal, token))
+        credentials = parse_access_token(Request(scope).values("authorization"), schemes=("bearer", "dpop"))
+        user = AuthenticatedUser(build_access_token(principal, credentials[1] if credentials else ""))
         await self._app_with_context({**scope, "user": user}, receive, send)
 
 

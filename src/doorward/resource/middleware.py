@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import get_args
 from urllib.parse import quote, unquote, urlsplit
 
-from doorward.oauth.bearer import build_challenge, parse_bearer
+from doorward.oauth.bearer import parse_access_token
 from doorward.oauth.errors import INSUFFICIENT_SCOPE, INVALID_TOKEN, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import InvalidToken
 from doorward.oauth.resources import same_resource
@@ -22,30 +23,29 @@ from .asgi import (
     Request,
     Scope,
     Send,
-    build_header,
     build_json,
     build_text,
     read_body,
     refuse_websocket,
     replay,
 )
+from .challenges import NO_STORE, Challenges
 from .cors import RESPONSE_HEADERS, build_cors, build_preflight
 from .documents import ResourceDocuments
+from .dpop import DpopGate, DpopMode
 from .issuer import check_url
 from .neighbours import Neighbours
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, ToolPolicy, parse_calls, parse_scopes
 from .principal import Principal
 from .sessions import MAX_SESSION_ID_LENGTH, SessionOwners
-from .verifier import Verifier, VerifierUnavailable
+from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
 PRINCIPAL = "doorward.principal"
 """The key of the ASGI scope under which the app finds the `Principal`."""
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
-_NO_STORE = build_header("cache-control", "no-store")
 _SESSION_ID = "mcp-session-id"
-_SIGN_IN = "This MCP server needs a sign-in. Give its address to an MCP client: the client will find the way."
 
 _log = logging.getLogger("doorward.resource")
 
@@ -60,10 +60,16 @@ class ProtectMCP:
     `challenge_scopes` where no `tools` are given and nothing where they are. `app_path` is the path that the app
     knows, where a proxy or a mount has changed it.
 
+    With `dpop` accepted, a token that is bound to a key is let in with a proof of that key (RFC 9449) and bearer
+    tokens as ever; required, nothing else is let in; the verifier must be a `BoundTokenVerifier`, and where it is none
+    nothing is accepted beyond bearer tokens. `dpop_nonce_key`, random bytes that all processes share, makes proofs
+    carry a nonce of ours.
+
     Streams pass through unbuffered. The app finds the `Principal` in `scope["doorward.principal"]`. A verifier that
     cannot reach the issuer means 503, never 401. Raises `ValueError` for settings that cannot be right.
 
-    Spec: RFC 6750 §3; RFC 9728 §5; MCP Authorization (PRM-*, WWW-*, RS-01 … RS-21, STEP-01 … STEP-04, TRN-01)
+    Spec: RFC 6750 §3; RFC 9728 §5; MCP Authorization (PRM-*, WWW-*, RS-01 … RS-21, STEP-01 … STEP-04, TRN-01, DPOP-06,
+    DPOP-07)
     """
 
     def __init__(  # noqa: PLR0913  # each is an independent fact about the server, and keyword-only
@@ -81,6 +87,8 @@ class ProtectMCP:
         app_path: str | None = None,
         allowed_hosts: Sequence[str] | None = None,
         allowed_origins: Iterable[str] = (),
+        dpop: DpopMode = "accepted",
+        dpop_nonce_key: bytes | None = None,
         insecure_http: bool = False,
     ) -> None:
         check_url(resource, "resource", insecure_http=insecure_http)
@@ -95,15 +103,20 @@ class ProtectMCP:
         self._required_scopes = parse_scopes(required_scopes, "required_scopes")
         self._policy = None if tools is None else ToolPolicy(tools, otherwise=self._challenge_scopes)
         self._neighbours = Neighbours(resource, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
+        path = unquote(urlsplit(resource).path)
+        self._app_path = app_path or path or "/"
+        self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
+        self._dpop = self._build_gate(dpop, dpop_nonce_key)
+        self._dpop_required = dpop == "required"
+        self._schemes = ("bearer",) if self._dpop is None else ("bearer", "dpop")
         self._documents = ResourceDocuments(
             resource=resource,
             issuer=issuer,
             scopes=parse_scopes(scopes_supported, "scopes_supported") or self._challenge_scopes,
             name=name,
+            dpop="off" if self._dpop is None else dpop,
         )
-        path = unquote(urlsplit(resource).path)
-        self._app_path = app_path or path or "/"
-        self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
+        self._challenges = Challenges(self._documents, scopes=self._challenge_scopes, dpop=dpop)
         self._sessions = SessionOwners()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +134,7 @@ class ProtectMCP:
             return
         cors = build_cors(request)
         try:
-            principal = await self._authenticate(request)
+            principal, headers = await self._authenticate(request)
             self._check_scopes(request, principal, self._required_scopes)
             self._check_session(request, principal)
             if self._policy is not None:
@@ -134,7 +147,8 @@ class ProtectMCP:
             with suppress(OSError):
                 await build_text(400, "The body is incomplete.").send(request, send, more=cors)
             return
-        await self._app(self._build_scope(request, principal), receive, self._watch(request, principal, send, cors))
+        send = self._watch(request, principal, send, [*cors, *headers])
+        await self._app(self._build_scope(request, principal), receive, send)
 
     def _answer_publicly(self, request: Request) -> Answer | None:
         """What is answered to anybody: metadata, preflights, and refusals that a token would not change."""
@@ -144,35 +158,66 @@ class ProtectMCP:
         if document is not None:
             return document
         if not self._neighbours.allows_origin(request.values("origin")):
-            return build_text(403, "Pages of that origin may not call this server. See allowed_origins.", _NO_STORE)
+            return build_text(403, "Pages of that origin may not call this server. See allowed_origins.", NO_STORE)
         if request.method == "OPTIONS":
             preflight = build_preflight(request, methods=_METHODS)
             return Answer(preflight.status, (*preflight.headers, *build_cors(request)))
         return None
 
-    async def _authenticate(self, request: Request) -> Principal:
-        """The principal of the request, before anything of its body is read. Spec: RS-02, RS-15, RS-19, TRN-15"""
+    def _build_gate(self, dpop: DpopMode, nonce_key: bytes | None) -> DpopGate | None:
+        if dpop not in get_args(DpopMode):
+            raise ValueError(f"dpop must be off, accepted or required, not {dpop!r}.")
+        if dpop == "off":
+            return None
+        if not isinstance(self._verifier, BoundTokenVerifier):
+            if dpop == "required" or nonce_key is not None:
+                raise ValueError("dpop needs a verifier with verify_bound.")
+            return None
+        return DpopGate(
+            verifier=self._verifier, resource=self._resource, endpoints=self._endpoints, nonce_key=nonce_key
+        )
+
+    async def _authenticate(self, request: Request) -> tuple[Principal, list[Header]]:
+        """The principal of the request and headers for its answer, before anything of its body is read.
+
+        Spec: RS-02, RS-15, RS-19, TRN-15
+        """
+        scheme = "bearer"
         try:
-            token = parse_bearer(request.values("authorization"))
-        except OAuthError as malformed:
-            raise Refused(self._challenge(request, 400, malformed, self._challenge_scopes)) from None
-        if token is None:
-            raise Refused(self._invite(request))
+            credentials = parse_access_token(request.values("authorization"), schemes=self._schemes)
+            if credentials is None:
+                raise Refused(self._challenges.invite(request))
+            scheme, token = credentials
+            return await self._verify(request, scheme, token)
+        except OAuthError as refusal:
+            raise Refused(self._challenges.refuse(request, refusal, scheme=scheme)) from None
+
+    async def _verify(self, request: Request, scheme: str, token: str) -> tuple[Principal, list[Header]]:
+        """Ask the verifier, and be sure that it is set up for this resource. Raises `OAuthError`."""
         try:
-            principal = await self._verifier.verify(token)
+            if scheme == "dpop" and self._dpop is not None:
+                principal, headers = await self._dpop.admit(request, token)
+            else:
+                principal, headers = await self._verify_bearer(token), []
             if principal.issuer != self._issuer or not same_resource(principal.audience, self._resource):
                 raise InvalidToken("the verifier is set up for another issuer or resource")
         except InvalidToken as refusal:
             _log.info("A token was refused: %s", refusal)
-            error = OAuthError(INVALID_TOKEN, "The access token is expired, revoked or not meant for this server.")
-            raise Refused(self._challenge(request, 401, error, self._challenge_scopes)) from None
+            text = "The access token is expired, revoked or not meant for this server."
+            raise OAuthError(INVALID_TOKEN, text, status=401) from None
         except VerifierUnavailable as outage:
-            body = {
-                "error": TEMPORARILY_UNAVAILABLE,
-                "error_description": "The authorization server cannot be asked now. Try again shortly.",
-            }
-            retry_after = build_header("retry-after", str(outage.retry_after))
-            raise Refused(build_json(503, body, retry_after, _NO_STORE)) from None
+            text = "The authorization server cannot be asked now. Try again shortly."
+            retry_after = {"Retry-After": str(outage.retry_after)}
+            raise OAuthError(TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after) from None
+        return principal, headers
+
+    async def _verify_bearer(self, token: str) -> Principal:
+        """The principal of a token that is bound to no key, whatever the verifier thinks of it. Spec: RS-13, DPOP-07"""
+        if self._dpop_required:
+            raise OAuthError(INVALID_TOKEN, "This server takes access tokens that are bound by DPoP only.", status=401)
+        principal = await self._verifier.verify(token)
+        if principal.jkt is not None or principal.claims.get("cnf") is not None:
+            raise InvalidToken("the verifier takes a token that is bound to a key for a bearer token")
         return principal
 
     def _check_scopes(self, request: Request, principal: Principal, needed: Iterable[str]) -> None:
@@ -182,8 +227,10 @@ class ProtectMCP:
         """
         if principal.has_scopes(needed):
             return
-        error = OAuthError(INSUFFICIENT_SCOPE, "This needs scopes that the access token does not carry.")
-        raise Refused(self._challenge(request, 403, error, union(principal.scopes, needed)))
+        error = OAuthError(INSUFFICIENT_SCOPE, "This needs scopes that the access token does not carry.", status=403)
+        scheme = "bearer" if principal.jkt is None else "dpop"
+        scope = union(principal.scopes, needed)
+        raise Refused(self._challenges.refuse(request, error, scheme=scheme, scope=scope))
 
     def _check_session(self, request: Request, principal: Principal) -> None:
         """Answer for another's session as for one that does not exist. Spec: STA-01; T13"""
@@ -220,25 +267,6 @@ class ProtectMCP:
             self._check_scopes(request, principal, policy.needed(calls))
         return replay(body, receive)
 
-    def _invite(self, request: Request) -> Answer:
-        """The answer without a token: what to get, from where, and nothing that sounds like an error. Spec: WWW-04"""
-        if "/.well-known/" in request.path:
-            # A client looking for documents we do not have must go on looking, and not take this for a resource.
-            return build_text(404, "There is no such document.")
-        challenge = build_challenge(
-            resource_metadata=self._documents.url_for(request.path), scope=self._challenge_scopes
-        )
-        return build_text(401, _SIGN_IN, build_header("www-authenticate", challenge), _NO_STORE)
-
-    def _challenge(self, request: Request, status: int, error: OAuthError, scope: Iterable[str]) -> Answer:
-        challenge = build_challenge(
-            error=error.code,
-            description=error.description,
-            resource_metadata=self._documents.url_for(request.path),
-            scope=scope,
-        )
-        return build_json(status, error.body(), build_header("www-authenticate", challenge), _NO_STORE)
-
     def _build_scope(self, request: Request, principal: Principal) -> Scope:
         """The scope for the app: with the principal, and under the one path it knows, so that it never redirects."""
         scope = dict(request.scope)
@@ -248,14 +276,14 @@ class ProtectMCP:
             scope["raw_path"] = quote(self._app_path).encode("ascii")
         return scope
 
-    def _watch(self, request: Request, principal: Principal, send: Send, cors: list[Header]) -> Send:
-        """A `send` that passes everything on at once, sees to CORS, and notes whose session it was."""
+    def _watch(self, request: Request, principal: Principal, send: Send, more: list[Header]) -> Send:
+        """A `send` that passes everything on at once, adds our headers, and notes whose session it was."""
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [header for header in message.get("headers", ()) if header[0].lower() not in RESPONSE_HEADERS]
                 self._note_session(request, principal, message["status"], kept)
-                message = {**message, "headers": [*kept, *cors]}
+                message = {**message, "headers": [*kept, *more]}
             await send(message)
 
         return send_on

@@ -15,9 +15,10 @@ class Principal:
     """A person acting through a client, as a token of this server's issuer said, for as long as it said.
 
     Exists only after issuer, audience and time were checked. `expires_at` is in epoch seconds; `claims` holds all
-    claims of the token or of the introspection answer, and is left out of `repr` since it is personal data.
+    claims of the token or of the introspection answer, and is left out of `repr` since it is personal data. `jkt` is
+    the thumbprint of the key that the token is bound to and whose possession was proved; None for a bearer token.
 
-    Spec: RFC 9068 §2.2; RFC 7662 §2.2 (RS-02, RS-03)
+    Spec: RFC 9068 §2.2; RFC 7662 §2.2; RFC 9449 §6 (RS-02, RS-03, DPOP-07)
     """
 
     subject: str
@@ -27,6 +28,7 @@ class Principal:
     audience: str
     expires_at: int
     claims: Mapping[str, Any] = field(repr=False, hash=False)
+    jkt: str | None = None
 
     @property
     def identity(self) -> Identity:

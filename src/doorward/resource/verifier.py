@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from doorward.oauth.dpop import DpopProof
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.jwt import InvalidToken, VerificationKey, read_kid, verify_access_token
 from doorward.oauth.resources import same_resource
@@ -30,7 +31,26 @@ class Verifier(Protocol):
     """What decides whether a token is good here."""
 
     async def verify(self, token: str) -> Principal:
-        """The principal of `token`; raises `InvalidToken` or `VerifierUnavailable`, and nothing else."""
+        """The principal of a bearer token; raises `InvalidToken` or `VerifierUnavailable`, and nothing else.
+
+        A token that is bound to a key is none, whoever calls this. Spec: RS-13, DPOP-07
+        """
+        ...
+
+
+@runtime_checkable
+class BoundTokenVerifier(Verifier, Protocol):
+    """A verifier that also knows tokens bound to a key.
+
+    There is no other way to their principal than with a proof in hand, so that whoever does not check proofs (an
+    adapter, a caller of their own making) cannot accept such a token by leaving something out.
+    """
+
+    async def verify_bound(self, token: str, proof: DpopProof) -> Principal:
+        """The principal of a token that is bound to the key of `proof`, which was checked against it; raises the same.
+
+        The principal's `jkt` is that of the proof. A token that is bound to no key is refused. Spec: DPOP-07
+        """
         ...
 
 
@@ -51,12 +71,12 @@ class RevocationSource(Protocol):
 
 
 class JWTVerifier:
-    """Accepts `at+jwt` access tokens of one issuer for one resource, and nothing else.
+    """Accepts `at+jwt` access tokens of one issuer for one resource, and nothing else; bound ones only with a proof.
 
     There is no way to leave the audience unchecked: without issuer and resource it cannot be made (T9). `leeway` is
     in seconds. Raises `ValueError` at construction for an issuer or resource that cannot be one.
 
-    Spec: RFC 9068 §4; RFC 8725 (RS-03, RS-05, RS-06, RS-13)
+    Spec: RFC 9068 §4; RFC 8725; RFC 9449 §7 (RS-03, RS-05, RS-06, RS-13, DPOP-07)
     """
 
     def __init__(
@@ -81,7 +101,14 @@ class JWTVerifier:
         self._clock = clock
 
     async def verify(self, token: str) -> Principal:
-        """The principal of `token`. Raises `InvalidToken` or `VerifierUnavailable`."""
+        """The principal of a bearer token. Raises `InvalidToken` or `VerifierUnavailable`."""
+        return await self._verify(token, None)
+
+    async def verify_bound(self, token: str, proof: DpopProof) -> Principal:
+        """The principal of a token bound to the key of `proof`. Raises `InvalidToken` or `VerifierUnavailable`."""
+        return await self._verify(token, proof)
+
+    async def _verify(self, token: str, proof: DpopProof | None) -> Principal:
         kid = read_kid(token)
         key = await self._keys.find(kid)
         if key is None:
@@ -94,21 +121,42 @@ class JWTVerifier:
             now=int(self._clock()),
             leeway=self._leeway,
         )
-        principal = build_principal(claims, issuer=self._issuer, audience=self._resource)
+        jkt = check_binding(claims, token, proof)
+        principal = build_principal(claims, issuer=self._issuer, audience=self._resource, jkt=jkt)
         if self._revocations is not None and await self._revocations.is_revoked(claims):
             raise InvalidToken("token was revoked")
         return principal
 
 
-def build_principal(claims: Mapping[str, Any], *, issuer: str, audience: str) -> Principal:
-    """The principal of claims whose issuer, audience and times were checked.
+def check_binding(claims: Mapping[str, Any], token: str, proof: DpopProof | None) -> str | None:
+    """The key that a token is rightly presented with, None for a bearer token presented as one.
 
-    Refuses a sender-constrained token, which proves nothing as a plain bearer token. Raises `InvalidToken`.
+    Refuses a bound token without proof of its key, and a token with a proof that it is not bound to. It must be bound
+    to this key and to nothing else: another confirmation method is one that nobody here checks. Raises `InvalidToken`.
 
-    Spec: RFC 9449 §7.2 (RS-13); RFC 9068 §2.2.3
+    Spec: RFC 9449 §7.1, §7.2; RFC 7800 §3.1 (RS-13, DPOP-07)
     """
-    if claims.get("cnf"):
-        raise InvalidToken("token is bound to a key and was presented without proof of it")
+    confirmation = claims.get("cnf")
+    if proof is None:
+        if confirmation is not None:
+            raise InvalidToken("token is bound to a key and was presented without proof of it")
+        return None
+    if not proof.is_for(token):
+        raise InvalidToken("the proof was not made for this token")
+    if confirmation is None:
+        raise InvalidToken("token is bound to no key and was presented with a proof")
+    if confirmation != {"jkt": proof.jkt}:
+        raise InvalidToken("token is bound to another key than that of the proof")
+    return proof.jkt
+
+
+def build_principal(claims: Mapping[str, Any], *, issuer: str, audience: str, jkt: str | None) -> Principal:
+    """The principal of claims whose issuer, audience and times were checked; `jkt` is from `check_binding`.
+
+    Raises `InvalidToken`.
+
+    Spec: RFC 9068 §2.2.3
+    """
     try:
         scopes = parse_scope(claims.get("scope"))
     except OAuthError:
@@ -121,4 +169,5 @@ def build_principal(claims: Mapping[str, Any], *, issuer: str, audience: str) ->
         audience=audience,
         expires_at=int(claims["exp"]),
         claims=MappingProxyType(dict(claims)),
+        jkt=jkt,
     )
