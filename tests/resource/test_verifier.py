@@ -52,7 +52,7 @@ async def test_other_spellings_of_the_resource_are_its_audience_res_11(aud: str)
     assert (await make().verify(with_claims(aud=aud))).audience == RESOURCE
 
 
-@pytest.mark.parametrize("cnf", [{"jkt": "abc"}, {"x5t#S256": "abc"}, {"jwk": {}}])
+@pytest.mark.parametrize("cnf", [{"jkt": "abc"}, {"x5t#S256": "abc"}, {"jwk": {}}, {}, [], ""])
 async def test_a_token_bound_to_a_key_is_no_bearer_token_rs_13(cnf: Any) -> None:
     with pytest.raises(InvalidToken):
         await make().verify(with_claims(cnf=cnf))
