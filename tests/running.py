@@ -34,6 +34,12 @@ class RunningDoorward:
     def demo(self) -> str:
         return f"{self.issuer}/demo/mcp"
 
+    def admin(self, *words: str) -> Any:
+        """What an operator's command prints for machines, run on the server's folder beside it."""
+        command = [sys.executable, "-m", "doorward.cli", "admin", *words, "--data", str(self.data), "--json"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=READY_WITHIN_SECONDS)
+        return json.loads(done.stdout)
+
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         self.process.kill()

@@ -66,10 +66,16 @@ def test_the_secret_of_a_confidential_client_is_printed_once(doorward: Command) 
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        ([], 2, "give --redirect-uri or --template"),
+        ([], 2, "give --redirect-uri, --template or --grant"),
         (["--redirect-uri", "http://client.example.com/cb"], 1, "use https"),
         (["--redirect-uri", "javascript:alert(1)"], 1, "scheme that is not allowed"),
         (["--template", "nobody"], 1, "Known: "),
+        (["--grant", "password"], 1, "Known: authorization_code, refresh_token, client_credentials, device_code"),
+        (["--grant", "refresh_token"], 1, "None of the grant_types"),
+        (["--grant", "authorization_code"], 1, "redirect_uris must be a non-empty array"),
+        (["--grant", "client_credentials", "--redirect-uri", WEB], 1, "name that grant, too"),
+        (["--grant", "client_credentials", "--jwks-uri", "http://keys.example.com"], 1, "must be an https URL"),
+        (["--grant", "client_credentials", "--jwks-file", "/nowhere/keys.json"], 2, "No such file"),
     ],
 )
 def test_a_client_that_makes_no_sense_is_refused_and_said_why(
@@ -165,3 +171,68 @@ def test_keys_that_cannot_be_read_trust_nobody(
     doorward.refused("admin", "software", "add", "https://vendor.example.com", "--jwks-file", str(jwks), code=code)
     listed: list[Any] = doorward.json("admin", "software", "list")
     assert listed == []
+
+
+def test_a_client_without_a_browser_needs_no_address(doorward: Command) -> None:
+    added = doorward.json(
+        "admin", "client", "add", "--grant", "client_credentials", "--name", "Nightly", "--scope", "a b"
+    )
+    secret = added.pop("client_secret")
+    assert added == {
+        "client_id": added["client_id"],
+        "kind": "manual",
+        "status": "active",
+        "confidential": True,
+        "created_at": added["created_at"],
+        "last_used_at": None,
+        "token_endpoint_auth_method": "client_secret_basic",
+        "grant_types": ["client_credentials"],
+        "application_type": "web",
+        "client_name": "Nightly",
+        "scope": "a b",
+    }
+    assert_printed_once(doorward, secret)
+    assert doorward.json("admin", "client", "show", added["client_id"]) == added
+    (family,) = doorward.json("admin", "client", "families")
+    assert (family["name"], family["redirects"]) == ("Nightly", [])
+
+
+def test_a_client_with_keys_of_its_own_gets_no_secret(doorward: Command, tmp_path: Path) -> None:
+    key = generate_signing_key()
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))
+    grant = ("--grant", "client_credentials", "--grant", "urn:ietf:params:oauth:grant-type:token-exchange")
+    added = doorward.json("admin", "client", "add", *grant, "--jwks-file", str(jwks))
+    assert "client_secret" not in added
+    assert (added["confidential"], added["token_endpoint_auth_method"]) == (True, "private_key_jwt")
+    assert added["jwks"] == {"keys": [key.public_jwk()]}
+    assert added["grant_types"] == [grant[1], grant[3]]
+    assert "has no secret" in doorward.refused("admin", "client", "rotate-secret", added["client_id"])
+    uri = "https://keys.example.com/jwks.json"
+    assert doorward.json("admin", "client", "add", *grant, "--jwks-uri", uri)["jwks_uri"] == uri
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        ("{", 2, "jwks.json"),
+        ("[]", 1, "not a key set"),
+        ('{"keys": []}', 1, "no public key"),
+        ('{"keys": [{"kty": "EC", "crv": "P-384"}]}', 1, "no public key"),
+        (json.dumps({"keys": [generate_signing_key().private_jwk()]}), 1, "private or symmetric keys"),
+        ('{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', 1, "private or symmetric keys"),
+    ],
+)
+def test_keys_that_prove_nothing_make_no_client(
+    doorward: Command, tmp_path: Path, content: str, code: int, words: str
+) -> None:
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(content)
+    said = doorward.refused(
+        "admin", "client", "add", "--grant", "client_credentials", "--jwks-file", str(jwks), code=code
+    )
+    assert words in said
+    both = ("--jwks-uri", "https://keys.example.com", "--jwks-file", str(jwks))
+    if code == 1:
+        assert "not both" in doorward.refused("admin", "client", "add", "--grant", "client_credentials", *both)
+    assert doorward.json("admin", "client", "list") == []

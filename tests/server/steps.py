@@ -6,10 +6,19 @@ from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
+from uuid import uuid4
+
+from joserfc import jws
+from sqlalchemy import bindparam, update
 
 from doorward.core.models import Capability, Project, Resource
 from doorward.manage import keys, projects, resources, users
-from tests.inside import SCOPES, Answer, Door
+from doorward.oauth.jwt import SigningKey
+from doorward.storage.database import Transaction
+from doorward.storage.schema import projects as projects_table
+from doorward.storage.schema import resources as resources_table
+from doorward.storage.statements import Statement
+from tests.inside import ISSUER, SCOPES, Answer, Door
 from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD
 
 TOKEN = "/api/oauth/token"
@@ -119,3 +128,24 @@ async def add_neighbour(door: Door, slug: str = "acme", *, same_resource: str | 
     await resources.add(door.operator, project, uri, name=f"Server of {slug}", scopes=SCOPES)
     await users.add(door.operator, project, ADMIN_EMAIL, ADMIN_PASSWORD, role="owner")
     return project
+
+
+def sign_assertion(door: Door, client_id: str, key: SigningKey, **claims: Any) -> str:
+    """A client's assertion as it should be, but for the given claims; None leaves one out."""
+    now = door.clock() // 1000
+    usual = {"iss": client_id, "sub": client_id, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": str(uuid4())}
+    payload = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+    return jws.serialize_compact({"alg": key.alg, "kid": key.kid}, json.dumps(payload), key.key, algorithms=[key.alg])
+
+
+async def stop(door: Door, what: str) -> None:
+    """Stop the project or its first server, as an administrator does, and let every node see it."""
+    table = {"project": projects_table, "resource": resources_table}[what]
+    halt = Statement(update(table).where(table.c.project_id == bindparam("of_project")).values(stopped_at=door.clock()))
+    Statement.registry.remove(halt)
+
+    async def write(tx: Transaction) -> None:
+        await tx.run(halt, of_project=door.project.project_id)
+
+    await door.context.database.write(write)
+    door.clock.advance(seconds=1)

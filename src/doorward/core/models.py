@@ -31,6 +31,8 @@ CLIENT_CREDENTIALS = "client_credentials"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+CONFIDENTIAL_GRANTS = frozenset({CLIENT_CREDENTIALS, TOKEN_EXCHANGE})
+"""What no client may do that is only identified, and not authenticated."""
 GRANT_TYPES = (AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE, JWT_BEARER)
 """Every grant there is, in the order they are told; a project offers some of them."""
 SELF_REGISTERED_GRANTS = (AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE, JWT_BEARER)

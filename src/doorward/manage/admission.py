@@ -101,7 +101,7 @@ async def list_families(operator: Operator, project: Project) -> list[Family]:
         members.setdefault(_family_key(client.metadata), []).append(client)
     families = [
         Family(
-            name=clients[0].metadata.client_name or display_host(clients[0].metadata.redirect_uris[0]),
+            name=clients[0].metadata.client_name or clients[0].metadata.host or clients[0].client_id,
             redirects=key[1],
             kinds=tuple(sorted({client.kind for client in clients})),
             clients=tuple(clients),

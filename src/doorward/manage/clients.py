@@ -5,10 +5,12 @@ from typing import Any
 
 from doorward.core import audit
 from doorward.core.known_clients import known_clients
-from doorward.core.models import GRANT_TYPES, AuditEvent, Client, Project
+from doorward.core.models import AUTHORIZATION_CODE, CONFIDENTIAL_GRANTS, GRANT_TYPES, AuditEvent, Client, Project
 from doorward.core.secrets import CLIENT_SECRET, hash_secret, new_id, new_secret
+from doorward.oauth.client_documents import parse_client_keys
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ClientId, TokenHash
+from doorward.oauth.jwt import parse_jwks
 from doorward.oauth.metadata import ClientMetadata, parse_client_metadata
 from doorward.oauth.scopes import parse_scope
 from doorward.storage.audit import record
@@ -34,22 +36,33 @@ async def add(
     name: str = "",
     confidential: bool = False,
     scope: str = "",
+    grants: tuple[str, ...] = (),
+    keys: dict[str, Any] | None = None,
 ) -> tuple[Client, str | None]:
-    """Add a client and, for a confidential one, the secret that is shown this once. Raises `ActionRefused`.
+    """Add a client and, for one that proves itself by a secret, the secret that is shown this once.
 
-    The same rules hold as for clients that register themselves. Spec: PRE-01 … PRE-03
+    `keys` are its `jwks` or `jwks_uri`, and prove it instead. One that speaks for itself or exchanges tokens is
+    confidential without being called so. The same rules hold as for clients that register themselves.
+
+    Raises `ActionRefused`. Spec: PRE-01 … PRE-03; CC-01, CC-03; CIMD-18
     """
+    grant_types = [parse_grant(grant) for grant in grants]
+    if redirect_uris and grant_types and AUTHORIZATION_CODE not in grant_types:
+        raise ActionRefused(f"Only {AUTHORIZATION_CODE} sends anything to a redirect URI: name that grant, too.")
+    has_secret = not keys and (confidential or bool(CONFIDENTIAL_GRANTS & set(grant_types)))
     members: dict[str, Any] = {
         "redirect_uris": list(redirect_uris),
         "client_name": name,
         "scope": scope,
-        "token_endpoint_auth_method": "client_secret_basic" if confidential else "none",
+        "grant_types": grant_types,
+        "token_endpoint_auth_method": "client_secret_basic" if has_secret else "none",
     }
     try:
         metadata = parse_client_metadata(members, supported_grants=GRANT_TYPES)
+        metadata = _with_keys(metadata, keys) if keys else metadata
     except OAuthError as error:
         raise ActionRefused(error.description) from None
-    secret = new_secret(CLIENT_SECRET) if confidential else None
+    secret = new_secret(CLIENT_SECRET) if has_secret else None
     now = operator.clock()
     client = Client(
         project_id=project.project_id,
@@ -64,6 +77,14 @@ async def add(
     )
     await operator.database.write(_add, client, operator.actor, now)
     return client, secret
+
+
+def parse_grant(name: str) -> str:
+    """A grant type by its name, or by the last word of it. Raises `ActionRefused`."""
+    known = {grant.rpartition(":")[2]: grant for grant in GRANT_TYPES}
+    if name not in GRANT_TYPES and name not in known:
+        raise ActionRefused(f"There is no grant {name}. Known: {', '.join(known)}.")
+    return known.get(name, name)
 
 
 async def list_all(operator: Operator, project: Project) -> list[Client]:
@@ -125,11 +146,19 @@ def describe(client: Client) -> dict[str, Any]:
         "client_id": client.client_id,
         "kind": client.kind,
         "status": client.status,
-        "confidential": client.secret_hash is not None,
+        "confidential": not client.is_public,
         "created_at": client.created_at,
         "last_used_at": client.last_used_at,
         **client.metadata.document(),
     }
+
+
+def _with_keys(metadata: ClientMetadata, keys: dict[str, Any]) -> ClientMetadata:
+    """The client, proven by its own keys and nothing else."""
+    jwks, jwks_uri = parse_client_keys(keys)
+    if jwks is not None and not parse_jwks(jwks):
+        raise ActionRefused("The key set holds no public key that can verify a signature.")
+    return replace(metadata, token_endpoint_auth_method="private_key_jwt", jwks=jwks, jwks_uri=jwks_uri)
 
 
 async def _add(tx: Transaction, client: Client, actor: str, now: int) -> None:

@@ -60,7 +60,7 @@ def parse_client_document(client_id: str, body: bytes, *, supported_grants: Iter
         raise _invalid(f"A public document must not hold {', '.join(found)}.")
     redirect_uris = _parse_redirect_uris(members.get("redirect_uris"))
     kinds = {check_redirect_uri(uri) for uri in redirect_uris}
-    jwks, jwks_uri = _parse_keys(members)
+    jwks, jwks_uri = parse_client_keys(members)
     methods = _parse_methods(members, has_keys=jwks is not None or jwks_uri is not None)
     given = members.get("grant_types")
     asked = given if isinstance(given, list) and given else ("authorization_code", "refresh_token")
@@ -128,11 +128,11 @@ def _parse_methods(members: dict[str, Any], *, has_keys: bool) -> tuple[str, ...
     return methods
 
 
-def _parse_keys(members: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """(jwks, jwks_uri): public keys only, and one of the two. Spec: CIMD-18"""
+def parse_client_keys(members: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    """(jwks, jwks_uri) of a client: public keys only, and one of the two. Spec: CIMD-18"""
     jwks, jwks_uri = members.get("jwks"), members.get("jwks_uri")
     if jwks is not None and jwks_uri is not None:
-        raise _invalid("The document must hold jwks or jwks_uri, not both.")
+        raise _invalid("A client has jwks or jwks_uri, not both.")
     if jwks_uri is not None:
         check = jwks_uri if isinstance(jwks_uri, str) else ""
         if not is_document_url(check) or len(check) > MAX_URL_LENGTH:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import INVALID_CLIENT_METADATA, INVALID_REDIRECT_URI, OAuthError
-from .redirects import MAX_REDIRECT_URI_LENGTH, check_redirect_uri
+from .redirects import MAX_REDIRECT_URI_LENGTH, check_redirect_uri, display_host
 from .scopes import OFFLINE_ACCESS, Scopes, parse_scope, union
 
 AUTHORIZATION_SERVER = "oauth-authorization-server"
@@ -26,6 +26,7 @@ MAX_NAME_LENGTH = 128
 MAX_URL_LENGTH = 2048
 _DISPLAY_URLS = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 _LABELS = ("software_id", "software_version")
+_USUAL_GRANTS = ("authorization_code", "refresh_token")
 
 
 def well_known_url(identifier: str, suffix: str) -> str:
@@ -67,6 +68,11 @@ class ClientMetadata:
     def accepted_methods(self) -> tuple[str, ...]:
         """The methods the client may authenticate by."""
         return self.auth_methods or (self.token_endpoint_auth_method,)
+
+    @property
+    def host(self) -> str:
+        """Where its codes go, for people to read; empty for a client that takes none."""
+        return display_host(self.redirect_uris[0]) if self.redirect_uris else ""
 
     def with_scope(self, scope: Scopes) -> "ClientMetadata":
         """The same client with the scopes it was registered for."""
@@ -130,27 +136,26 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
     """Read a registration, narrowing what is unsupported and refusing what is wrong.
 
     Grant and response types that are not offered are dropped and the answer says so; redirect URIs are all kept in
-    order or the registration is refused naming the one at fault, where `keep_redirect_uris` was not asked before;
-    display URLs that are not https are dropped.
+    order or the registration is refused naming the one at fault, where `keep_redirect_uris` was not asked before,
+    unless the client takes no codes: then nothing goes anywhere. Display URLs that are not https are dropped.
 
     Raises `invalid_redirect_uri` and `invalid_client_metadata`.
 
     Spec: RFC 7591 §2, §3.2.2 (DCR-05 … DCR-15); clients.md nos. 15–20
     """
-    redirect_uris = _parse_redirect_uris(members.get("redirect_uris"))
+    grant_types = _narrow_list(members, "grant_types", default=_USUAL_GRANTS, supported=supported_grants)
+    takes_codes = "authorization_code" in grant_types
+    redirect_uris = _parse_redirect_uris(members.get("redirect_uris")) if takes_codes else ()
     for name in _LABELS:
         _optional_text(members, name, MAX_URL_LENGTH)
     kinds = {check_redirect_uri(uri) for uri in redirect_uris}
     native = bool(kinds & {"loopback", "private"})
-    grant_types = _narrow_list(
-        members, "grant_types", default=("authorization_code", "refresh_token"), supported=supported_grants
-    )
     response_types = _narrow_list(members, "response_types", default=("code",), supported=("code",))
     return ClientMetadata(
         redirect_uris=redirect_uris,
         token_endpoint_auth_method=_parse_auth_method(members, default="none" if native else "client_secret_basic"),
         grant_types=grant_types,
-        response_types=response_types,
+        response_types=response_types if takes_codes else (),
         application_type=_parse_application_type(members, default="native" if native else "web"),
         client_name=clean_name(_optional_text(members, "client_name", MAX_URL_LENGTH)),
         scope=parse_registered_scope(members),
@@ -170,10 +175,10 @@ def parse_display_fields(members: dict[str, Any]) -> dict[str, Any]:
 def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
     """Read back what `ClientMetadata.document` wrote."""
     return ClientMetadata(
-        redirect_uris=tuple(document["redirect_uris"]),
+        redirect_uris=tuple(document.get("redirect_uris", ())),
         token_endpoint_auth_method=document["token_endpoint_auth_method"],
         grant_types=tuple(document["grant_types"]),
-        response_types=tuple(document["response_types"]),
+        response_types=tuple(document.get("response_types", ())),
         application_type=document["application_type"],
         client_name=document.get("client_name"),
         scope=tuple(document.get("scope", "").split()),
@@ -236,8 +241,8 @@ def _narrow_list(
     asked = _string_list(members, name, default=default)
     known = frozenset(supported)
     kept = tuple(dict.fromkeys(value for value in asked if value in known))
-    if not kept or ("authorization_code" in default and "authorization_code" not in kept):
-        raise _invalid(f"None of the {name} that redirecting clients need here is asked for.")
+    if not set(kept) - {"refresh_token"}:  # which never comes first
+        raise _invalid(f"None of the {name} that clients can have here is asked for.")
     return kept
 
 

@@ -57,8 +57,8 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
         connections=[
             {
                 "grant_id": app.grant.grant_id,
-                "client_name": app.client.client_name or display_host(app.grant.redirect_uri),
-                "client_host": display_host(app.grant.redirect_uri),
+                "client_name": app.client.client_name or app.client.host or app.grant.client_id,
+                "client_host": display_host(app.grant.redirect_uri) if app.grant.redirect_uri else "",
                 "resource_name": app.resource_name,
                 "scopes": list(app.scope_titles),
                 "created": ago(app.grant.created_at, now),

@@ -6,7 +6,6 @@ from doorward.asgi import Request, Response, redirect
 from doorward.core import audit
 from doorward.core.models import Client, Resource
 from doorward.manage import clients, connections, users
-from doorward.oauth.redirects import display_host
 from doorward.server.context import Context
 from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
@@ -65,9 +64,9 @@ def _connect_commands(resources: tuple[Resource, ...]) -> list[dict[str, str]]:
 
 
 def _describe(client: Client, now: int) -> dict[str, Any]:
-    host = display_host(client.metadata.redirect_uris[0])
+    host = client.metadata.host
     return {
-        "name": client.metadata.client_name or host,
+        "name": client.metadata.client_name or host or client.client_id,
         "kind": "pre-registered" if client.is_verified else "self-registered",
         "host": host,
         "created": ago(client.created_at, now),

@@ -91,8 +91,8 @@ async def _find_client(visit: Visit, next_path: str) -> dict[str, str] | None:
         return None
     registered, requested = client.metadata.redirect_uris, query.get("redirect_uri", "")
     # Anybody can make a link to this page, so it names no place that the app is not registered for.
-    target = requested if find_registered(registered, requested) else registered[0]
-    host = display_host(target)
+    target = requested if find_registered(registered, requested) else next(iter(registered), "")
+    host = display_host(target) if target else client.client_id
     return {"name": client.metadata.client_name or host, "host": host if redirect_kind(target) == "https" else ""}
 
 

@@ -1,10 +1,11 @@
 """`doorward admin client …`"""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import AsJson, Data, ProjectSlug, make_group, run_on, show_one, show_rows
+from .common import AsJson, Data, ProjectSlug, make_group, read_json, run_on, show_one, show_rows
 
 if TYPE_CHECKING:
     from doorward.core.models import Client, Project
@@ -14,13 +15,18 @@ client_commands = make_group("Applications that ask for tokens.")
 
 
 @client_commands.command("add")
-def client_add(
+def client_add(  # noqa: PLR0913  # each is an option of the command, and keyword-only
     *,
     redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers go; may be repeated.")] = None,
     template: Annotated[str, typer.Option(help="A known client, such as claude, chatgpt, vscode, cursor.")] = "",
     name: Annotated[str, typer.Option(help="Shown at consent.")] = "",
     confidential: Annotated[bool, typer.Option("--confidential", help="Give it a secret.")] = False,
     scope: Annotated[str, typer.Option(help="The most it may ask for, space separated.")] = "",
+    grant: Annotated[
+        list[str] | None, typer.Option(help="What it may do instead of signing people in, such as client_credentials.")
+    ] = None,
+    jwks_file: Annotated[Path | None, typer.Option(help="Its public keys, a JWK set, in place of a secret.")] = None,
+    jwks_uri: Annotated[str, typer.Option(help="Where its public keys are published.")] = "",
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
@@ -28,13 +34,24 @@ def client_add(
     """Add a client by hand; a confidential one's secret is printed once."""
     from doorward.manage import clients  # keeps --help fast
 
-    if not redirect_uri and not template:
-        raise typer.BadParameter("give --redirect-uri or --template")
+    if not redirect_uri and not template and not grant:
+        raise typer.BadParameter("give --redirect-uri, --template or --grant")
+    keys: dict[str, Any] = {"jwks": read_json(jwks_file)} if jwks_file else {}
+    keys |= {"jwks_uri": jwks_uri} if jwks_uri else {}
 
     async def act(operator: "Operator", of: "Project") -> "tuple[Client, str | None]":
         known_name, known_uris = clients.template(template) if template else ("", ())
         uris = (*(redirect_uri or ()), *known_uris)
-        return await clients.add(operator, of, uris, name=name or known_name, confidential=confidential, scope=scope)
+        return await clients.add(
+            operator,
+            of,
+            uris,
+            name=name or known_name,
+            confidential=confidential,
+            scope=scope,
+            grants=tuple(grant or ()),
+            keys=keys,
+        )
 
     client, secret = run_on(data, project, act)
     shown_once = {"client_secret": secret} if secret else {}

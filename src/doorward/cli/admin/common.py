@@ -39,6 +39,16 @@ def run_on(data: Path | None, slug: str, action: "Callable[[Operator, Project], 
     return run(data, act)
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    import json  # keeps --help fast
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{path}: {error}") from None
+
+
 def show_rows(rows: Sequence[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
     """Print many things."""
     from doorward.cli.output import print_rows  # keeps --help fast

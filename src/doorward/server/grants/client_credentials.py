@@ -9,11 +9,11 @@ Spec: OAuth 2.1 §4.2 (CC-01 … CC-06); RFC 9068 §2.2
 from dataclasses import dataclass
 
 from doorward.core import audit
-from doorward.core.models import CLIENT_CREDENTIALS, AuditEvent, Authorization, Refused, Resource
+from doorward.core.models import CLIENT_CREDENTIALS, AuditEvent, Authorization, Client, Refused, Resource
 from doorward.core.policy import asked_alias, narrow_scopes, select_resource
-from doorward.oauth.errors import UNAUTHORIZED_CLIENT, OAuthError
+from doorward.oauth.errors import INVALID_SCOPE, UNAUTHORIZED_CLIENT, OAuthError
 from doorward.oauth.forms import Form
-from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, narrow
+from doorward.oauth.scopes import Scopes, narrow
 from doorward.storage.audit import record
 from doorward.storage.clients import touch_client
 from doorward.storage.database import Transaction
@@ -44,7 +44,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: ClientCredentials
     try:
         resource = select_resource(request.resources, call.view.resources)
         call.check_open(resource)
-        scope = narrow_scopes(request.scope, _allowed_scopes(call, resource))
+        scope = narrow_scopes(request.scope, allowed_scopes(client, resource))
     except OAuthError as error:
         return Refused(error)
     if client.last_used_at is None or call.now - client.last_used_at > TOUCH_EVERY_MS:
@@ -61,7 +61,14 @@ async def authorize(tx: Transaction, call: TokenCall, request: ClientCredentials
     )
 
 
-def _allowed_scopes(call: TokenCall, resource: Resource) -> Scopes:
-    """What the operator allows the client, of what the server has; its default scopes where nothing was written."""
-    allowed = narrow(call.client.metadata.scope, resource.scope_names)
-    return tuple(scope for scope in allowed or resource.default_scopes if scope != OFFLINE_ACCESS)
+def allowed_scopes(client: Client, resource: Resource) -> Scopes:
+    """What the operator wrote down for the client, of what the server has; where nothing was, the default scopes.
+
+    Raises `invalid_scope` when what was written down holds nothing of this server: its defaults are then not meant.
+    """
+    if not client.metadata.scope:
+        return resource.default_scopes
+    allowed = narrow(client.metadata.scope, resource.scope_names)
+    if not allowed:
+        raise OAuthError(INVALID_SCOPE, "The operator allows this client nothing on this server.")
+    return allowed
