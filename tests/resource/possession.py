@@ -13,7 +13,7 @@ from tests.resource.world import RESOURCE, Echo, Mint, browse
 
 DOCUMENT = "https://api.test/.well-known/oauth-protected-resource/mcp"
 BEARER = f'Bearer resource_metadata="{DOCUMENT}", scope="tools:read"'
-ALGS = 'algs="ES256 EdDSA PS256 RS256"'
+ALGS = 'algs="ES256 EdDSA PS256 RS256 Ed25519"'
 INVALID = "The access token is expired, revoked or not meant for this server."
 
 

@@ -15,7 +15,7 @@ def document(resource: str, *scopes: str) -> dict[str, Any]:
         "authorization_servers": [ISSUER],
         "scopes_supported": list(scopes or ["tools:read"]),
         "bearer_methods_supported": ["header"],
-        "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
+        "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256", "Ed25519"],
     }
 
 

@@ -31,7 +31,7 @@ METADATA = {
     "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
     "client_id_metadata_document_supported": True,
     "code_challenge_methods_supported": ["S256"],
-    "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
+    "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256", "Ed25519"],
     "authorization_response_iss_parameter_supported": True,
     "subject_types_supported": ["public"],
     "id_token_signing_alg_values_supported": ["ES256"],

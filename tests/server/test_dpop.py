@@ -244,7 +244,7 @@ async def test_a_browser_may_send_proofs_and_read_nonces_www_08(door: Door) -> N
 async def test_the_algorithms_of_proofs_are_told_dpop_01(door: Door) -> None:
     metadata = (await door.call("GET", "/.well-known/oauth-authorization-server")).json()
     told = metadata["dpop_signing_alg_values_supported"]
-    assert told == ["ES256", "EdDSA", "PS256", "RS256"]
+    assert told == ["ES256", "EdDSA", "PS256", "RS256", "Ed25519"]
 
 
 async def test_two_proofs_in_one_request_are_refused(door: Door) -> None:

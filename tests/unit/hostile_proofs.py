@@ -55,6 +55,7 @@ def _hostile_keys() -> Iterator[tuple[str, str]]:
     yield "P-384", with_header(jwk=ECKey.generate_key("P-384").as_dict(private=False))
     yield "P-256 called P-384", with_key(KEY, crv="P-384")
     yield "X25519 under EdDSA", with_header(alg="EdDSA", jwk=OKPKey.generate_key("X25519").as_dict(private=False))
+    yield "P-256 under Ed25519", with_header(alg="Ed25519")
     yield "Ed25519 under ES256", with_header(jwk=okp)
     yield "RSA under ES256", with_header(jwk=rsa_key)
     yield "EC under RS256", with_header(alg="RS256")

@@ -83,7 +83,7 @@ def test_4_typ_says_that_it_is_a_proof_dpop_02_at_08(typ: Any) -> None:
 def test_5_alg_is_asymmetric_and_on_our_list_dpop_01_dpop_02(alg: Any) -> None:
     with pytest.raises(InvalidProof, match="alg is not accepted"):
         verify(with_header(alg=alg))
-    assert set(PROOF_ALGORITHMS) == {"ES256", "EdDSA", "PS256", "RS256"}
+    assert set(PROOF_ALGORITHMS) == {"ES256", "EdDSA", "Ed25519", "PS256", "RS256"}
 
 
 def test_6_the_signature_is_that_of_the_key_in_the_header_dpop_02() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.oauth.bearer import parse_bearer
+from doorward.oauth.dpop import DpopProof, InvalidProof, build_proof, verify_proof
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import FORM_TYPE, parse_form, parse_json_object, parse_query
 from doorward.oauth.jwt import InvalidToken, parse_jwks, read_kid, verify_access_token
@@ -17,6 +18,7 @@ from doorward.oauth.pkce import parse_challenge, parse_verifier
 from doorward.oauth.redirects import add_parameters, check_redirect_uri, match_redirect_uri
 from doorward.oauth.resources import match_key, parse_resource, same_resource
 from doorward.oauth.scopes import format_scope, missing, narrow, parse_scope
+from tests.unit import hostile_proofs
 from tests.unit.hostile_jwts import CLAIMS, HEADER, ISSUER, KEY, KEYS, NOW, encode, sign
 
 # Text that looks like what the parsers expect, so that the search goes past the first check.
@@ -215,3 +217,39 @@ def test_any_document_is_a_key_set_or_is_not(document: Any) -> None:
     except ValueError:
         return
     assert all(key.alg in {"ES256", "EdDSA", "PS256", "RS256"} for key in keys.values())
+
+
+def read_proof(headers: list[str], url: str = hostile_proofs.URL) -> DpopProof | None:
+    try:
+        return verify_proof(headers, method="POST", url=url, now=NOW, access_token="token")
+    except InvalidProof:
+        return None
+
+
+@given(st.lists(st.text(max_size=60), max_size=3))
+def test_any_headers_are_a_proof_or_not(headers: list[str]) -> None:
+    assert read_proof(headers) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(["alg", "typ", "jwk", "kid", "crit", "jku", "x"]), json_like, max_size=3),
+    st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "d", "n", "e", "use", "alg", "z"]), json_like, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["jti", "htm", "htu", "iat", "ath", "nonce", "z"]), json_like | url_like, max_size=4
+    ),
+)
+def test_any_signed_proof_holds_or_does_not(
+    header: dict[str, Any], jwk: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    head = hostile_proofs.HEADER | {"jwk": hostile_proofs.PUBLIC | jwk} | header
+    found = read_proof([sign(head, hostile_proofs.CLAIMS | claims, hostile_proofs.KEY)])
+    assert found is None or found.is_for("token")
+
+
+@given(url_like, url_like)
+def test_a_proof_is_for_its_own_url_or_for_none(htu: str, url: str) -> None:
+    proof = build_proof(KEY, method="POST", url=htu, now=NOW, jti="1", access_token="token")
+    for asked in (htu, url):
+        if read_proof([proof], asked) is not None:
+            assert asked.lower().startswith(("http://", "https://"))
+            assert urlsplit(asked).hostname == urlsplit(htu).hostname

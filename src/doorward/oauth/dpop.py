@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .jwt import (
-    ALGORITHMS,
+    EMBEDDED_KEY_ALGORITHMS,
     InvalidToken,
     SigningKey,
     is_time,
@@ -25,7 +25,7 @@ from .jwt import (
 )
 from .redirects import AUTHORITY
 
-PROOF_ALGORITHMS = ALGORITHMS
+PROOF_ALGORITHMS = EMBEDDED_KEY_ALGORITHMS
 """What to publish as `dpop_signing_alg_values_supported`: asymmetric, never `none`. Spec: DPOP-01"""
 PROOF_TYPE = "dpop+jwt"
 MAX_AGE_SECONDS = 60
@@ -36,6 +36,7 @@ MAX_JTI_LENGTH = 256
 _REPLAY_MARGIN_SECONDS = 60
 _MAX_NONCE_LENGTH = 256
 _MAX_URL_LENGTH = 4096
+_ACCEPTED_TYPES = frozenset({PROOF_TYPE})
 _HEADER_MEMBERS = frozenset({"alg", "typ", "jwk", "kid"})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _URL = re.compile(r"(https?)://([^/?#]+)([^?#]*)(?:[?#].*)?", re.IGNORECASE)
@@ -90,7 +91,9 @@ def verify_proof(
         raise InvalidProof("Send one DPoP header.")
     try:
         token = headers[0].strip(" \t")
-        header, _ = read_unverified(token, accepted_types=frozenset({PROOF_TYPE}), header_members=_HEADER_MEMBERS)
+        header, _ = read_unverified(
+            token, accepted_types=_ACCEPTED_TYPES, header_members=_HEADER_MEMBERS, algorithms=PROOF_ALGORITHMS
+        )
         key = parse_embedded_key(header.get("jwk"), header["alg"])
         claims = verify_signature(token, key)
     except InvalidToken as refusal:

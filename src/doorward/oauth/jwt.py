@@ -9,7 +9,7 @@ Spec: RFC 9068; RFC 8725
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NewType, TypeGuard
@@ -24,6 +24,8 @@ VerifiedClaims = NewType("VerifiedClaims", Mapping[str, Any])
 """Claims of a token whose signature, type, issuer, audience and time were checked."""
 
 ALGORITHMS = ("ES256", "EdDSA", "PS256", "RS256")
+EMBEDDED_KEY_ALGORITHMS = (*ALGORITHMS, "Ed25519")
+"""What a token may be signed with that carries its key. RFC 9864 calls EdDSA by its curve, and libraries follow it."""
 MAX_JWT_LENGTH = 8192
 ACCESS_TOKEN_TYPE = "at+jwt"
 _ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
@@ -43,10 +45,11 @@ def _build_registry(alg: str) -> jws.JWSRegistry:
     return registry
 
 
-_REGISTRIES = {alg: _build_registry(alg) for alg in ALGORITHMS}
+_REGISTRIES = {alg: _build_registry(alg) for alg in EMBEDDED_KEY_ALGORITHMS}
 _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {
     "ES256": ECKey,
     "EdDSA": OKPKey,
+    "Ed25519": OKPKey,
     "PS256": RSAKey,
     "RS256": RSAKey,
 }
@@ -91,7 +94,7 @@ def generate_signing_key(alg: str = "ES256") -> SigningKey:
     """A new key pair whose `kid` is its RFC 7638 thumbprint."""
     if alg == "ES256":
         key: Key = ECKey.generate_key("P-256", private=True)
-    elif alg == "EdDSA":
+    elif alg in {"EdDSA", "Ed25519"}:
         key = OKPKey.generate_key("Ed25519", private=True)
     else:
         key = RSAKey.generate_key(2048, private=True)
@@ -128,7 +131,7 @@ def parse_embedded_key(jwk: Any, alg: str) -> VerificationKey:
     """
     if not isinstance(jwk, dict) or jwk.keys() & _SECRET_MEMBERS:
         raise InvalidToken("jwk is not a public key")
-    if alg not in _algorithms_of(jwk) or jwk.get("alg", alg) != alg or jwk.get("use", "sig") != "sig":
+    if not _fits(jwk, alg) or jwk.get("alg", alg) != alg or jwk.get("use", "sig") != "sig":
         raise InvalidToken("jwk is not a key for this alg")
     kty = str(jwk["kty"])
     _check_numbers(jwk, kty)
@@ -164,7 +167,11 @@ def read_kid(token: str) -> str:
 
 
 def read_unverified(
-    token: str, *, accepted_types: frozenset[str], header_members: frozenset[str] = _HEADER_MEMBERS
+    token: str,
+    *,
+    accepted_types: frozenset[str],
+    header_members: frozenset[str] = _HEADER_MEMBERS,
+    algorithms: Collection[str] = ALGORITHMS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of a JWT of one of the types, before its signature is checked.
 
@@ -182,7 +189,7 @@ def read_unverified(
     typ = header.get("typ", "")
     if not isinstance(typ, str) or typ.lower() not in accepted_types:
         raise InvalidToken("header typ is another kind of token")
-    if header.get("alg") not in ALGORITHMS:
+    if header.get("alg") not in algorithms:
         raise InvalidToken("header alg is not accepted")
     return header, _json_object(match.group(2))
 
@@ -274,6 +281,10 @@ def _algorithms_of(jwk: dict[str, Any]) -> tuple[str, ...]:
         return ("RS256", "PS256") if isinstance(modulus, str) and len(modulus) * 6 // 8 >= _MIN_RSA_MODULUS else ()
     curve = _CURVES.get((str(jwk.get("kty")), str(jwk.get("crv"))))
     return (curve,) if curve else ()
+
+
+def _fits(jwk: dict[str, Any], alg: str) -> bool:
+    return ("EdDSA" if alg == "Ed25519" else alg) in _algorithms_of(jwk)
 
 
 def _check_numbers(jwk: dict[str, Any], kty: str) -> None:
