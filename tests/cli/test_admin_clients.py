@@ -58,7 +58,8 @@ def test_the_secret_of_a_confidential_client_is_printed_once(doorward: Command) 
     assert_printed_once(doorward, added["client_secret"])
     assert "client_secret" not in doorward.json("admin", "client", "show", added["client_id"])
     rotated = doorward.json("admin", "client", "rotate-secret", added["client_id"])
-    assert rotated.keys() == {"client_id", "client_secret"}
+    assert rotated.keys() == {"client_id", "client_secret", "client_secret_expires_at"}
+    assert rotated["client_secret_expires_at"] == 0
     assert rotated["client_secret"] != added["client_secret"]
     assert_printed_once(doorward, rotated["client_secret"])
 

@@ -34,7 +34,7 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     clients.change_scope: ("client.changed", lambda g: clients.change_scope(g.operator, g.client, "tools:read")),
     clients.rotate_secret: (
         "client.secret_rotated",
-        lambda g: clients.rotate_secret(g.operator, g.client, overlap_ms=1000),
+        lambda g: clients.rotate_secret(g.operator, g.project, g.client, overlap_ms=1000),
     ),
     clients.remove: ("client.removed", lambda g: clients.remove(g.operator, g.client)),
     admission.approve: ("client.approved", lambda g: admission.approve(g.operator, g.waiting)),
@@ -148,7 +148,7 @@ async def test_an_event_says_who_did_what_to_what_and_holds_no_secret(ground: Gr
         (await keys.create(ground.operator, ground.project, ("register",)))[1],
         (await clients.add(ground.operator, ground.project, (LOOPBACK,), confidential=True))[1] or "",
         (await registrations.create_initial_token(ground.operator, ground.project))[1],
-        await clients.rotate_secret(ground.operator, ground.client, overlap_ms=0),
+        (await clients.rotate_secret(ground.operator, ground.project, ground.client, overlap_ms=0))[0],
         ground.setup_token,
         PASSWORD,
     ]

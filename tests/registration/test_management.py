@@ -185,16 +185,48 @@ async def test_an_operator_rotates_a_secret_with_an_overlap(door: Door) -> None:
     client, old = await clients.add(door.operator, door.project, (WEB,), confidential=True)
     assert old is not None
     shown = {"client_id": client.client_id}
-    new = await clients.rotate_secret(door.operator, client, overlap_ms=3_600_000)
+    new, expires_at = await clients.rotate_secret(door.operator, door.project, client, overlap_ms=3_600_000)
+    assert expires_at is None
     assert await authenticates(door, shown, old)
     assert await authenticates(door, shown, new)
     with pytest.raises(ActionRefused):
-        await clients.rotate_secret(door.operator, client, overlap_ms=0)
+        await clients.rotate_secret(door.operator, door.project, client, overlap_ms=0)
     door.clock.advance(seconds=3600)
     assert not await authenticates(door, shown, old)
-    last = await clients.rotate_secret(door.operator, await get(door, client.client_id), overlap_ms=0)
+    stored = await get(door, client.client_id)
+    last, _ = await clients.rotate_secret(door.operator, door.project, stored, overlap_ms=0)
     assert not await authenticates(door, shown, new)
     assert await authenticates(door, shown, last)
+
+
+async def test_an_operator_s_new_secret_lives_as_long_as_the_project_gives_registered_clients(door: Door) -> None:
+    await set_project(door, client_secret_seconds=10 * DAY)
+    registered = await made(door)
+    added, _ = await clients.add(door.operator, door.project, (WEB,), confidential=True)
+    client = await get(door, registered["client_id"])
+    secret, expires_at = await clients.rotate_secret(door.operator, door.project, client, overlap_ms=0)
+    assert expires_at == door.clock() + 10 * DAY * 1000
+    _, never = await clients.rotate_secret(door.operator, door.project, added, overlap_ms=0)
+    assert never is None
+    door.clock.advance(seconds=10 * DAY - 1)
+    assert await authenticates(door, registered, secret)
+    door.clock.advance(seconds=1)
+    assert not await authenticates(door, registered, secret)
+
+
+async def test_an_overlap_brings_no_expired_secret_back(door: Door) -> None:
+    await set_project(door, client_secret_seconds=10 * DAY)
+    registered = await made(door)
+    door.clock.advance(seconds=10 * DAY - 3600)
+    client = await get(door, registered["client_id"])
+    secret, _ = await clients.rotate_secret(door.operator, door.project, client, overlap_ms=24 * 3_600_000)
+    assert await authenticates(door, registered, registered["client_secret"])
+    door.clock.advance(seconds=3600)
+    assert not await authenticates(door, registered, registered["client_secret"])
+    door.clock.advance(seconds=11 * DAY)
+    client = await get(door, registered["client_id"])
+    await clients.rotate_secret(door.operator, door.project, client, overlap_ms=24 * 3_600_000)
+    assert not await authenticates(door, registered, secret)
 
 
 async def test_revoking_everything_is_one_row_and_takes_effect_at_once(door: Door) -> None:
@@ -255,7 +287,7 @@ async def test_every_action_of_an_operator_leaves_one_row_of_audit_i7(door: Door
     client, _ = await clients.add(door.operator, door.project, (WEB,), confidential=True)
     actions: list[Callable[[Any], Awaitable[Any]]] = [
         lambda c: clients.change_scope(door.operator, c, "tools:read"),
-        lambda c: clients.rotate_secret(door.operator, c, overlap_ms=0),
+        lambda c: clients.rotate_secret(door.operator, door.project, c, overlap_ms=0),
         lambda c: admission.revoke_everything(door.operator, c),
         lambda c: admission.suspend(door.operator, c),
         lambda c: admission.reactivate(door.operator, c),

@@ -122,17 +122,25 @@ async def change_scope(operator: Operator, client: Client, scope: str) -> Client
     return replace(client, metadata=metadata)
 
 
-async def rotate_secret(operator: Operator, client: Client, *, overlap_ms: int) -> str:
-    """Give a client a new secret, shown this once; the old one works a while longer. Raises `ActionRefused`."""
+async def rotate_secret(
+    operator: Operator, project: Project, client: Client, *, overlap_ms: int
+) -> tuple[str, int | None]:
+    """(a new secret, shown this once; when it expires, or None); the old one works a while longer.
+
+    The secret of a client that registered itself lives as long as the project gives such secrets, that of an
+    operator's own client for ever. Raises `ActionRefused`.
+    """
     if client.secret_hash is None:
         raise ActionRefused("This client has no secret.")
-    secret = new_secret(CLIENT_SECRET)
+    secret, now = new_secret(CLIENT_SECRET), operator.clock()
+    life_ms = project.settings.client_secret_seconds * 1000 if client.kind == "registered" else 0
+    expires_at = now + life_ms if life_ms else None
     done = await operator.database.write(
-        _rotate_secret, client, hash_secret(secret), overlap_ms, operator.actor, operator.clock()
+        _rotate_secret, client, hash_secret(secret), (expires_at, now + overlap_ms), operator.actor, now
     )
     if not done:
         raise ActionRefused("The secret was rotated by somebody else at the same moment.")
-    return secret
+    return secret, expires_at
 
 
 async def remove(operator: Operator, client: Client) -> None:
@@ -176,9 +184,10 @@ async def _change_scope(tx: Transaction, client: Client, metadata: ClientMetadat
 
 
 async def _rotate_secret(
-    tx: Transaction, client: Client, secret_hash: TokenHash, overlap_ms: int, actor: str, now: int
+    tx: Transaction, client: Client, secret_hash: TokenHash, until: tuple[int | None, int], actor: str, now: int
 ) -> bool:
-    if not await rotate_client_secret(tx, client, secret_hash, expires_at=None, overlap_until=now + overlap_ms):
+    expires_at, overlap_until = until
+    if not await rotate_client_secret(tx, client, secret_hash, expires_at=expires_at, overlap_until=overlap_until):
         return False
     event = AuditEvent(audit.CLIENT_SECRET_ROTATED, actor, audit.client_actor(client.client_id))
     await record(tx, client.project_id, event, now)

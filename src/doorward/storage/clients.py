@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, select, update
 
 from doorward.core.models import Client, ClientStatus
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
@@ -59,6 +59,7 @@ _SET_METADATA = Statement(
     )
     .returning(clients.c.client_id)
 )
+_overlap_until = bindparam("overlap_until", type_=BigInteger)
 _ROTATE_SECRET = Statement(
     update(clients)
     .where(*_THIS_CLIENT, clients.c.secret_hash == bindparam("from_hash"))
@@ -66,7 +67,10 @@ _ROTATE_SECRET = Statement(
         secret_hash=bindparam("new_hash"),
         secret_expires_at=bindparam("new_expires_at"),
         previous_secret_hash=clients.c.secret_hash,
-        previous_secret_expires_at=bindparam("overlap_until"),
+        # An overlap never brings a secret back that has expired, nor makes one last longer than it was given.
+        previous_secret_expires_at=case(
+            (clients.c.secret_expires_at < _overlap_until, clients.c.secret_expires_at), else_=_overlap_until
+        ),
     )
     .returning(clients.c.client_id)
 )
@@ -170,7 +174,10 @@ async def rotate_client_secret(
     expires_at: int | None,
     overlap_until: int,
 ) -> bool:
-    """Give a client a new secret; the old one works until `overlap_until`. False when another caller was first."""
+    """Give a client a new secret; the old one works until `overlap_until`, or until it expires by itself.
+
+    False when another caller was first.
+    """
     row = await tx.one(
         _ROTATE_SECRET,
         of_project=client.project_id,

@@ -107,9 +107,10 @@ def client_rotate_secret(
     """Give a client a new secret, printed once."""
     from doorward.manage import clients
 
-    async def act(operator: "Operator", of: "Project") -> str:
+    async def act(operator: "Operator", of: "Project") -> tuple[str, int | None]:
         client = await clients.get(operator, of, client_id)
-        return await clients.rotate_secret(operator, client, overlap_ms=overlap_hours * 3_600_000)
+        return await clients.rotate_secret(operator, of, client, overlap_ms=overlap_hours * 3_600_000)
 
-    secret = run_on(data, project, act)
-    show_one({"client_id": client_id, "client_secret": secret}, as_json=as_json)
+    secret, expires_at = run_on(data, project, act)
+    shown = {"client_id": client_id, "client_secret": secret, "client_secret_expires_at": (expires_at or 0) // 1000}
+    show_one(shown, as_json=as_json)
