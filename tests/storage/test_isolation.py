@@ -25,6 +25,7 @@ from doorward.storage import (
     registrations,
     resources,
     spent_ids,
+    superseding,
     throttles,
     tokens,
     users,
@@ -110,6 +111,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
         tx, t.project_id, f"client:{CLIENT}", TokenHash(b"new"), NOW + DAY
     ),
     clients.touch_client: lambda tx, t: clients.touch_client(tx, t.project_id, CLIENT, NOW, NOW + 1),
+    superseding.supersede_clients: lambda tx, t: superseding.supersede_clients(tx, t.project_id, "same", NOW),
     clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT),
     codes.add_code: lambda tx, t: codes.add_code(tx, make_code(t.project, TokenHash(b"new"))),
     codes.consume_code: lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW),
@@ -246,6 +248,8 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await tokens.start_family(tx, make_family(project))
     await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY)
     await clients.add_client(tx, make_held_client(project))
+    for client_id, created_at in (("mcl_earlier", NOW - DAY), ("mcl_later", NOW)):
+        await clients.add_client(tx, make_client(project, client_id, created_at=created_at, fingerprint="same"))
     await registrations.add_initial_access_token(tx, project_id, INITIAL_HASH, make_initial_access_token())
     await registrations.bury_client(tx, project_id, ClientId("mcl_gone"), "expired", NOW)
     await registrations.trust_software_issuer(tx, project_id, SOFTWARE_ISSUER, "{}", NOW)

@@ -178,7 +178,7 @@ class Client:
     proposed: ClientMetadata | None = None
     """What its document says now, where that waits for approval."""
     fingerprint: str | None = None
-    """The same for every registration of the same software, whatever its loopback port of the day."""
+    """The same for every registration of a program from one place, as long as nobody did anything with it."""
 
     @property
     def is_public(self) -> bool:

@@ -1,12 +1,14 @@
 """Decisions of the authorization server that need no I/O: which resource, which scopes, which reuse is forgiven."""
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from typing import Literal
 
 from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError, invalid_grant
 from doorward.oauth.metadata import ClientMetadata
-from doorward.oauth.redirects import match_redirect_uri, redirect_kind
+from doorward.oauth.redirects import match_redirect_uri, redirect_kind, without_loopback_port
 from doorward.oauth.resources import match_key, parse_resource
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing, narrow, parse_scope, union
 
@@ -171,6 +173,22 @@ def changed_members(before: ClientMetadata, after: ClientMetadata) -> tuple[str,
     """
     names = ("client_name", "redirect_uris", "accepted_methods", "jwks", "jwks_uri")
     return tuple(name for name in names if getattr(before, name) != getattr(after, name))
+
+
+def build_fingerprint(metadata: ClientMetadata, *, source: str, verified_by: str | None) -> str:
+    """What two registrations of the same program from the same place have in common, whatever its port of the day.
+
+    The place is part of it: who knows what an app says of itself must not be able to replace its registration (T15).
+
+    Spec: clients.md no. 22
+    """
+    said = (
+        *(metadata.client_name, metadata.software_id, metadata.software_version),
+        *(metadata.token_endpoint_auth_method, metadata.grant_types),
+        [without_loopback_port(uri) for uri in metadata.redirect_uris],
+    )
+    text = json.dumps((source, verified_by, *said), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def reuse_policy(client: Client, settings: ProjectSettings, *, is_bound: bool = False) -> ReusePolicy:

@@ -101,6 +101,11 @@ def find_registered(registered: tuple[str, ...], requested: str) -> str | None:
     return next((uri for uri in registered if match_redirect_uri(uri, requested)), None)
 
 
+def without_loopback_port(uri: str) -> str:
+    """`uri` as an app registers it that listens on another port each time. Spec: RFC 8252 §7.3 (RDU-04)"""
+    return _LOOPBACK_PORT.sub(r"\1", uri) if is_loopback(uri) else uri
+
+
 def add_parameters(uri: str, parameters: dict[str, str]) -> str:
     """`uri` with `parameters` appended percent-encoded, its own query kept. Spec: AUTHZ-12, AUTHZ-13"""
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
@@ -117,7 +122,7 @@ def display_host(uri: str) -> str:
 
 
 def _comparable(uri: str) -> str:
-    without_port = _LOOPBACK_PORT.sub(r"\1", uri) if is_loopback(uri) else uri
+    without_port = without_loopback_port(uri)
     scheme, separator, rest = without_port.partition("://")
     if separator and scheme in {"http", "https"}:
         authority = re.split(r"[/?]", rest, maxsplit=1)[0]

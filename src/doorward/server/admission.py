@@ -123,4 +123,6 @@ def _tell_unknown(unknown: UnknownClient) -> PageError:
             "Its registration was made by another server, or with a key that is no longer accepted here.",
             _AGAIN,
         )
-    return PageError("This app is not known here", "It was never registered with this server.", _AGAIN)
+    return PageError(
+        "This app is not known here", "It was never registered with this server, or registered again since.", _AGAIN
+    )

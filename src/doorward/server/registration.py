@@ -13,6 +13,7 @@ from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
 from doorward.core.limits import REGISTER_HOST, REGISTER_KEY, REGISTER_PROJECT, REGISTER_SOURCE, Limit
 from doorward.core.models import SELF_REGISTERED_GRANTS, AuditEvent, Client, ProjectKey
+from doorward.core.policy import build_fingerprint
 from doorward.core.secrets import (
     CLIENT_SECRET,
     INITIAL_ACCESS_TOKEN,
@@ -35,6 +36,7 @@ from doorward.storage.clients import add_client, count_clients
 from doorward.storage.database import Transaction
 from doorward.storage.keys import find_project_key
 from doorward.storage.registrations import consume_initial_access_token
+from doorward.storage.superseding import supersede_clients
 from doorward.storage.throttles import spend
 
 from .context import Context
@@ -47,6 +49,8 @@ from .too_many import TooManyRequests
 MAX_CLIENTS = 10_000
 QUOTA_WAIT_MS = 3_600_000
 UNUSED_LIFE_MS = 30 * 86_400_000
+LOGIN_TAKES_MS = 3_600_000
+"""How long a registration stays that nobody used, after a later one of the same program."""
 _RECEIPT = "registration"
 
 
@@ -224,6 +228,9 @@ async def _register_stored(
         secret_expires_at=now + secret_life_ms if secret and secret_life_ms else None,
         registration_token_hash=hash_secret(token),
         verified_by=verified_by,
+        fingerprint=None
+        if waits or registrant.is_trusted
+        else build_fingerprint(metadata, source=registrant.source, verified_by=verified_by),
     )
     wait = await context.database.write(_store, client, registrant, now)
     if wait is None:
@@ -256,7 +263,10 @@ def _limits(registrant: Registrant, client: Client) -> list[tuple[Limit, str]]:
 
 
 async def _store(tx: Transaction, client: Client, registrant: Registrant, now: int) -> int | None:
-    """Store the client: 0 when done, milliseconds to wait when a limit is spent, None for a spent token."""
+    """Store the client in the place of those it supersedes.
+
+    0 when done, milliseconds to wait when a limit is spent, None for a spent token.
+    """
     if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
         return QUOTA_WAIT_MS
     token = registrant.initial_token
@@ -265,11 +275,15 @@ async def _store(tx: Transaction, client: Client, registrant: Registrant, now: i
     for limit, subject in _limits(registrant, client):
         if wait := await spend(tx, client.project_id, limit, subject, now):
             return wait
+    superseded = 0
+    if client.fingerprint is not None:
+        superseded = await supersede_clients(tx, client.project_id, client.fingerprint, now - LOGIN_TAKES_MS)
     await add_client(tx, client)
     detail = {
         "name": client.metadata.client_name,
         "redirects": [display_host(uri) for uri in client.metadata.redirect_uris],
         "status": client.status,
+        **({"superseded": superseded} if superseded else {}),
     }
     event = AuditEvent(audit.CLIENT_REGISTERED, registrant.actor, audit.client_actor(client.client_id), detail)
     await record(tx, client.project_id, event, now)

@@ -1,8 +1,11 @@
-"""Clients with a row: added, registered with a secret, or let in by somebody. A live grant keeps its client."""
+"""Clients with a row: added, registered with a secret, or let in by somebody. A live grant keeps its client.
+
+Every change of a row takes its fingerprint away; see `superseding`.
+"""
 
 import json
 
-from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, null, select, update
 
 from doorward.core.models import Client, ClientStatus
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
@@ -37,13 +40,17 @@ _TOUCH = Statement(
     update(clients)
     .where(*_THIS_CLIENT)
     .values(
+        fingerprint=null(),
         activated_at=func.coalesce(clients.c.activated_at, bindparam("now")),
         last_used_at=bindparam("now"),
         expires_at=bindparam("new_expires_at"),
     )
 )
 _SET_STATUS = Statement(
-    update(clients).where(*_THIS_CLIENT).values(status=bindparam("new_status")).returning(clients.c.client_id)
+    update(clients)
+    .where(*_THIS_CLIENT)
+    .values(fingerprint=null(), status=bindparam("new_status"))
+    .returning(clients.c.client_id)
 )
 _VOID = Statement(
     update(clients).where(*_THIS_CLIENT).values(void_before=bindparam("now")).returning(clients.c.client_id)
@@ -52,6 +59,7 @@ _SET_METADATA = Statement(
     update(clients)
     .where(*_THIS_CLIENT)
     .values(
+        fingerprint=null(),
         metadata=bindparam("new_metadata"),
         proposed=bindparam("new_proposed"),
         status=func.coalesce(bindparam("new_status"), clients.c.status),
@@ -64,6 +72,7 @@ _ROTATE_SECRET = Statement(
     update(clients)
     .where(*_THIS_CLIENT, clients.c.secret_hash == bindparam("from_hash"))
     .values(
+        fingerprint=null(),
         secret_hash=bindparam("new_hash"),
         secret_expires_at=bindparam("new_expires_at"),
         previous_secret_hash=clients.c.secret_hash,
