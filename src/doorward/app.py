@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -21,10 +22,12 @@ from doorward.asgi import (
 )
 from doorward.core.models import DEFAULT_SLUG
 from doorward.core.secrets import new_id
+from doorward.core.timeline import TimelineEvent
 from doorward.fetch import GuardedFetcher
 from doorward.logs import log
 from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
+from doorward.resource.reports import Repeats, Report
 from doorward.routes import Route, find_route
 from doorward.server.context import Context
 from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
@@ -33,7 +36,9 @@ from doorward.server.introspection import is_revoked
 from doorward.server.jobs import run_jobs
 from doorward.server.page_error import PageError
 from doorward.server.password_checker import PasswordChecker
+from doorward.server.reports import note_answer, note_refusal
 from doorward.server.tenancy import ProjectView, Tenancy, split_path
+from doorward.server.timeline import Timeline
 from doorward.settings import Settings, is_loopback_host
 from doorward.storage.database import StorageUnavailable, Transaction
 from doorward.storage.opening import Store
@@ -79,6 +84,7 @@ def build_context(
         documents=DocumentSource(fetcher or _build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
         form_key=store.form_key,
         tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
+        timeline=Timeline(store.database),
         passwords=PasswordChecker(),
         clock=clock,
     )
@@ -119,13 +125,14 @@ class Doorward:
         async with AsyncExitStack() as stack:
             for mounted in self._mounts.values():
                 await stack.enter_async_context(mounted.lifespan())
-            jobs = asyncio.create_task(run_jobs(self.context))
+            beside = [asyncio.create_task(run_jobs(self.context)), asyncio.create_task(self.context.timeline.run())]
             try:
                 yield
             finally:
-                jobs.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await jobs
+                for task in beside:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
         await self.context.database.close()
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
@@ -153,7 +160,7 @@ class Doorward:
     async def _answer(self, request: Request) -> Response:
         if request.is_ambiguous:
             problem = "A header that says where the request ends or whom it is for is repeated."
-            return _problem(OAuthError("invalid_request", problem, status=400))
+            return _problem(OAuthError("invalid_request", problem, status=400), request)
         if not self._is_for_us(request):
             return json_response({"error": "misdirected_request"}, status=421)
         if WELL_KNOWN in request.path:
@@ -177,16 +184,21 @@ class Doorward:
             return Response(204, b"", [*_PREFLIGHT[len(_CORS) :], methods])
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is None:
-            return _problem(OAuthError("invalid_request", "Method not allowed.", status=405), {"allow": _allow(route)})
+            refusal = OAuthError("invalid_request", "Method not allowed.", status=405)
+            return _problem(refusal, request, {"allow": _allow(route)})
         request.body_limit = route.body_limit
         view: ProjectView | None = None
         try:
             view = await self.context.tenancy.find(slug)
             if view is None:
                 return not_found()
-            return await endpoint(self.context, view, request)
+            request.learn(project_id=view.project.project_id)
+            response = await endpoint(self.context, view, request)
         except Exception as error:  # noqa: BLE001  # the one place where errors become answers
+            note_refusal(self.context, request, route.step, error)
             return _answer_safely(error, route, view, request)
+        note_answer(self.context, request, route.step, response)
+        return response
 
     async def _answer_public(self, request: Request) -> Response:
         """Well-known documents: anybody, from anywhere, never an error other than 404 or 405."""
@@ -194,11 +206,13 @@ class Doorward:
             methods = ("access-control-allow-methods", "GET")
             return Response(204, b"", [*_PREFLIGHT, methods])
         if request.method not in ("GET", "HEAD"):
-            return _problem(OAuthError("invalid_request", "Method not allowed.", status=405), {"allow": "GET, HEAD"})
+            refusal = OAuthError("invalid_request", "Method not allowed.", status=405)
+            return _problem(refusal, request, {"allow": "GET, HEAD"})
         try:
             response = await answer_well_known(self.context, request)
+            note_answer(self.context, request, None, response)
         except StorageUnavailable as error:
-            response = _problem(_unavailable(error, request))
+            response = _problem(_unavailable(error, request), request)
         response.headers.extend(_CORS)
         return response
 
@@ -237,6 +251,21 @@ class LocalKeys:
         return view.keys.get(kid) if view else None
 
 
+class LocalReporter:
+    """Takes the reports of a resource that is served beside this very server."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._repeats = Repeats()
+
+    def report(self, report: Report) -> None:
+        """Note what the resource saw."""
+        view = self._context.tenancy.latest()
+        if view is not None and self._repeats.is_new(report):
+            event = TimelineEvent(at=self._context.clock(), **asdict(report))
+            self._context.timeline.note(view.project.project_id, event)
+
+
 class LocalRevocations:
     """What this very server has revoked, asked for at every call."""
 
@@ -255,7 +284,7 @@ def _answer_safely(error: Exception, route: Route, view: ProjectView | None, req
         return _answer_error(error, route, view, request)
     except Exception as second:  # noqa: BLE001  # nothing else stands between this and a bare failure
         log.error("an error page failed", reference=request.reference, path=request.path, exc_info=second)
-        return _problem(OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500))
+        return _problem(OAuthError(SERVER_ERROR, "Something failed here.", status=500), request)
 
 
 async def _write_nothing(_: Transaction) -> None:
@@ -276,13 +305,13 @@ def _answer_error(error: Exception, route: Route, view: ProjectView | None, requ
         error = _unavailable(error, request)
     if not isinstance(error, OAuthError):
         log.error("unexpected error", reference=request.reference, path=request.path, exc_info=error)
-        error = OAuthError(SERVER_ERROR, f"Something failed here. Reference: {request.reference}.", status=500)
+        error = OAuthError(SERVER_ERROR, "Something failed here.", status=500)
     if route.html and view is not None:
         page = PageError("That did not work", error.description, status=error.status)
         response = render_error(view, page, reference=request.reference)
         response.headers.extend(error.headers.items())
         return response
-    return _problem(error)
+    return _problem(error, request)
 
 
 def _unavailable(error: StorageUnavailable, request: Request) -> OAuthError:
@@ -291,8 +320,12 @@ def _unavailable(error: StorageUnavailable, request: Request) -> OAuthError:
     return OAuthError(TEMPORARILY_UNAVAILABLE, "Try again in a moment.", status=503, headers={"retry-after": "2"})
 
 
-def _problem(error: OAuthError, headers: Mapping[str, str] | None = None) -> Response:
-    response = json_response(error.body(), status=error.status)
+def _problem(error: OAuthError, request: Request, headers: Mapping[str, str] | None = None) -> Response:
+    """The error as JSON, with the reference under which the operator's timeline tells the whole reason."""
+    body = error.body()
+    if request.reference not in body["error_description"]:
+        body["error_description"] += f" (reference {request.reference})"
+    response = json_response(body, status=error.status)
     response.headers.extend({**error.headers, **(headers or {})}.items())
     return response
 

@@ -40,7 +40,7 @@ class Disconnected(Exception):  # noqa: N818  # the other end's doing
 class Request:
     """One HTTP request. `path` is decoded and without the project's prefix; `now` is epoch milliseconds."""
 
-    __slots__ = ("_headers", "body_limit", "now", "path", "receive", "reference", "scope")
+    __slots__ = ("_headers", "body_limit", "learned", "now", "path", "receive", "reference", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, *, path: str, now: int, reference: str) -> None:
         self.scope = scope
@@ -49,7 +49,15 @@ class Request:
         self.now = now
         self.reference = reference
         self.body_limit = BODY_LIMIT
+        self.learned: dict[str, str] = {}
+        """What handling it brought to light, for the operator's timeline; never a secret."""
         self._headers: dict[str, list[str]] | None = None
+
+    def learn(self, **facts: str | None) -> None:
+        """Note whose request it turned out to be."""
+        for name, value in facts.items():
+            if value:
+                self.learned[name] = value
 
     @property
     def method(self) -> str:

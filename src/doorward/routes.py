@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from doorward.asgi import BODY_LIMIT, Request, Response
+from doorward.core.timeline import TimelineStep
 from doorward.server import registration_management
 from doorward.server.context import Context
 from doorward.server.introspection import answer_introspect
 from doorward.server.registration import answer_register
+from doorward.server.reports import answer_reports
 from doorward.server.revocation import answer_revoke
 from doorward.server.tenancy import ProjectView
 from doorward.server.token import answer_token
@@ -28,12 +30,14 @@ class Route:
     methods: Mapping[str, Endpoint]
     cors: bool = False
     html: bool = False
+    step: TimelineStep | None = None
+    """What of a client's way in it is, for the timeline."""
     body_limit: int = BODY_LIMIT
 
 
 ROUTES: Mapping[str, Route] = {
     # Protocol
-    "/api/oauth/register": Route({"POST": answer_register}, cors=True),
+    "/api/oauth/register": Route({"POST": answer_register}, cors=True, step="register"),
     f"{REGISTRATION}{{client_id}}": Route(
         {
             "GET": registration_management.answer_read,
@@ -42,20 +46,21 @@ ROUTES: Mapping[str, Route] = {
         },
         cors=True,
     ),
-    "/api/oauth/token": Route({"POST": answer_token}, cors=True),
-    "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True),
+    "/api/oauth/token": Route({"POST": answer_token}, cors=True, step="token"),
+    "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True, step="revoke"),
+    "/api/oauth/timeline": Route({"POST": answer_reports}),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),
     # Where clients without metadata look: those of 2025-03-26, and some after a restart (LEG-02, clients.md no. 59)
-    "/register": Route({"POST": answer_register}, cors=True),
-    "/token": Route({"POST": answer_token}, cors=True),
-    "/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True),
+    "/register": Route({"POST": answer_register}, cors=True, step="register"),
+    "/token": Route({"POST": answer_token}, cors=True, step="token"),
+    "/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True, step="authorize"),
     # The authorization endpoint never allows other origins (AUTHZ-05)
-    "/oauth/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True),
-    "/oauth/consent": Route({"POST": post_consent}, html=True),
+    "/oauth/authorize": Route({"GET": show_authorize, "POST": post_authorize}, html=True, step="authorize"),
+    "/oauth/consent": Route({"POST": post_consent}, html=True, step="consent"),
     # People
     "/": Route({"GET": show_home}, html=True),
     "/setup": Route({"GET": show_setup, "POST": post_setup}, html=True),
-    "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True),
+    "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True, step="sign_in"),
     "/logout": Route({"POST": post_sign_out}, html=True),
     "/account": Route({"GET": show_account}, html=True),
     "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),

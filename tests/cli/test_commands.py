@@ -58,6 +58,8 @@ ADMIN: dict[str, list[str]] = {
     "software remove": ["https://vendor.example.com"],
     "audit list": [],
     "incident list": [],
+    "timeline list": [],
+    "timeline show": ["0000000000"],
 }
 OF_THE_SERVER = {
     "project add",

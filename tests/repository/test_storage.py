@@ -24,7 +24,7 @@ TENANT_TABLES = sorted(set(metadata.tables) - GLOBAL_TABLES)
 
 # A sweep is the one thing that may cross projects, and the one deletion nobody waits for: it goes by time alone.
 SWEEP = re.compile(
-    r"^DELETE FROM (\w+) WHERE .*\b\1\.\w+_at <=? :|^DELETE FROM audit_events WHERE audit_events\.at <= :"
+    r"^DELETE FROM (\w+) WHERE .*\b\1\.\w+_at <=? :|^DELETE FROM (audit_events|timeline_events) WHERE \2\.at <= :"
 )
 
 

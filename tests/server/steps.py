@@ -40,6 +40,11 @@ def refusal(answer: Answer) -> tuple[int, str]:
     return answer.status, members["error"]
 
 
+def plain_description(answer: Answer) -> str:
+    """The description of a refusal without the reference it quotes."""
+    return re.sub(r" \(reference [A-Za-z0-9_-]{10}\)$", "", answer.json()["error_description"])
+
+
 def success(answer: Answer) -> dict[str, Any]:
     """The members of a 200 that carries credentials: JSON, stored by nobody, no null anywhere."""
     assert answer.status == 200, answer.body

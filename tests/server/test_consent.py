@@ -1,5 +1,7 @@
 """The decision of a person: asked every time, once, in the browser that was asked, and theirs alone (CON, T2, T41)."""
 
+import re
+
 import pytest
 
 from doorward.core.limits import AUTHORIZE_SESSION
@@ -49,9 +51,11 @@ async def test_denying_tells_the_client_and_gives_it_nothing_con_06(door: Door) 
     page = await (person := await sign_in(door)).submit(await ask(door, person), decision="deny")
     target = page.links["continue"]
     assert target.startswith(f"{LOOPBACK}?")
-    assert answer_parameters(target) == {
+    told = answer_parameters(target)
+    assert re.fullmatch(r"The person declined\. \(reference [A-Za-z0-9_-]{10}\)", told["error_description"])
+    assert told == {
         "error": "access_denied",
-        "error_description": "The person declined.",
+        "error_description": told["error_description"],
         "state": "state-1",
         "iss": ISSUER,
     }

@@ -12,6 +12,7 @@ import pytest
 import doorward.storage
 from doorward.core.limits import Limit
 from doorward.core.models import AuditEvent
+from doorward.core.timeline import TimelineEvent
 from doorward.oauth.ids import ClientId, TokenHash
 from doorward.storage import (
     access_tokens,
@@ -27,6 +28,7 @@ from doorward.storage import (
     spent_ids,
     superseding,
     throttles,
+    timeline,
     tokens,
     users,
 )
@@ -107,6 +109,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     access_tokens.add_access_token: lambda tx, t: access_tokens.add_access_token(
         tx, t.project_id, TokenHash(b"new"), "{}", NOW + DAY
     ),
+    timeline.add_timeline_events: lambda tx, t: timeline.add_timeline_events(tx, t.project_id, [make_step()]),
     spent_ids.claim_id: lambda tx, t: spent_ids.claim_id(
         tx, t.project_id, f"client:{CLIENT}", TokenHash(b"new"), NOW + DAY
     ),
@@ -156,6 +159,11 @@ CHANGES: dict[Callable[..., Any], Act] = {
 
 # What each verb is called with to see something of a filled project, and what an empty project answers.
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
+    timeline.list_timeline_events: (
+        lambda tx, t: timeline.list_timeline_events(tx, t.project_id, after=0),
+        [],
+    ),
+    timeline.find_reference_time: (lambda tx, t: timeline.find_reference_time(tx, t.project_id, "ref"), None),
     audit.list_events: (lambda tx, t: audit.list_events(tx, t.project_id), []),
     audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
@@ -224,6 +232,10 @@ OF_THE_SERVER = {
 }
 
 
+def make_step() -> TimelineEvent:
+    return TimelineEvent(NOW, "token", "refused", "192.0.2.1", "app/1.0", "ref", reason="why")
+
+
 # Tables that stand in the schema before the verbs that fill them.
 AWAITED_TABLES = {
     "device_codes",
@@ -231,7 +243,6 @@ AWAITED_TABLES = {
     "identities",
     "pushed_requests",
     "revocations",
-    "timeline_events",
     "trusted_issuers",
 }
 
@@ -258,6 +269,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await keys.add_signing_key(tx, project_id, make_signing_key())
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
+    await timeline.add_timeline_events(tx, project_id, [make_step()])
     await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)
     await audit.record(tx, project_id, AuditEvent("token.refresh_reused", "system", GRANT), NOW)
 

@@ -20,7 +20,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from doorward.app import Doorward, LocalKeys, LocalRevocations, Mounted, build_context
+from doorward.app import Doorward, LocalKeys, LocalReporter, LocalRevocations, Mounted, build_context
 from doorward.core.models import Project, Scope, Tool
 from doorward.logs import configure_logs
 from doorward.manage import resources, users
@@ -207,7 +207,7 @@ def _build_demo(context: Context, demo_url: str) -> Mounted:
         revocations=LocalRevocations(context),
         clock=lambda: context.clock() / 1000,
     )
-    return build_demo(demo_url, issuer, verifier)
+    return build_demo(demo_url, issuer, verifier, LocalReporter(context))
 
 
 def _announce(facts: dict[str, Any], *, as_json: bool) -> None:

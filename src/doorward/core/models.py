@@ -365,6 +365,8 @@ class Refused:
     """A refusal as a value: what it recorded is committed first, then the pipeline raises `error`."""
 
     error: OAuthError
+    grant_id: GrantId | None = None
+    """The connection it was about, for the operator's timeline."""
 
 
 @dataclass(frozen=True, slots=True)

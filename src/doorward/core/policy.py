@@ -126,7 +126,7 @@ def still_offered(held: Scopes, resource: Resource) -> Scopes:
     """
     kept = narrow(held, union(resource.scope_names, (OFFLINE_ACCESS,)))
     if set(held) - {OFFLINE_ACCESS} and not set(kept) - {OFFLINE_ACCESS}:
-        raise invalid_grant()
+        raise invalid_grant("none of the granted scopes exists any more")
     return kept
 
 

@@ -12,7 +12,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import doorward
-from doorward.resource import Verifier
+from doorward.resource import Reporter, Verifier
 from doorward.resource.asgi import Receive, Scope, Send
 from doorward.resource.mcp import protect
 
@@ -45,7 +45,15 @@ class Demo:
     around that app's own. It may be mounted at any depth: requests carry the whole path, as ASGI has it.
     """
 
-    def __init__(self, server: MCPServer[Any], *, resource: str, issuer: str, verifier: Verifier) -> None:
+    def __init__(
+        self,
+        server: MCPServer[Any],
+        *,
+        resource: str,
+        issuer: str,
+        verifier: Verifier,
+        reporter: Reporter | None = None,
+    ) -> None:
         self._server = server
         self._app = protect(
             server,
@@ -55,6 +63,7 @@ class Demo:
             tools={tool["name"]: tool["scopes"] for tool in DEMO_TOOLS},
             name="Doorward demo",
             verifier=verifier,
+            reporter=reporter,
             stateless_http=True,
         )
 
@@ -69,7 +78,7 @@ class Demo:
             yield
 
 
-def build_demo(resource: str, issuer: str, verifier: Verifier) -> Demo:
+def build_demo(resource: str, issuer: str, verifier: Verifier, reporter: Reporter | None = None) -> Demo:
     """The demo MCP server at `resource`, for tokens of `issuer`. Raises `ValueError` for URLs that cannot be theirs."""
     # WARNING: the SDK sets up the root logger of the whole process, and at INFO it tells of every request.
     server: MCPServer[Any] = MCPServer(
@@ -81,7 +90,7 @@ def build_demo(resource: str, issuer: str, verifier: Verifier) -> Demo:
     )
     _add_lookups(server)
     _add_booking(server, Bookings())
-    return Demo(server, resource=resource, issuer=issuer, verifier=verifier)
+    return Demo(server, resource=resource, issuer=issuer, verifier=verifier, reporter=reporter)
 
 
 def _add_lookups(server: MCPServer[Any]) -> None:

@@ -36,19 +36,21 @@ class OAuthError(Exception):
     """A refusal in the words of the RFCs, raised anywhere and written to the wire in one place.
 
     `description` is for the developer who reads the answer: it names what to change and never repeats input.
-    `status` is the HTTP status where the error is answered directly; redirects ignore it.
+    `status` is the HTTP status where the error is answered directly; redirects ignore it. `reason` is for the
+    operator, where the caller must not be told it all; it is never sent.
 
     Spec: RFC 6749 §5.2
     """
 
     def __init__(
-        self, code: str, description: str, *, status: int = 400, headers: dict[str, str] | None = None
+        self, code: str, description: str, *, status: int = 400, headers: dict[str, str] | None = None, reason: str = ""
     ) -> None:
         super().__init__(code, description)
         self.code = code
         self.description = description
         self.status = status
         self.headers = headers or {}
+        self.reason = reason or description
 
     def __str__(self) -> str:
         return f"{self.code}: {self.description}"
@@ -68,6 +70,11 @@ def invalid_request(description: str, *, status: int = 400) -> OAuthError:
     return OAuthError(INVALID_REQUEST, description, status=status)
 
 
-def invalid_grant() -> OAuthError:
-    """Wrong client, expired, used or forged: one answer, so that it tells a guesser nothing. Spec: CODE-06"""
-    return OAuthError(INVALID_GRANT, "The code or refresh token is not valid for this client and request.")
+def invalid_grant(reason: str = "") -> OAuthError:
+    """Wrong client, expired, used or forged: one answer, so that it tells a guesser nothing. Spec: CODE-06
+
+    `reason` is which of them it was, for the operator's timeline.
+    """
+    return OAuthError(
+        INVALID_GRANT, "The code or refresh token is not valid for this client and request.", reason=reason
+    )

@@ -13,6 +13,7 @@ from .introspection import IntrospectionVerifier
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
 from .principal import Principal
+from .reports import Report, Reporter, TimelineReporter
 from .verifier import BoundTokenVerifier, JWTVerifier, KeySource, RevocationSource, Verifier, VerifierUnavailable
 
 __all__ = [
@@ -26,7 +27,10 @@ __all__ = [
     "KeySource",
     "Principal",
     "ProtectMCP",
+    "Report",
+    "Reporter",
     "RevocationSource",
+    "TimelineReporter",
     "VerificationKey",
     "Verifier",
     "VerifierUnavailable",

@@ -53,11 +53,12 @@ class Answer:
 
 
 class Refused(Exception):  # noqa: N818  # carries an answer up; not every one is an error
-    """The request goes no further; `answer` says why."""
+    """The request goes no further; `answer` says why, and `reason` more of it to the operator than to the caller."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, reason: str = "") -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.reason = reason
 
 
 class Disconnected(Exception):  # noqa: N818  # the other end's doing

@@ -37,6 +37,7 @@ from .issuer import check_url
 from .neighbours import Neighbours
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, ToolPolicy, parse_calls, parse_scopes
 from .principal import Principal
+from .reports import Report, Reporter
 from .sessions import MAX_SESSION_ID_LENGTH, SessionOwners
 from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
@@ -89,6 +90,7 @@ class ProtectMCP:
         allowed_origins: Iterable[str] = (),
         dpop: DpopMode = "accepted",
         dpop_nonce_key: bytes | None = None,
+        reporter: Reporter | None = None,
         insecure_http: bool = False,
     ) -> None:
         check_url(resource, "resource", insecure_http=insecure_http)
@@ -118,6 +120,7 @@ class ProtectMCP:
         )
         self._challenges = Challenges(self._documents, scopes=self._challenge_scopes, dpop=dpop)
         self._sessions = SessionOwners()
+        self._reporter = reporter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -133,6 +136,7 @@ class ProtectMCP:
             await public.send(request, send)
             return
         cors = build_cors(request)
+        principal: Principal | None = None
         try:
             principal, headers = await self._authenticate(request)
             self._check_scopes(request, principal, self._required_scopes)
@@ -140,6 +144,7 @@ class ProtectMCP:
             if self._policy is not None:
                 receive = await self._check_tools(request, principal, receive, self._policy)
         except Refused as refused:
+            self._report(request, principal, refused)
             await refused.answer.send(request, send, more=cors)
             return
         except Disconnected:
@@ -147,6 +152,7 @@ class ProtectMCP:
             with suppress(OSError):
                 await build_text(400, "The body is incomplete.").send(request, send, more=cors)
             return
+        self._report(request, principal)
         send = self._watch(request, principal, send, [*cors, *headers])
         await self._app(self._build_scope(request, principal), receive, send)
 
@@ -190,7 +196,7 @@ class ProtectMCP:
             scheme, token = credentials
             return await self._verify(request, scheme, token)
         except OAuthError as refusal:
-            raise Refused(self._challenges.refuse(request, refusal, scheme=scheme)) from None
+            raise Refused(self._challenges.refuse(request, refusal, scheme=scheme), refusal.reason) from None
 
     async def _verify(self, request: Request, scheme: str, token: str) -> tuple[Principal, list[Header]]:
         """Ask the verifier, and be sure that it is set up for this resource. Raises `OAuthError`."""
@@ -204,11 +210,13 @@ class ProtectMCP:
         except InvalidToken as refusal:
             _log.info("A token was refused: %s", refusal)
             text = "The access token is expired, revoked or not meant for this server."
-            raise OAuthError(INVALID_TOKEN, text, status=401) from None
+            raise OAuthError(INVALID_TOKEN, text, status=401, reason=f"invalid_token: {refusal}") from None
         except VerifierUnavailable as outage:
             text = "The authorization server cannot be asked now. Try again shortly."
             retry_after = {"Retry-After": str(outage.retry_after)}
-            raise OAuthError(TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after) from None
+            raise OAuthError(
+                TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after, reason=str(outage)
+            ) from None
         return principal, headers
 
     async def _verify_bearer(self, token: str) -> Principal:
@@ -230,7 +238,28 @@ class ProtectMCP:
         error = OAuthError(INSUFFICIENT_SCOPE, "This needs scopes that the access token does not carry.", status=403)
         scheme = "bearer" if principal.jkt is None else "dpop"
         scope = union(principal.scopes, needed)
-        raise Refused(self._challenges.refuse(request, error, scheme=scheme, scope=scope))
+        reason = f"insufficient_scope: holds {' '.join(principal.scopes)}, needs {' '.join(needed)}"
+        raise Refused(self._challenges.refuse(request, error, scheme=scheme, scope=scope), reason)
+
+    def _report(self, request: Request, principal: Principal | None, refused: Refused | None = None) -> None:
+        """Tell the operator's timeline: who was invited, who got in, who did not and why."""
+        if self._reporter is None:
+            return
+        status = refused.answer.status if refused is not None else 200
+        invited = refused is not None and status == 401 and not refused.reason
+        client = request.scope.get("client")
+        self._reporter.report(
+            Report(
+                step="challenge" if invited else "call",
+                outcome="ok" if invited or refused is None else "failed" if status >= 500 else "refused",
+                source=str(client[0]) if client else "",
+                agent=request.value("user-agent")[:200],
+                reason="" if invited or refused is None else refused.reason or f"{status}",
+                client_id=principal.client_id if principal else None,
+                grant_id=principal.claims.get("grant_id") if principal else None,
+                user_id=principal.subject if principal else None,
+            )
+        )
 
     def _check_session(self, request: Request, principal: Principal) -> None:
         """Answer for another's session as for one that does not exist. Spec: STA-01; T13"""

@@ -19,7 +19,7 @@ from doorward.oauth.forms import Form
 from doorward.oauth.jwt import InvalidToken, VerificationKey, parse_jwks
 from doorward.storage.spent_ids import claim_id
 
-from .clients import resolve_client
+from .clients import MAX_CLIENT_ID_LENGTH, resolve_client
 from .context import Context
 from .document_source import DocumentUnavailable
 from .documents import PRIVATE_KEY_JWT
@@ -48,6 +48,7 @@ async def _authenticate(context: Context, view: ProjectView, request: Request, f
         raise InvalidToken("authenticate by one method only")
     assertion = form.get("client_assertion", "")
     client_id, kid = read_assertion_subject(assertion)
+    request.learn(client_id=client_id[:MAX_CLIENT_ID_LENGTH])
     if form.get("client_id", client_id) != client_id:
         raise InvalidToken("client_id differs from the assertion's subject")
     client = await resolve_client(context, view, client_id)

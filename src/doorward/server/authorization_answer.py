@@ -6,11 +6,12 @@ vouches for.
 Spec: RFC 9207 (ISS-01 … ISS-03); OAuth 2.1 §7.13.2 (AUTHZ-06, T50)
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from doorward.core.models import Client
 from doorward.oauth.errors import OAuthError
+from doorward.oauth.ids import GrantId
 from doorward.oauth.redirects import RedirectKind, add_parameters, display_host, redirect_kind
 
 from .tenancy import ProjectView
@@ -22,13 +23,28 @@ Outcome = Literal["allowed", "denied", "error"]
 class ReturnToClient:
     """The answer for the client. `automatic` is False where a person must choose to follow it."""
 
-    target: str
+    redirect_uri: str
+    parameters: dict[str, str]
     host: str
     kind: RedirectKind
     client_name: str
     outcome: Outcome
     automatic: bool
     error: OAuthError | None = field(default=None)
+    grant_id: GrantId | None = None
+    """The connection that was made."""
+
+    @property
+    def target(self) -> str:
+        """The address that takes the answer to the client."""
+        return add_parameters(self.redirect_uri, self.parameters)
+
+    def quoting(self, reference: str) -> "ReturnToClient":
+        """The same answer with the reference under which the operator's timeline tells the whole reason."""
+        if self.error is None:
+            return self
+        description = f"{self.parameters['error_description']} (reference {reference})"
+        return replace(self, parameters={**self.parameters, "error_description": description})
 
 
 def build_refusal(
@@ -58,7 +74,8 @@ def build_answer(
     if state is not None:
         parameters = {**parameters, "state": state}
     return ReturnToClient(
-        target=add_parameters(redirect_uri, {**parameters, "iss": view.issuer}),
+        redirect_uri=redirect_uri,
+        parameters={**parameters, "iss": view.issuer},
         host=display_host(redirect_uri),
         kind=kind,
         client_name=client.metadata.client_name or display_host(redirect_uri),

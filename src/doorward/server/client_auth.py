@@ -17,7 +17,7 @@ from doorward.oauth.errors import INVALID_CLIENT, OAuthError, invalid_request
 from doorward.oauth.forms import Form
 
 from .assertion_auth import authenticate_by_assertion
-from .clients import resolve_client
+from .clients import MAX_CLIENT_ID_LENGTH, resolve_client
 from .context import Context
 from .limiter import check_limit, source_of, spend_limit
 from .tenancy import ProjectView
@@ -40,6 +40,7 @@ async def authenticate_client(context: Context, view: ProjectView, request: Requ
     if "client_assertion" in form or "client_assertion_type" in form:
         return await authenticate_by_assertion(context, view, request, form)
     presented = _parse(request, form)
+    request.learn(client_id=presented.candidates[0][0][:MAX_CLIENT_ID_LENGTH])
     subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
     source = source_of(context, request)
     await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)

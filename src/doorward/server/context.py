@@ -11,6 +11,7 @@ from doorward.storage.database import Database
 from .document_source import DocumentSource
 from .password_checker import PasswordChecker
 from .tenancy import Tenancy
+from .timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +27,6 @@ class Context:
     form_key: bytes
     """Signs what goes through a browser and back: CSRF tokens, device cookies."""
     tenancy: Tenancy
+    timeline: Timeline
     passwords: PasswordChecker
     clock: Callable[[], int]

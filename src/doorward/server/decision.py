@@ -45,9 +45,9 @@ async def decide(
         raise request_gone() from None
     if find_registered(client.metadata.redirect_uris, waiting.request.redirect_uri) is None:
         raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
-    code = new_secret(CODE)
+    code, grant_id = new_secret(CODE), GrantId(new_id("grt"))
     interaction = await context.database.write(
-        _decide, view, client, hash_secret(flow), session, code if allow else None, now
+        _decide, view, client, hash_secret(flow), session, (code, grant_id) if allow else None, now
     )
     if interaction is None:
         raise _over()
@@ -55,7 +55,8 @@ async def decide(
     if not allow:
         error = OAuthError(ACCESS_DENIED, "The person declined.")
         return build_refusal(view, client, request.redirect_uri, request.state, error, outcome="denied")
-    return build_answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
+    answer = build_answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
+    return replace(answer, grant_id=grant_id)
 
 
 async def _decide(
@@ -64,21 +65,24 @@ async def _decide(
     client: Client,
     interaction_hash: TokenHash,
     session: Session,
-    code: str | None,
+    allowed: tuple[str, GrantId] | None,
     now: int,
 ) -> Interaction | None:
-    """Consume the request and write what follows from the decision, in one transaction."""
+    """Consume the request and write what follows from the decision, in one transaction.
+
+    `allowed` is the code to give and the id of the connection it opens; None when the person declined.
+    """
     project_id = view.project.project_id
     interaction = await consume_interaction(tx, project_id, interaction_hash, session.session_hash, now)
     if interaction is None:
         return None
     request = interaction.request
     if view.resource(request.resource_id) is None or not await _is_still_admitted(
-        tx, view, client, allow=code is not None, now=now
+        tx, view, client, allow=allowed is not None, now=now
     ):
         return None  # removed or suspended while the person was deciding
-    grant_id = GrantId(new_id("grt"))
-    if code is not None:
+    if allowed is not None:
+        code, grant_id = allowed
         await add_grant(
             tx,
             Grant(
@@ -99,10 +103,10 @@ async def _decide(
         tx,
         project_id,
         AuditEvent(
-            audit.CONSENT_ALLOWED if code is not None else audit.CONSENT_DENIED,
+            audit.CONSENT_ALLOWED if allowed else audit.CONSENT_DENIED,
             audit.user_actor(interaction.user_id),
             audit.client_actor(request.client_id),
-            {"resource": request.resource_id, "scope": " ".join(request.scope), "grant": grant_id if code else None},
+            {"resource": request.resource_id, "scope": " ".join(request.scope), "grant": allowed and allowed[1]},
         ),
         now,
     )

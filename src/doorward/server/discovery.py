@@ -30,6 +30,7 @@ async def answer_well_known(context: Context, request: Request) -> Response:
     path = f"{before}/{inserted}" if inserted else before
     if name == PROTECTED_RESOURCE:
         trailing = "/" if after.endswith("/") and inserted else ""
+        request.learn(step="resource_metadata")
         return await _answer_protected_resource(
             context, request, f"{before}/{inserted}{trailing}" if inserted else path
         )
@@ -39,7 +40,9 @@ async def answer_well_known(context: Context, request: Request) -> Response:
     view = await context.tenancy.find(slug)
     if view is None:
         return not_found()
+    request.learn(project_id=view.project.project_id)
     if name in _NAMES:
+        request.learn(step="metadata")
         return _answer(request, view.server_metadata)
     if name == "jwks.json":
         return _answer(request, view.jwks)
@@ -51,6 +54,7 @@ async def _answer_protected_resource(context: Context, request: Request, path: s
     view = await context.tenancy.find(split_path(path)[0]) or await context.tenancy.find()
     if view is None:
         return not_found()
+    request.learn(project_id=view.project.project_id)
     parts = urlsplit(view.issuer)
     origin = f"{parts.scheme}://{parts.netloc}"
     asked = f"{origin}{path}"

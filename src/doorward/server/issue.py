@@ -34,6 +34,11 @@ class Decided:
     claims: dict[str, Any]
     opaque: str | None
 
+    @property
+    def user_id(self) -> str | None:
+        """The person it speaks for, where there is one."""
+        return self.authorization.subject if self.authorization.grant_id is not None else None
+
 
 async def decide_tokens(
     tx: Transaction, view: ProjectView, authorization: Authorization, *, jkt: str | None, now: int

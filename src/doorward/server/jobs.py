@@ -14,6 +14,7 @@ from doorward.storage.keys import sweep_signing_keys
 from doorward.storage.registrations import sweep_registrations
 from doorward.storage.spent_ids import sweep_spent_ids
 from doorward.storage.throttles import sweep_throttles
+from doorward.storage.timeline import sweep_timeline
 from doorward.storage.tokens import sweep_tokens
 from doorward.storage.users import sweep_sessions
 
@@ -22,6 +23,7 @@ from .context import Context
 SWEEP_EVERY_SECONDS = 60
 DAY_MS = 86_400_000
 AUDIT_LIFE_MS = 400 * DAY_MS
+TIMELINE_LIFE_MS = 7 * DAY_MS
 
 
 async def sweep(context: Context) -> int:
@@ -39,6 +41,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_access_tokens, now)
     swept += await database.write(sweep_audit, now - AUDIT_LIFE_MS)
     swept += await database.write(sweep_throttles, now)
+    swept += await database.write(sweep_timeline, now - TIMELINE_LIFE_MS)
     return swept + await database.write(sweep_signing_keys, now)
 
 

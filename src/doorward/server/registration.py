@@ -89,6 +89,7 @@ async def answer_register(context: Context, view: ProjectView, request: Request)
         if registrant.initial_token is not None:
             await _spend_initial_token(context, view, registrant.initial_token, request.now)
         token = registration_token(context, sealed)
+        request.learn(client_id=sealed)
         answer = build_registration(view, sealed, metadata, issued_at=request.now, registration_token=token)
         return json_response(answer | told, status=201)
     if verified_by is not None:
@@ -237,6 +238,7 @@ async def _register_stored(
         raise _spent_token()
     if wait:
         raise TooManyRequests(wait)
+    request.learn(client_id=client.client_id)
     answer = build_registration(
         view,
         client.client_id,

@@ -74,6 +74,10 @@ class Tenancy:
         view = self._views[slug] = self._build(project, tuple(resources), keys, now)
         return view
 
+    def latest(self, slug: str = DEFAULT_SLUG) -> ProjectView | None:
+        """The view of a project as it was last read, however long ago; None before anybody asked for it."""
+        return self._views.get(slug)
+
     def forget(self) -> None:
         """Make the next request of every project read afresh, after a change made by this process."""
         self._views.clear()

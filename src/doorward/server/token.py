@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from doorward.asgi import Request, Response, json_response
-from doorward.core.models import Authorization, Refused
+from doorward.core.models import REFRESH_TOKEN, Authorization, Refused
 from doorward.oauth.errors import INVALID_DPOP_PROOF, UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
 from doorward.oauth.forms import parse_form
 from doorward.storage.database import Transaction
@@ -32,6 +32,7 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
     """Turn a grant into tokens."""
     form = parse_form(await request.body(), request.header("content-type"))
     grant_type = form.require("grant_type")
+    request.learn(step="refresh" if grant_type == REFRESH_TOKEN else None)
     client = await authenticate_client(context, view, request, form)
     if client.status != "active":
         raise OAuthError(UNAUTHORIZED_CLIENT, "An administrator has not let this client in, or has suspended it.")
@@ -53,17 +54,21 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
         now=request.now,
         proof=proof,
     )
-    return await complete(context, call, grant.authorize, parameters)
+    return await complete(context, request, call, grant.authorize, parameters)
 
 
-async def complete(context: Context, call: TokenCall, authorize: Authorize, parameters: Any) -> Response:
+async def complete(
+    context: Context, request: Request, call: TokenCall, authorize: Authorize, parameters: Any
+) -> Response:
     """The second half of the pipeline: decide and record in one transaction, commit, then sign and answer.
 
     What a refusal recorded is committed before it is raised.
     """
     outcome = await context.database.write(_decide, call, authorize, parameters)
     if isinstance(outcome, Refused):
+        request.learn(grant_id=outcome.grant_id)
         raise outcome.error
+    request.learn(grant_id=outcome.authorization.grant_id, user_id=outcome.user_id)
     response = json_response(issue_tokens(call.view, outcome, context.refresh_tokens))
     if call.proof is not None:
         give_nonce(context, call.view, response, now=call.now)

@@ -5,12 +5,14 @@ from urllib.parse import urlencode, urlsplit
 from doorward.asgi import Request, Response, redirect
 from doorward.core.known_clients import find_impersonated
 from doorward.core.models import Client, Scope, ScopeKind
+from doorward.core.secrets import hash_secret
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
 from doorward.server.authorization_answer import ReturnToClient
 from doorward.server.authorize import Consent, SignIn, begin
+from doorward.server.clients import MAX_CLIENT_ID_LENGTH
 from doorward.server.context import Context
 from doorward.server.decision import decide
 from doorward.server.page_error import PageError
@@ -42,8 +44,10 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
     decision = form.get("decision")
     if decision not in ("allow", "deny"):
         raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
-    answer = await decide(context, view, form.get("flow", ""), session, allow=decision == "allow", now=request.now)
-    return visit.finish(render_return(view, answer, reference=request.reference))
+    flow = form.get("flow", "")
+    request.learn(flow=flow_name(flow), user_id=session.user_id)
+    answer = await decide(context, view, flow, session, allow=decision == "allow", now=request.now)
+    return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
 
 
 async def _begin(context: Context, view: ProjectView, request: Request, query: bytes) -> Response:
@@ -54,16 +58,31 @@ async def _begin(context: Context, view: ProjectView, request: Request, query: b
     except OAuthError as error:
         raise PageError("This link is malformed", error.description) from None
     visit = await open_visit(context, view, request)
+    request.learn(client_id=form.get("client_id", "")[:MAX_CLIENT_ID_LENGTH])
     step = await begin(context, view, form, visit.signed_in, source=visit.source, now=request.now)
     if isinstance(step, SignIn):
         here = f"{view.project.path}/oauth/authorize?{query.decode('ascii')}"
         return visit.finish(redirect(f"{view.project.path}/login?{urlencode({'next': here})}"))
     if isinstance(step, ReturnToClient):
+        step = _tell(request, step)
         # Nobody decided anything yet: straight back where that cannot lead a person to a stranger's site.
         if step.automatic:
             return redirect(step.target, status=302)
         return visit.finish(render_return(view, step, reference=request.reference, status=400))
+    request.learn(flow=flow_name(step.flow), user_id=visit.user.user_id if visit.user else None)
     return _render_consent(visit, step, f"{view.project.path}/oauth/authorize?{query.decode('ascii')}")
+
+
+def flow_name(flow: str) -> str:
+    """What the timeline calls a stored request by; nothing can be opened with it."""
+    return hash_secret(flow).hex()[:24]
+
+
+def _tell(request: Request, answer: ReturnToClient) -> ReturnToClient:
+    """Note what the answer is, for the timeline, and have a refusal quote the request's reference."""
+    refusal = f"{answer.error.code}: {answer.error.reason}" if answer.error else None
+    request.learn(grant_id=answer.grant_id, refusal=refusal)
+    return answer.quoting(request.reference)
 
 
 def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:

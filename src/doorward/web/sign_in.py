@@ -43,17 +43,20 @@ async def post_sign_in(context: Context, view: ProjectView, request: Request) ->
             now=request.now,
         )
     except TooManyRequests as limited:
+        request.learn(refusal="too many tries")
         minutes = -(-limited.retry_after // 60)
         error = f"Too many tries. Wait {minutes} minute{'s' if minutes != 1 else ''}, then try again."
         response = await _render(visit, next_path, email=email, error=error, status=429)
         response.set("retry-after", str(limited.retry_after))
         return response
     if signed_in is None:
+        request.learn(refusal="the e-mail and password match nobody here")
         log.info("sign-in refused", source=visit.source, project=view.project.slug)
         return await _render(visit, next_path, email=email, error=_REFUSED, status=401)
     if visit.session is not None:
         await sign_out(context, visit.session, now=request.now)
     visit.remember(signed_in)
+    request.learn(user_id=signed_in.user.user_id)
     default = "/dashboard" if signed_in.user.role != "member" else "/account"
     return visit.finish(redirect(next_path or f"{view.project.path}{default}"))
 

@@ -9,6 +9,7 @@ from .key import key_commands, sealing_key_commands, signing_key_commands
 from .project import project_commands
 from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
+from .timeline import timeline_commands
 from .user import user_commands
 
 client_commands.add_typer(admission_commands)
@@ -25,5 +26,6 @@ for name, commands in {
     "software": software_commands,
     "audit": audit_commands,
     "incident": incident_commands,
+    "timeline": timeline_commands,
 }.items():
     admin.add_typer(commands, name=name)

@@ -62,29 +62,30 @@ async def authorize(tx: Transaction, call: TokenCall, request: CodeRequest) -> A
     if isinstance(outcome, Reused):
         await revoke_grant(tx, grant.project_id, grant.grant_id, call.now)
         await _record(tx, call, grant, audit.CODE_REUSED)
-    return Refused(invalid_grant())
+        return Refused(invalid_grant("the code was redeemed before: everything it gave was ended"), grant.grant_id)
+    return Refused(invalid_grant("the code has expired, or was guessed at too often"), grant.grant_id)
 
 
 async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tuple[Code, Grant, Resource] | Refused:
     """Everything that can refuse the request without spending the code."""
     project_id = call.view.project.project_id
     code = await find_code(tx, project_id, request.code_hash) if request.code_hash else None
-    if code is None or code.client_id != call.client.client_id or not _same_redirect(code, request.redirect_uri):
-        return Refused(invalid_grant())
-    if code.dpop_jkt is not None and code.dpop_jkt != call.jkt:
-        return Refused(invalid_grant())  # stolen on its way, and presented without the key it was asked for (CODE-05)
+    if code is None:
+        return Refused(invalid_grant("there is no such code"))
+    if (reason := _find_mismatch(call, code, request)) is not None:
+        return Refused(invalid_grant(reason), code.grant_id)
     if not hmac.compare_digest(build_challenge(request.code_verifier), code.code_challenge):
         await count_failed_try(tx, project_id, code.code_hash)
-        return Refused(invalid_grant())
+        return Refused(invalid_grant("the code_verifier does not match the code_challenge"), code.grant_id)
     grant = await find_live_grant(tx, project_id, code.grant_id, even_stopped=True)
     resource = call.view.resource(grant.resource_id) if grant else None
     if grant is None or resource is None:
-        return Refused(invalid_grant())
+        return Refused(invalid_grant("the connection was ended"), code.grant_id)
     try:
         call.check_open(resource)
         check_resource_within(request.resources, resource)
     except OAuthError as error:
-        return Refused(error)
+        return Refused(error, grant.grant_id)
     return code, grant, resource
 
 
@@ -131,9 +132,19 @@ def build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
     )
 
 
-def _same_redirect(code: Code, presented: str | None) -> bool:
-    """Equal to the authorization request's when it is sent; OAuth 2.1 clients do not send it. Spec: CODE-04"""
-    return presented is None or presented == code.redirect_uri
+def _find_mismatch(call: TokenCall, code: Code, request: CodeRequest) -> str | None:
+    """What of the request is not as the code was asked for.
+
+    OAuth 2.1 clients send no redirect URI here, others send the one they sent before (CODE-04). Without its key, a
+    code that was asked for with one was stolen on its way (CODE-05).
+    """
+    if code.client_id != call.client.client_id:
+        return "the code was given to another client"
+    if request.redirect_uri is not None and request.redirect_uri != code.redirect_uri:
+        return "the redirect_uri is not the one of the authorization request"
+    if code.dpop_jkt is not None and code.dpop_jkt != call.jkt:
+        return "the code was asked for with a key that was not proven"
+    return None
 
 
 async def _record(tx: Transaction, call: TokenCall, grant: Grant, action: str) -> None:

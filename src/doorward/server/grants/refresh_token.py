@@ -52,18 +52,18 @@ async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -
     """Judge everything that could refuse the request first, then rotate; a refusal spends nothing."""
     found = await _find_presented(tx, call, request.refresh_token)
     if found is None:
-        return Refused(invalid_grant())
+        return Refused(invalid_grant("not a refresh token of this client, or without the key it is bound to"))
     family, generation = found
     grant = await find_live_grant(tx, family.project_id, family.grant_id, even_stopped=True)
     resource = call.view.resource(grant.resource_id) if grant else None
     if grant is None or resource is None:
-        return Refused(invalid_grant())
+        return Refused(invalid_grant("the connection was ended"), family.grant_id)
     try:
         call.check_open(resource)
         check_resource_within(request.resources, resource)
         scope = narrow_scopes(request.scope, still_offered(grant.scope, resource))
     except OAuthError as error:
-        return Refused(error)
+        return Refused(error, grant.grant_id)
     access_token_ms = access_token_seconds(resource, call.view.project.settings) * 1000
     verdict = judge_refresh(family, generation, now=call.now, access_token_ms=access_token_ms)
     if verdict == "rotate":
@@ -73,7 +73,8 @@ async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -
         return _authorization(family, generation + 1, grant, resource, scope)
     if verdict == "reused":
         await _end_family(tx, call, family, grant, generation)
-    return Refused(invalid_grant())
+        return Refused(invalid_grant("a spent refresh token came back: the connection was ended"), grant.grant_id)
+    return Refused(invalid_grant("the refresh token has expired"), grant.grant_id)
 
 
 async def _find_presented(tx: Transaction, call: TokenCall, token: str) -> tuple[RefreshFamily, int] | None:
@@ -110,7 +111,7 @@ async def _rotate(
         # unless its policy is strict.
         if family.policy == "strict":
             await _end_family(tx, call, family, grant, family.generation)
-            return Refused(invalid_grant())
+            return Refused(invalid_grant("a spent refresh token came back: the connection was ended"), grant.grant_id)
         return _authorization(family, family.generation + 1, grant, resource, scope)
     if grant.last_used_at is None or call.now - grant.last_used_at > TOUCH_EVERY_MS:
         await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
