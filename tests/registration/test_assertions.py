@@ -11,8 +11,9 @@ from joserfc import jws
 
 from doorward.oauth.assertions import ASSERTION_TYPE
 from doorward.oauth.jwt import SigningKey, generate_signing_key
-from tests.inside import ISSUER, Answer, Door
-from tests.registration.site import Page, Site
+from tests.inside import ISSUER, Answer, Door, open_door
+from tests.registration.conftest import with_documents
+from tests.registration.site import Authority, Page, Site
 from tests.registration.steps import APP_REDIRECT, audited, let_in
 from tests.server.steps import REVOKE, TOKEN, basic, refusal, success
 
@@ -186,6 +187,16 @@ async def test_one_assertion_authenticates_once_however_often_it_is_sent_t32(doo
     assertion = sign(door, client_id)
     answers = await asyncio.gather(*(present(door, assertion) for _ in range(20)))
     assert sorted(answer.status for answer in answers) == [200] + [401] * 19
+
+
+async def test_an_assertion_stays_used_after_a_restart_t32(door: Door, site: Site, authority: Authority) -> None:
+    client_id = await known(door, publish(site))
+    assertion = sign(door, client_id)
+    assert not await is_refused(door, assertion)
+    async with open_door(door.context.settings.data, door.clock) as restarted:
+        again = with_documents(restarted, authority)
+        assert await is_refused(again, assertion)
+        assert not await is_refused(again, sign(again, client_id))
 
 
 async def test_an_id_that_another_client_used_is_free(door: Door, site: Site) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from doorward.oauth.jwt import generate_signing_key
-from tests.inside import Door
+from tests.inside import LOOPBACK, Door
 from tests.person import Person
 from tests.registration.site import Page, Site
 from tests.registration.steps import APP_REDIRECT, authorize, consent_page, is_accepted, let_in, stored, tokens_of, told
@@ -291,12 +291,64 @@ async def test_the_consent_page_shows_the_host_of_the_document_and_of_the_redire
     assert "Unverified app" in page.text
 
 
-async def test_a_hostile_name_is_harmless_on_the_page_t4(door: Door, site: Site, person: Person) -> None:
-    name = "<script>alert(1)</script>\u202eevil\u200b" + "x" * 300
-    page = await consent_page(door, person, site.publish(client_name=name))
-    assert "<script" not in page.html
-    assert "\u202e" not in page.html
-    assert "x" * 200 not in page.html
+HOSTILE_NAMES = {
+    "<script>alert(1)</script>": "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>': '"><img src=x onerror=alert(1)>',
+    "</h1></form><form action=https://evil.example>": "</h1></form><form action=https://evil.example>",
+    "{{ 7 * 7 }}{% raw %}": "{{ 7 * 7 }}{% raw %}",
+    "Bank\u202egnp.exe": "Bank gnp.exe",
+    "a\u200bb\ufeffc\u2066d": "a b c d",
+    "line\r\nbreak\tand tab": "line break and tab",
+    "nul\u0000 and \u001b[31m": "nul and [31m",
+    "x" * 2000: "x" * 64,
+    "Z" + "\u0301" * 500: "\u0179" + "\u0301" * 63,
+    "\u05d0\u05d1\u05d2 right to left": "\u05d0\u05d1\u05d2 right to left",
+    "Claude &amp; friends &#x27;": "Claude &amp; friends &#x27;",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+@pytest.mark.parametrize("known_by", ["document", "registration"])
+async def test_a_hostile_name_is_text_and_short_beside_the_hosts_t4(
+    door: Door, site: Site, person: Person, known_by: str, name: str
+) -> None:
+    """As a reader of the page's DOM sees it: the name is the text of one element, and no element more is there."""
+    uri = "https://client.example.com/cb"
+    hosts = {"client.example.com"}
+    if known_by == "document":
+        client_id = site.publish(client_name=name, redirect_uris=[uri])
+        hosts.add("app.example")
+    else:
+        members = {"redirect_uris": [uri], "client_name": name, "token_endpoint_auth_method": "none"}
+        client_id = (await door.register(**members))["client_id"]
+    page = await consent_page(door, person, client_id, uri)
+    shown = HOSTILE_NAMES[name]
+    assert len(shown) <= 64
+    assert f"Let {shown} use" in " ".join(page.text.split())
+    assert all(host in page.text for host in hosts)
+    assert "Unverified app" in page.text
+    plain = await consent_page(door, door.person(), (await door.register(redirect_uris=[uri]))["client_id"], uri)
+    assert [form["action"] for form in page.forms] == [form["action"] for form in plain.forms]
+    assert not any(tag in page.html for tag in ("<script", "<img"))
+
+
+async def test_a_document_of_loopback_alone_is_told_to_be_anybody_on_this_machine_cimd_26(
+    door: Door, site: Site, person: Person
+) -> None:
+    page = await consent_page(door, person, site.publish())
+    assert "Any program on this computer could use this app’s name" in page.text
+    assert "app.example" in page.text
+
+
+async def test_a_logo_is_neither_fetched_nor_shown_cimd_22(door: Door, site: Site, person: Person) -> None:
+    client_id = site.publish(logo_uri=site.url("/logo.png"))
+    page = await consent_page(door, person, client_id)
+    assert "logo.png" not in page.html
+    assert site.requests == ["/client.json"]
+    registered = (await door.register(logo_uri=site.url("/logo.png")))["client_id"]
+    page = await consent_page(door, door.person(), registered, LOOPBACK)
+    assert "logo.png" not in page.html
+    assert site.requests == ["/client.json"]
 
 
 @pytest.mark.parametrize("endpoint", ["token", "revoke", "introspect"])

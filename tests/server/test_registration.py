@@ -223,7 +223,7 @@ async def test_what_people_may_be_shown_is_answered_as_it_is_kept(door: Door) ->
         ("zero\u200bwidth\ufeff", "zero width"),
         ("\x00\x1b[31mred", "[31mred"),
         ("", None),
-        ("n" * 200, "n" * 128),
+        ("n" * 200, "n" * 64),
         ("e\u0301", "é"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
     ],

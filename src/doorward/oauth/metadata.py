@@ -22,7 +22,7 @@ AUTH_METHODS = (*SECRET_AUTH_METHODS, "none")
 """In the order clients need: several take the first entry (clients.md no. 7)."""
 
 MAX_REDIRECT_URIS = 10
-MAX_NAME_LENGTH = 128
+MAX_NAME_LENGTH = 64
 MAX_URL_LENGTH = 2048
 _DISPLAY_URLS = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
 _LABELS = ("software_id", "software_version")
@@ -291,7 +291,7 @@ def _display_url(members: dict[str, Any], name: str) -> str | None:
 
 
 def clean_name(text: str | None) -> str | None:
-    """A name fit for display: composed form, no control, format or bidi characters, bounded. Spec: T4"""
+    """A name fit for display: composed form, no control, format or bidi characters, 64 of them at most. Spec: T4"""
     if text is None:
         return None
     composed = unicodedata.normalize("NFC", text)
