@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from doorward.core.models import Client, Grant, Project, ProjectKey, Resource, Session, User
+from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
-from doorward.manage import clients, keys, projects, registrations, sealing, users
+from doorward.manage import clients, exchange, keys, projects, registrations, sealing, users
 from doorward.manage.operator import Operator
 from doorward.oauth.ids import ClientId, GrantId
 from doorward.oauth.jwt import generate_signing_key
@@ -38,6 +38,7 @@ class Ground:
     waiting: Client
     suspended: Client
     key: ProjectKey
+    rule: ExchangeRule
     grant: Grant
     session: Session
     jwks: str
@@ -56,6 +57,7 @@ async def lay_ground(door: Door) -> Ground:
     jwks = json.dumps({"keys": [generate_signing_key().public_jwk()]})
     await registrations.trust_issuer(operator, project, ISSUER, jwks)
     await sealing.rotate(operator, project)
+    rule = await exchange.add(operator, client, source=door.resource, target=door.resource, scope="tools:read")
     now = operator.clock()
     grant = Grant(
         project.project_id,
@@ -90,6 +92,7 @@ async def lay_ground(door: Door) -> Ground:
         waiting=waiting,
         suspended=suspended,
         key=key,
+        rule=rule,
         grant=grant,
         session=session,
         jwks=jwks,

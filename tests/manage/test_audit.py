@@ -10,7 +10,18 @@ import pytest
 
 import doorward.manage
 from doorward.core.models import Scope
-from doorward.manage import admission, clients, connections, keys, projects, registrations, resources, sealing, users
+from doorward.manage import (
+    admission,
+    clients,
+    connections,
+    exchange,
+    keys,
+    projects,
+    registrations,
+    resources,
+    sealing,
+    users,
+)
 from doorward.storage.executor_sqlite import SqliteDatabase
 from tests.inside import LOOPBACK
 from tests.manage.ground import ISSUER, PASSWORD, Ground, dump
@@ -69,6 +80,11 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
         "software.distrusted",
         lambda g: registrations.distrust_issuer(g.operator, g.project, ISSUER),
     ),
+    exchange.add: (
+        "exchange_rule.added",
+        lambda g: exchange.add(g.operator, g.client, source=None, target=g.resource, scope="tools:read"),
+    ),
+    exchange.remove: ("exchange_rule.removed", lambda g: exchange.remove(g.operator, g.project, g.rule.rule_id)),
     sealing.rotate: ("sealing_key.added", lambda g: sealing.rotate(g.operator, g.project)),
     sealing.drop: ("sealing_key.dropped", lambda g: sealing.drop(g.operator, g.project, 0)),
     connections.revoke: (

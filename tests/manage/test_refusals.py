@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from doorward.core.models import Capability, Role, Scope
-from doorward.manage import clients, keys, projects, resources, users
+from doorward.core.models import Capability, ExchangeMode, Role, Scope
+from doorward.manage import clients, exchange, keys, projects, resources, users
 from doorward.manage.operator import ActionRefused, get_project
 from tests.inside import RESOURCE
 from tests.manage.ground import PASSWORD, Ground, dump
@@ -49,6 +49,21 @@ REFUSALS: dict[str, tuple[str, Act]] = {
     "a client on plain http": ("use https", lambda g: clients.add(g.operator, g.project, ("http://x.example/cb",))),
     "a client without an address": ("non-empty array", lambda g: clients.add(g.operator, g.project, ())),
     "a client nobody added": ("no client mcl_x", lambda g: clients.get(g.operator, g.project, "mcl_x")),
+    "a grant nobody has": ("There is no grant x", lambda g: clients.add(g.operator, g.project, (), grants=("x",))),
+    "a rule that is there": (
+        "remove it first",
+        lambda g: exchange.add(g.operator, g.client, source=g.resource, target=g.resource, scope="tools:write"),
+    ),
+    "a rule for a client that registered itself": (
+        "Only clients that an operator added",
+        lambda g: exchange.add(g.operator, g.waiting, source=None, target=g.resource, scope="tools:read"),
+    ),
+    "a rule of an unknown mode": ("A mode is one of delegation, impersonation", lambda g: add_rule(g, mode="magic")),
+    "a rule for nothing": ("Name the scopes .* tools:read tools:write", lambda g: add_rule(g, scope="")),
+    "a rule for an unknown scope": ("does not have tools:drop", lambda g: add_rule(g, scope="tools:read tools:drop")),
+    "a rule for no scope at all": ("characters", lambda g: add_rule(g, scope='"')),
+    "a rule nobody made": ("no rule exr_x", lambda g: exchange.remove(g.operator, g.project, "exr_x")),
+    "a rule of another project": ("no rule", lambda g: exchange.remove(g.operator, g.fresh, g.rule.rule_id)),
     "a person who is there": ("already", lambda g: users.add(g.operator, g.project, ADMIN_EMAIL.upper(), PASSWORD)),
     "no e-mail address": ("not an e-mail address", lambda g: users.add(g.operator, g.project, "ada", PASSWORD)),
     "two addresses in one": ("not an e-mail", lambda g: users.add(g.operator, g.project, "a@b.c@d.e", PASSWORD)),
@@ -85,6 +100,11 @@ BOUNDS = {
     "refresh_idle_seconds": (3600, 365 * 86400),
     "refresh_absolute_seconds": (3600, 730 * 86400),
 }
+
+
+def add_rule(ground: Ground, *, scope: str = "tools:read", mode: str = "delegation") -> Awaitable[Any]:
+    chosen = cast("ExchangeMode", mode)
+    return exchange.add(ground.operator, ground.client, source=None, target=ground.resource, scope=scope, mode=chosen)
 
 
 def add_scopes(ground: Ground, *scopes: Scope) -> Awaitable[Any]:
@@ -168,3 +188,17 @@ async def test_the_same_address_is_another_person_in_another_project_i10(ground:
     assert twin.user_id != ground.owner.user_id
     await users.change(ground.operator, twin, enabled=False)
     assert (await users.get(ground.operator, ground.project, ADMIN_EMAIL)).enabled
+
+
+async def test_a_public_client_gets_no_rule_and_one_that_was_removed_none_either(ground: Ground) -> None:
+    public, _ = await clients.add(ground.operator, ground.project, ("https://client.example.com/callback",))
+    before = await dump(ground.operator)
+    with pytest.raises(ActionRefused, match="with a secret or keys"):
+        await exchange.add(ground.operator, public, source=None, target=ground.resource, scope="tools:read")
+    assert await dump(ground.operator) == before
+    await clients.remove(ground.operator, ground.client)
+    before = await dump(ground.operator)
+    with pytest.raises(ActionRefused, match="was removed meanwhile"):
+        await add_rule(ground)
+    assert await dump(ground.operator) == before
+    assert await exchange.list_all(ground.operator, ground.project) == []

@@ -9,6 +9,7 @@ from doorward.core.models import (
     AuthorizationRequest,
     Client,
     Code,
+    ExchangeRule,
     Grant,
     Interaction,
     Project,
@@ -50,6 +51,7 @@ FLOW_HASH = hash_secret("flow one")
 SETUP_HASH = hash_secret("setup one")
 KEY_HASH = hash_secret("key one")
 INITIAL_HASH = hash_secret("initial one")
+EXCHANGE_RULE = "exr_one"
 SOFTWARE_ISSUER = "https://software.example.com"
 URI = "https://api.example.com/mcp"
 
@@ -185,6 +187,10 @@ def make_interaction(project: Project, interaction_hash: TokenHash = FLOW_HASH, 
     )
     made = Interaction(project.project_id, interaction_hash, SESSION_HASH, USER, request, NOW + 10 * MINUTE)
     return replace(made, **changes)
+
+
+def make_exchange_rule(project: Project, rule_id: str = EXCHANGE_RULE) -> ExchangeRule:
+    return ExchangeRule(project.project_id, rule_id, CLIENT, RESOURCE, RESOURCE, "delegation", ("read",), NOW)
 
 
 def make_key(project: Project, key_id: str = KEY, **changes: Any) -> ProjectKey:

@@ -19,6 +19,7 @@ from doorward.storage import (
     audit,
     clients,
     codes,
+    exchange_rules,
     grants,
     interactions,
     keys,
@@ -40,6 +41,7 @@ from tests.storage.rows import (
     CLIENT,
     CODE_HASH,
     DAY,
+    EXCHANGE_RULE,
     FAMILY,
     FLOW_HASH,
     GRANT,
@@ -57,6 +59,7 @@ from tests.storage.rows import (
     dump,
     make_client,
     make_code,
+    make_exchange_rule,
     make_family,
     make_grant,
     make_held_client,
@@ -110,6 +113,12 @@ CHANGES: dict[Callable[..., Any], Act] = {
         tx, t.project_id, TokenHash(b"new"), "{}", NOW + DAY
     ),
     timeline.add_timeline_events: lambda tx, t: timeline.add_timeline_events(tx, t.project_id, [make_step()]),
+    exchange_rules.add_exchange_rule: lambda tx, t: exchange_rules.add_exchange_rule(
+        tx, make_exchange_rule(t.project, "exr_new")
+    ),
+    exchange_rules.remove_exchange_rule: lambda tx, t: exchange_rules.remove_exchange_rule(
+        tx, t.project_id, EXCHANGE_RULE
+    ),
     spent_ids.claim_id: lambda tx, t: spent_ids.claim_id(
         tx, t.project_id, f"client:{CLIENT}", TokenHash(b"new"), NOW + DAY
     ),
@@ -193,6 +202,14 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
         ),
         False,
     ),
+    exchange_rules.list_exchange_rules: (lambda tx, t: exchange_rules.list_exchange_rules(tx, t.project_id), []),
+    exchange_rules.has_exchange_rules: (lambda tx, t: exchange_rules.has_exchange_rules(tx, t.project_id), False),
+    exchange_rules.find_exchange_rule: (
+        lambda tx, t: exchange_rules.find_exchange_rule(
+            tx, t.project_id, CLIENT, from_resource_id=RESOURCE, to_resource_id=RESOURCE
+        ),
+        None,
+    ),
     codes.find_code: (lambda tx, t: codes.find_code(tx, t.project_id, CODE_HASH), None),
     codes.consume_code: (lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW), Unknown()),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
@@ -239,7 +256,6 @@ def make_step() -> TimelineEvent:
 # Tables that stand in the schema before the verbs that fill them.
 AWAITED_TABLES = {
     "device_codes",
-    "exchange_rules",
     "identities",
     "pushed_requests",
     "revocations",
@@ -266,6 +282,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await registrations.trust_software_issuer(tx, project_id, SOFTWARE_ISSUER, "{}", NOW)
     await spent_ids.claim_id(tx, project_id, "client:one", TokenHash(b"jti"), NOW + DAY)
     await access_tokens.add_access_token(tx, project_id, TokenHash(b"opaque"), "{}", NOW + DAY)
+    await exchange_rules.add_exchange_rule(tx, make_exchange_rule(project))
     await keys.add_signing_key(tx, project_id, make_signing_key())
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)

@@ -18,6 +18,7 @@ ReusePolicy = Literal["until_used", "overlap", "strict"]
 TokenFormat = Literal["jwt", "opaque"]
 GrantKind = Literal["consent", "device", "mint", "assertion"]
 ExchangeMode = Literal["delegation", "impersonation"]
+EXCHANGE_MODES: tuple[ExchangeMode, ...] = ("delegation", "impersonation")
 TrustKind = Literal["id-jag", "workload"]
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
@@ -333,6 +334,23 @@ class ProjectKey:
     expires_at: int | None
     last_used_at: int | None
     revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRule:
+    """What one client may make of the tokens it is given: nothing that no rule names."""
+
+    project_id: ProjectId
+    rule_id: str
+    client_id: ClientId
+    from_resource_id: ResourceId | None
+    """The server that the token it is given must be for; None is any of the project's."""
+    to_resource_id: ResourceId
+    mode: ExchangeMode
+    """Whether the token that it gets says that the client acts for the person."""
+    scope: Scopes
+    """The most that it may ask for; of that, it gets what the token it is given holds, too."""
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)

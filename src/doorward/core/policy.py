@@ -108,10 +108,30 @@ def narrow_scopes(requested: str | None, held: Scopes) -> Scopes:
     return kept
 
 
-def offered_grants(settings: ProjectSettings) -> tuple[str, ...]:
-    """The grant types a project offers, in the order they are told."""
-    off = set() if settings.device_flow else {DEVICE_CODE}
-    return tuple(grant for grant in GRANT_TYPES if grant not in off | {TOKEN_EXCHANGE, JWT_BEARER})
+def exchange_scopes(requested: str | None, held: str, ceiling: Scopes, target: Resource) -> Scopes:
+    """Scopes of an exchanged token: held by the one it came from, within the rule, and of the server it is for.
+
+    Here more than that is refused and not ignored: a program wrote the request, and nobody sees what it was given.
+
+    Spec: RFC 8693 §2.1, §5 (TX-06, T30)
+    """
+    allowed = narrow(narrow(target.scope_names, ceiling), parse_scope(held))
+    asked = parse_scope(requested)
+    if not allowed and (asked or target.scopes):
+        raise OAuthError(INVALID_SCOPE, "The token, the rule and the server have no scope in common.")
+    if missing(asked, allowed):
+        known = " ".join(allowed)
+        raise OAuthError(INVALID_SCOPE, f"Only these are of the token, the rule and the server alike: {known}.")
+    return asked or allowed
+
+
+def offered_grants(settings: ProjectSettings, *, has_exchange_rules: bool = False) -> tuple[str, ...]:
+    """The grant types a project offers, in the order they are told.
+
+    Exchange is offered once an operator has said who may exchange what.
+    """
+    on = {DEVICE_CODE: settings.device_flow, TOKEN_EXCHANGE: has_exchange_rules, JWT_BEARER: False}
+    return tuple(grant for grant in GRANT_TYPES if on.get(grant, True))
 
 
 def access_token_seconds(resource: Resource, settings: ProjectSettings) -> int:

@@ -14,19 +14,24 @@ MAX_JSON_DEPTH = 32
 class Form(Mapping[str, str]):
     """Parameters of one request: empty ones are absent, the names of repeated ones are set apart.
 
-    `resource` may repeat: its values are in `resources`, in order, without duplicates.
+    `resource` and `audience` may repeat: their values are in `resources` and `audiences`, in order, without duplicates.
 
-    Spec: OAuth 2.1 §3.1, §3.2 (AUTHZ-02, TOK-02); RFC 8707 §2
+    Spec: OAuth 2.1 §3.1, §3.2 (AUTHZ-02, TOK-02); RFC 8707 §2; RFC 8693 §2.1
     """
 
-    __slots__ = ("_values", "repeated", "resources")
+    __slots__ = ("_values", "audiences", "repeated", "resources")
 
     def __init__(
-        self, values: dict[str, str], resources: tuple[str, ...] = (), repeated: frozenset[str] = frozenset()
+        self,
+        values: dict[str, str],
+        resources: tuple[str, ...] = (),
+        repeated: frozenset[str] = frozenset(),
+        audiences: tuple[str, ...] = (),
     ) -> None:
         self._values = values
         self.resources = resources
         self.repeated = repeated
+        self.audiences = audiences
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -75,21 +80,21 @@ def parse_query(query: bytes) -> Form:
     except ValueError:
         raise invalid_request(f"At most {MAX_FIELDS} parameters are accepted.") from None
     values: dict[str, str] = {}
-    resources: list[str] = []
+    several: dict[str, list[str]] = {"resource": [], "audience": []}
     repeated: set[str] = set()
     for name, value in pairs:
         if not value:
             continue
         if "\x00" in value or "\x00" in name:
             raise invalid_request("Parameters must not contain NUL characters.")
-        if name == "resource":
-            if value not in resources:
-                resources.append(value)
+        if name in several:
+            if value not in several[name]:
+                several[name].append(value)
         elif name in values:
             repeated.add(name)
         else:
             values[name] = value
-    return Form(values, tuple(resources), frozenset(repeated))
+    return Form(values, tuple(several["resource"]), frozenset(repeated), tuple(several["audience"]))
 
 
 def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ from doorward.storage.access_tokens import Standing, find_access_token_claims, i
 
 from .client_auth import authenticate_client
 from .context import Context
-from .issue import CAME_FROM_CLAIM, GRANT_CLAIM
+from .issue import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM
 from .registration import authenticate_key, unauthorized
 from .tenancy import ProjectView
 
@@ -55,6 +55,7 @@ async def is_revoked(context: Context, view: ProjectView, claims: VerifiedClaims
 def standing_of(view: ProjectView, claims: Mapping[str, Any]) -> Standing:
     """What a token of this project hangs off, by its verified claims."""
     resource = find_audience(view, claims["aud"])
+    passed = [(entry["client_id"], find_audience(view, entry["aud"])) for entry in claims.get(CAME_THROUGH_CLAIM, ())]
     return Standing(
         jti=claims["jti"],
         client_id=claims["client_id"],
@@ -62,6 +63,7 @@ def standing_of(view: ProjectView, claims: Mapping[str, Any]) -> Standing:
         grant_id=claims.get(GRANT_CLAIM),
         resource_id=resource.resource_id if resource else None,
         came_from=claims.get(CAME_FROM_CLAIM, ()),
+        came_through=[(client_id, through.resource_id if through else None) for client_id, through in passed],
     )
 
 

@@ -24,6 +24,8 @@ GRANT_CLAIM = "grant_id"
 """Ties an access token to its grant, so that introspection and the revocation feed can end it at once."""
 CAME_FROM_CLAIM = "came_from"
 """The ids of the tokens it was exchanged from: ending one of them ends it."""
+CAME_THROUGH_CLAIM = "came_through"
+"""The `client_id` and `aud` of each of those: ending everything of such a client or server ends it, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from doorward.core.secrets import Vault
 from doorward.oauth.ids import ResourceId
 from doorward.oauth.jwt import SigningKey, VerificationKey, parse_jwks, parse_signing_key
 from doorward.storage.database import Database, Transaction
+from doorward.storage.exchange_rules import has_exchange_rules
 from doorward.storage.keys import StoredSigningKey, list_signing_keys
 from doorward.storage.projects import find_project
 from doorward.storage.resources import list_resources
@@ -70,8 +71,7 @@ class Tenancy:
         if loaded is None:
             self._views.pop(slug, None)
             return None
-        project, resources, keys = loaded
-        view = self._views[slug] = self._build(project, tuple(resources), keys, now)
+        view = self._views[slug] = self._build(loaded, now)
         return view
 
     def latest(self, slug: str = DEFAULT_SLUG) -> ProjectView | None:
@@ -82,13 +82,12 @@ class Tenancy:
         """Make the next request of every project read afresh, after a change made by this process."""
         self._views.clear()
 
-    def _build(
-        self, project: Project, resources: tuple[Resource, ...], stored: list[StoredSigningKey], now: int
-    ) -> ProjectView:
+    def _build(self, loaded: "_Loaded", now: int) -> ProjectView:
+        project, resources, stored = loaded.project, loaded.resources, loaded.keys
         issuer = f"{self._public_url}{project.path}"
         signing = [key for key in stored if key.signs_from <= now] or stored[-1:]
         public = [json.loads(key.public_jwk) for key in stored]
-        grant_types = offered_grants(project.settings)
+        grant_types = offered_grants(project.settings, has_exchange_rules=loaded.has_exchange_rules)
         return ProjectView(
             project=project,
             issuer=issuer,
@@ -120,9 +119,23 @@ def split_path(path: str) -> tuple[str, str]:
     return slug, f"/{rest}"
 
 
-async def _load(tx: Transaction, slug: str, now: int) -> tuple[Project, list[Resource], list[StoredSigningKey]] | None:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a view is made of."""
+
+    project: Project
+    resources: tuple[Resource, ...]
+    keys: list[StoredSigningKey]
+    has_exchange_rules: bool
+
+
+async def _load(tx: Transaction, slug: str, now: int) -> _Loaded | None:
     project = await find_project(tx, slug)
     if project is None:
         return None
-    resources = await list_resources(tx, project.project_id)
-    return project, resources, await list_signing_keys(tx, project.project_id, now)
+    return _Loaded(
+        project=project,
+        resources=tuple(await list_resources(tx, project.project_id)),
+        keys=await list_signing_keys(tx, project.project_id, now),
+        has_exchange_rules=await has_exchange_rules(tx, project.project_id),
+    )

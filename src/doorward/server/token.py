@@ -17,7 +17,7 @@ from doorward.storage.database import Transaction
 
 from .client_auth import authenticate_client
 from .context import Context
-from .grants import GRANTS
+from .grants import GRANTS, RESOLVERS
 from .grants.call import TokenCall
 from .issue import Decided, decide_tokens, issue_tokens
 from .limiter import source_of
@@ -54,6 +54,8 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
         now=request.now,
         proof=proof,
     )
+    if (resolve := RESOLVERS.get(grant_type)) is not None:
+        parameters = await resolve(context, call, parameters)
     return await complete(context, request, call, grant.authorize, parameters)
 
 

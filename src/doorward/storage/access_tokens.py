@@ -73,6 +73,8 @@ class Standing:
     """The resource of its audience; None where that is not known here any more."""
     came_from: Sequence[str] = ()
     """The ids of the tokens it was exchanged from, which take it with them."""
+    came_through: Sequence[tuple[str, ResourceId | None]] = ()
+    """(client_id, resource) of each of those: whom they were given to, and for which server."""
 
 
 async def add_access_token(
@@ -95,16 +97,17 @@ async def is_token_live(tx: Transaction, project_id: ProjectId, token: Standing)
 
     A token that was issued in the very second of such an end is counted as ended.
     """
-    if token.grant_id is not None:
-        grant = await find_live_grant(tx, project_id, token.grant_id)
-        if grant is None:
-            return False
-        if grant.client_id != token.client_id and not await _bearer_stands(tx, project_id, token):
-            return False
-        if grant.resource_id != token.resource_id and not await _resource_stands(tx, project_id, token):
-            return False
-    elif not (await _bearer_stands(tx, project_id, token) and await _resource_stands(tx, project_id, token)):
+    grant = await find_live_grant(tx, project_id, token.grant_id) if token.grant_id is not None else None
+    if grant is None and token.grant_id is not None:
         return False
+    for client_id, resource_id in ((token.client_id, token.resource_id), *token.came_through):
+        # The client and the server of the grant stand with it, and need no look of their own.
+        is_granted = grant is not None and grant.client_id == client_id
+        if not is_granted and not await _bearer_stands(tx, project_id, client_id, token.issued_at):
+            return False
+        is_granted = grant is not None and grant.resource_id == resource_id
+        if not is_granted and not await _resource_stands(tx, project_id, resource_id, token.issued_at):
+            return False
     for jti in (token.jti, *token.came_from):
         if await is_access_token_revoked(tx, project_id, jti):
             return False
@@ -116,19 +119,19 @@ async def sweep_access_tokens(tx: Transaction, now: int) -> int:
     return await tx.run(_SWEEP, now=now)
 
 
-async def _bearer_stands(tx: Transaction, project_id: ProjectId, token: Standing) -> bool:
+async def _bearer_stands(tx: Transaction, project_id: ProjectId, client_id: str, issued_at: int) -> bool:
     """Whether the client, or the trust in the workload's issuer, is what it was when the token was issued."""
-    if token.client_id.startswith(WORKLOAD_PREFIX):
-        row = await tx.one(_WORKLOAD_STANDS, project_id=project_id, trust_id=token.client_id, issued_at=token.issued_at)
+    if client_id.startswith(WORKLOAD_PREFIX):
+        row = await tx.one(_WORKLOAD_STANDS, project_id=project_id, trust_id=client_id, issued_at=issued_at)
     else:
-        row = await tx.one(_CLIENT_STANDS, project_id=project_id, client_id=token.client_id, issued_at=token.issued_at)
+        row = await tx.one(_CLIENT_STANDS, project_id=project_id, client_id=client_id, issued_at=issued_at)
     return row is not None
 
 
-async def _resource_stands(tx: Transaction, project_id: ProjectId, token: Standing) -> bool:
-    if token.resource_id is None:
+async def _resource_stands(
+    tx: Transaction, project_id: ProjectId, resource_id: ResourceId | None, issued_at: int
+) -> bool:
+    if resource_id is None:
         return False
-    row = await tx.one(
-        _RESOURCE_STANDS, project_id=project_id, resource_id=token.resource_id, issued_at=token.issued_at
-    )
+    row = await tx.one(_RESOURCE_STANDS, project_id=project_id, resource_id=resource_id, issued_at=issued_at)
     return row is not None

@@ -5,6 +5,7 @@ import typer
 from .admission import admission_commands
 from .audit import audit_commands, incident_commands
 from .client import client_commands
+from .exchange import exchange_commands
 from .key import key_commands, sealing_key_commands, signing_key_commands
 from .project import project_commands
 from .registration import initial_token_commands, software_commands
@@ -24,6 +25,7 @@ for name, commands in {
     "sealing-key": sealing_key_commands,
     "initial-token": initial_token_commands,
     "software": software_commands,
+    "exchange": exchange_commands,
     "audit": audit_commands,
     "incident": incident_commands,
     "timeline": timeline_commands,

@@ -4,14 +4,15 @@ A grant parses its own parameters, spends what it was given, and returns an `Aut
 never raises once it has written, and knows nothing of HTTP. Adding one is one file and one line here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from doorward.core.models import Authorization, Refused
 from doorward.oauth.forms import Form
+from doorward.server.context import Context
 from doorward.storage.database import Transaction
 
-from . import authorization_code, client_credentials, refresh_token
+from . import authorization_code, client_credentials, refresh_token, token_exchange
 from .call import TokenCall
 
 
@@ -27,6 +28,10 @@ class GrantType(Protocol):
         """Decide and record, in the pipeline's transaction."""
 
 
+Resolve = Callable[[Context, TokenCall, Any], Awaitable[Any]]
+
 GRANTS: Mapping[str, GrantType] = {
-    grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token, client_credentials)
+    grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token, client_credentials, token_exchange)
 }
+RESOLVERS: Mapping[str, Resolve] = {token_exchange.GRANT_TYPE: token_exchange.resolve}
+"""What has to be looked at before the transaction, such as signatures: the parameters, with what was found."""
