@@ -39,6 +39,7 @@ from doorward.server.password_checker import PasswordChecker
 from doorward.server.reports import note_answer, note_refusal
 from doorward.server.tenancy import ProjectView, Tenancy, split_path
 from doorward.server.timeline import Timeline
+from doorward.server.verified_tokens import VerifiedTokens
 from doorward.settings import Settings, is_loopback_host
 from doorward.storage.database import StorageUnavailable, Transaction
 from doorward.storage.opening import Store
@@ -85,6 +86,7 @@ def build_context(
         form_key=store.form_key,
         tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
         timeline=Timeline(store.database),
+        verified_tokens=VerifiedTokens(),
         passwords=PasswordChecker(),
         clock=clock,
     )
@@ -262,8 +264,9 @@ class LocalReporter:
         """Note what the resource saw."""
         view = self._context.tenancy.latest()
         if view is not None and self._repeats.is_new(report):
-            event = TimelineEvent(at=self._context.clock(), **asdict(report))
-            self._context.timeline.note(view.project.project_id, event)
+            project_id, now = view.project.project_id, self._context.clock()
+            if self._context.timeline.has_room(project_id, report.step, report.outcome, report.source, now):
+                self._context.timeline.note(project_id, TimelineEvent(at=now, **asdict(report)))
 
 
 class LocalRevocations:

@@ -5,6 +5,7 @@ Each is a token bucket told as a single time (GCRA): `burst` at once, then one p
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
 """Tries at the one-time set-up link."""
 
 
+@lru_cache(maxsize=4096)
 def source_key(address: str) -> str:
     """The address a limit counts: a whole IPv4 address, or the /64 of an IPv6 one, since hosts own whole /64s."""
     try:

@@ -10,7 +10,7 @@ def parse_strict_json(raw: bytes) -> Any:
     Each of these is read differently by different parsers, or cannot be stored or sent on (T14, I11).
     """
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = _DECODER.decode(raw.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if b"\\u" in raw:
@@ -28,3 +28,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(name)
+
+
+# Made once: `json.loads` with hooks would make one for every document.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)

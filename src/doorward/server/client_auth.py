@@ -43,8 +43,9 @@ async def authenticate_client(context: Context, view: ProjectView, request: Requ
     request.learn(client_id=presented.candidates[0][0][:MAX_CLIENT_ID_LENGTH])
     subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
     source = source_of(context, request)
-    await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
-    await check_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
+    if presented.method != "none":  # without a secret there is nothing to guess
+        await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+        await check_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
     for client_id, secret in presented.candidates:
         client = await resolve_client(context, view, client_id)
         if client is not None and _is_authentic(client, presented.method, secret, request.now):

@@ -12,6 +12,7 @@ from .document_source import DocumentSource
 from .password_checker import PasswordChecker
 from .tenancy import Tenancy
 from .timeline import Timeline
+from .verified_tokens import VerifiedTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,6 @@ class Context:
     """Signs what goes through a browser and back: CSRF tokens, device cookies."""
     tenancy: Tenancy
     timeline: Timeline
+    verified_tokens: VerifiedTokens
     passwords: PasswordChecker
     clock: Callable[[], int]

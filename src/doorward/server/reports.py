@@ -3,6 +3,7 @@
 Spec: product.md, feature 1; complaint 36
 """
 
+from functools import lru_cache
 from typing import Any, cast
 
 from doorward.asgi import Request, Response, json_response
@@ -58,9 +59,11 @@ async def answer_reports(context: Context, view: ProjectView, request: Request) 
     events = parse_json_object(body, request.header("content-type")).get("events")
     if not isinstance(events, list) or len(events) > MAX_REPORTED:
         raise invalid_request(f"Send an array of at most {MAX_REPORTED} events.")
-    for event in map(_parse_report, events):
-        at = min(event.pop("at"), request.now)
-        context.timeline.note(view.project.project_id, TimelineEvent(at=at, **event))
+    for report in map(_parse_report, events):
+        event = TimelineEvent(at=min(report.pop("at"), request.now), **report)
+        project_id = view.project.project_id
+        if context.timeline.has_room(project_id, event.step, event.outcome, event.source, event.at):
+            context.timeline.note(project_id, event)
     return json_response({})
 
 
@@ -72,12 +75,15 @@ def _note(context: Context, request: Request, step: TimelineStep | None, outcome
         return
     if chosen == "sign_in" and request.method != "POST":
         return  # looking at the form is no step
+    source = source_of(context, request)
+    if not context.timeline.has_room(ProjectId(project_id), chosen, outcome, source, request.now):
+        return
     event = TimelineEvent(
         at=request.now,
         step=chosen,
         outcome=outcome,
-        source=source_of(context, request),
-        agent=clean_name(request.header("user-agent")[:MAX_AGENT_LENGTH]) or "",
+        source=source,
+        agent=_clean_agent(request.header("user-agent")[:MAX_AGENT_LENGTH]),
         reference=request.reference,
         client_id=facts.get("client_id"),
         flow=facts.get("flow"),
@@ -86,6 +92,12 @@ def _note(context: Context, request: Request, step: TimelineStep | None, outcome
         reason=reason[:MAX_REASON_LENGTH],
     )
     context.timeline.note(ProjectId(project_id), event)
+
+
+@lru_cache(maxsize=1024)
+def _clean_agent(agent: str) -> str:
+    """A program's name for itself, fit to be shown; most requests come from few programs."""
+    return clean_name(agent) or ""
 
 
 def _parse_report(report: Any) -> dict[str, Any]:

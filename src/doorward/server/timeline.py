@@ -8,7 +8,7 @@ Refusals and successes have budgets of their own, for each source and for the pr
 import asyncio
 from collections import OrderedDict, deque
 
-from doorward.core.timeline import TimelineEvent
+from doorward.core.timeline import TimelineEvent, TimelineOutcome, TimelineStep
 from doorward.logs import log
 from doorward.oauth.ids import ProjectId
 from doorward.storage.database import Database, StorageUnavailable
@@ -39,13 +39,25 @@ class Timeline:
         self.dropped = 0
         """How many events were over a budget or could not be written."""
 
+    def has_room(
+        self, project_id: ProjectId, step: TimelineStep, outcome: TimelineOutcome, source: str, now: int
+    ) -> bool:
+        """Whether an event may be noted, counted against its budgets; asked before it is even put together."""
+        if _is_quiet(step, outcome):
+            return True
+        kind = "ok" if outcome == "ok" else "refused"
+        affordable = (
+            len(self._queue) < MAX_QUEUED
+            and self._spend((kind, project_id, source), now, SOURCE_BURST, SOURCE_PERIOD_MS)
+            and self._spend((kind, project_id), now, PROJECT_BURST, PROJECT_PERIOD_MS)
+        )
+        self.dropped += not affordable
+        return affordable
+
     def note(self, project_id: ProjectId, event: TimelineEvent) -> None:
-        """Take one event; costs a few microseconds and never fails."""
-        if event.step in _QUIET_STEPS and event.outcome == "ok":
+        """Take one event that there is room for; never fails."""
+        if _is_quiet(event.step, event.outcome):
             self._hold(project_id, event)
-            return
-        if len(self._queue) >= MAX_QUEUED or not self._affords(project_id, event):
-            self.dropped += 1
             return
         for held in self._release(project_id, event):
             self._queue.append((project_id, held))
@@ -97,13 +109,6 @@ class Timeline:
                 programs.add(registered_by)
         return [step for program in programs for step in self._held.pop(program, {}).values()]
 
-    def _affords(self, project_id: ProjectId, event: TimelineEvent) -> bool:
-        """Whether the budgets of the event's kind allow one more: of its source, and of the project."""
-        kind = "ok" if event.outcome == "ok" else "refused"
-        return self._spend((kind, project_id, event.source), event.at, SOURCE_BURST, SOURCE_PERIOD_MS) and self._spend(
-            (kind, project_id), event.at, PROJECT_BURST, PROJECT_PERIOD_MS
-        )
-
     def _spend(self, key: tuple[str, ...], now: int, burst: int, period_ms: int) -> bool:
         full_at = max(self._budgets.get(key, 0), now) + period_ms
         if full_at > now + burst * period_ms:
@@ -113,3 +118,8 @@ class Timeline:
         while len(self._budgets) > _MAX_BUDGETS:
             self._budgets.popitem(last=False)
         return True
+
+
+def _is_quiet(step: TimelineStep, outcome: TimelineOutcome) -> bool:
+    """Whether anybody can cause it without being anybody."""
+    return step in _QUIET_STEPS and outcome == "ok"

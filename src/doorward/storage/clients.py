@@ -4,6 +4,7 @@ Every change of a row takes its fingerprint away; see `superseding`.
 """
 
 import json
+from functools import lru_cache
 
 from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, null, select, update
 
@@ -17,6 +18,7 @@ from .schema import clients, grants
 from .statements import Statement, insert_row
 
 _COLUMNS = tuple(clients.columns)
+_NAMES = tuple(column.name for column in _COLUMNS)
 _THIS_CLIENT = (clients.c.project_id == bindparam("of_project"), clients.c.client_id == bindparam("of_client"))
 _INSERT = Statement(insert_row(clients))
 _ENSURE = Statement(
@@ -258,8 +260,14 @@ def _dump(metadata: ClientMetadata) -> str:
 
 
 def _load(row: Row) -> Client:
-    values = dict(zip((column.name for column in _COLUMNS), row, strict=True))
-    values["metadata"] = load_client_metadata(json.loads(values["metadata"]))
+    values = dict(zip(_NAMES, row, strict=True))
+    values["metadata"] = _load_metadata(values["metadata"])
     if values["proposed"] is not None:
-        values["proposed"] = load_client_metadata(json.loads(values["proposed"]))
+        values["proposed"] = _load_metadata(values["proposed"])
     return Client(**values)
+
+
+@lru_cache(maxsize=2048)
+def _load_metadata(text: str) -> ClientMetadata:
+    """Read once for as long as it says the same: every request of a client reads its row."""
+    return load_client_metadata(json.loads(text))

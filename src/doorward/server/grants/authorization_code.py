@@ -95,7 +95,8 @@ async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Reso
         family = build_family(call, grant)
         await start_family(tx, family)
     await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
-    await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
+    if call.is_first_use_in_a_while:
+        await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
     await _record(tx, call, grant, audit.CODE_REDEEMED)
     return Authorization(
         subject=grant.user_id,

@@ -47,6 +47,11 @@ class TokenCall:
             )
 
     @property
+    def is_first_use_in_a_while(self) -> bool:
+        """Whether the client's last use is old enough to be told anew."""
+        return self.client.last_used_at is None or self.now - self.client.last_used_at > TOUCH_EVERY_MS
+
+    @property
     def client_expires_at(self) -> int | None:
         """When the client is forgotten unless it comes back: never before a refresh token given now (clients.md 22)."""
         if self.client.is_verified:

@@ -18,7 +18,7 @@ from doorward.storage.audit import record
 from doorward.storage.clients import touch_client
 from doorward.storage.database import Transaction
 
-from .call import TOUCH_EVERY_MS, TokenCall
+from .call import TokenCall
 
 GRANT_TYPE = CLIENT_CREDENTIALS
 
@@ -47,7 +47,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: ClientCredentials
         scope = narrow_scopes(request.scope, allowed_scopes(client, resource))
     except OAuthError as error:
         return Refused(error)
-    if client.last_used_at is None or call.now - client.last_used_at > TOUCH_EVERY_MS:
+    if call.is_first_use_in_a_while:
         await touch_client(tx, client.project_id, client.client_id, call.now, call.client_expires_at)
     detail = {"source": call.source, "agent": call.agent, "resource": resource.resource_id, "scope": " ".join(scope)}
     actor = audit.client_actor(client.client_id)
