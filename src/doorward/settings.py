@@ -83,7 +83,10 @@ class Settings(BaseModel):
     admin_email: str = Field("", description="First administrator, made at the first start instead of a set-up link.")
     admin_password: str = Field("", repr=False, description="Password of that administrator; prefer the _FILE form.")
     master_key: str = Field(
-        "", repr=False, description="64 hex digits that encrypt private keys at rest. Empty: a file in the data folder."
+        "",
+        repr=False,
+        description="64 hex digits that encrypt private keys at rest; while they are changed several, comma separated, "
+        "the newest first. Empty: a file in the data folder.",
     )
     log: LogSettings = Field(LogSettings(), description="How the server reports.")
     cimd: DocumentSettings = Field(DocumentSettings(), description="How metadata documents of clients are fetched.")
@@ -184,12 +187,13 @@ def _check_admin(settings: Settings) -> None:
 def _check_master_key(settings: Settings) -> None:
     if not settings.master_key:
         return
-    try:
-        key = bytes.fromhex(settings.master_key)
-    except ValueError:
-        key = b""
-    if len(key) != 32 or len(set(key)) < 8:
-        raise UnsafeConfiguration(f"{_PREFIX}MASTER_KEY", "must be 64 random hex digits (openssl rand -hex 32)")
+    for text in re.split(r"[\s,]+", settings.master_key.strip()):
+        try:
+            key = bytes.fromhex(text)
+        except ValueError:
+            key = b""
+        if len(key) != 32 or len(set(key)) < 8:
+            raise UnsafeConfiguration(f"{_PREFIX}MASTER_KEY", "must be 64 random hex digits (openssl rand -hex 32)")
 
 
 def _check_proxies(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""`doorward admin project`, `resource`, `signing-key`, `sealing-key`, `audit`: from making to removing."""
+"""`doorward admin project`, `resource`, `sealing-key`, `audit`: from making to removing."""
 
 import json
 from typing import Any
@@ -82,6 +82,11 @@ def test_a_resource_from_adding_to_removing(doorward: Command) -> None:
         ],
         "default_scopes": ["tools:read"],
         "default": True,
+        "token_format": "jwt",
+        "token_alg": "ES256",
+        "access_token_seconds": 0,
+        "aliases": [],
+        "dpop_required": False,
     }
     assert doorward.json("admin", "resource", "list") == [added]
     for reference in (URI, f"{URI}/", added["resource_id"]):
@@ -95,6 +100,55 @@ def test_a_resource_from_adding_to_removing(doorward: Command) -> None:
     assert doorward("admin", "resource", "remove", URI).stdout == f"removed {URI}\n"
     assert doorward.json("admin", "resource", "list") == []
     assert f"There is no resource {URI}." in doorward.refused("admin", "resource", "show", URI)
+
+
+def test_what_tokens_of_a_resource_are_like_is_chosen_shown_and_changed(doorward: Command) -> None:
+    words = ("--token-format", "opaque", "--token-alg", "RS256", "--access-token-seconds", "60", "--dpop-required")
+    aliases = ("https://old.example.com/mcp", f"{URI}/v1")
+    added = doorward.json("admin", "resource", "add", URI, *words, "--alias", aliases[0], "--alias", aliases[1])
+    chosen = {
+        "token_format": "opaque",
+        "token_alg": "RS256",
+        "access_token_seconds": 60,
+        "aliases": list(aliases),
+        "dpop_required": True,
+    }
+    assert part_of(added, chosen) == chosen
+    for reference in (URI, *aliases):
+        assert doorward.json("admin", "resource", "show", reference) == added
+    assert doorward.json("admin", "resource", "set", URI, "--name", "New") == {**added, "name": "New"}
+    changed = doorward.json(
+        "admin", "resource", "set", URI, "--no-dpop-required", "--alias", "", "--token-alg", "EdDSA"
+    )
+    expected = {**chosen, "dpop_required": False, "aliases": [], "token_alg": "EdDSA"}
+    assert part_of(changed, expected) == expected
+    assert doorward.json("admin", "resource", "list") == [changed]
+    assert "opaque" in doorward("admin", "resource", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--token-format", "jwe"), 1, "token_format is one of jwt, opaque."),
+        (("--token-alg", "none"), 1, "token_alg is one of ES256, EdDSA, RS256."),
+        (("--access-token-seconds", "59"), 1, "access_token_seconds is from 60 to 3600"),
+        (("--access-token-seconds", "soon"), 2, "should be a valid integer"),
+        (("--alias", "/mcp"), 1, "must be an absolute http or https URI"),
+        (("--alias", f"{URI}/"), 1, "is a name of this resource already"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_refused(
+    doorward: Command, words: tuple[str, ...], code: int, said: str
+) -> None:
+    assert said in " ".join(doorward.refused("admin", "resource", "add", URI, *words, code=code).split())
+    doorward("admin", "resource", "add", URI)
+    assert said in " ".join(doorward.refused("admin", "resource", "set", URI, *words, code=code).split())
+
+
+def test_a_resource_within_another_is_added_with_a_note(doorward: Command) -> None:
+    assert doorward("admin", "resource", "add", URI).stderr == ""
+    added = doorward("admin", "resource", "add", f"{URI}/admin")
+    assert added.stderr.startswith(f"note: {URI}/admin lies within {URI}: ")
 
 
 def test_one_resource_is_the_default(doorward: Command) -> None:
@@ -116,16 +170,6 @@ def test_resources_of_one_project_are_not_in_another(doorward: Command) -> None:
     doorward("admin", "resource", "add", URI, "--project", "acme")
     assert doorward.json("admin", "resource", "list") == []
     assert len(doorward.json("admin", "resource", "list", "--project", "acme")) == 1
-
-
-def test_a_signing_key_is_published_before_it_signs(doorward: Command) -> None:
-    (old,) = doorward.json("admin", "signing-key", "list")
-    new = doorward.json("admin", "signing-key", "rotate")
-    listed = doorward.json("admin", "signing-key", "list")
-    assert [key["kid"] for key in listed] == [old["kid"], new["kid"]]
-    assert new["signs_from"] - listed[1]["created_at"] == 600_000
-    assert listed[0]["removed_at"] - new["signs_from"] == 3_660_000
-    assert all(key.keys() == {"kid", "alg", "created_at", "signs_from", "removed_at"} for key in listed)
 
 
 def test_a_sealing_key_is_rotated_and_the_old_one_dropped(doorward: Command) -> None:

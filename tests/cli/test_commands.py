@@ -51,6 +51,8 @@ ADMIN: dict[str, list[str]] = {
     "sealing-key list": [],
     "sealing-key rotate": [],
     "sealing-key drop": ["0"],
+    "master-key rotate": [],
+    "master-key rewrap": [],
     "initial-token create": [],
     "initial-token list": [],
     "software add": ["https://vendor.example.com", "--jwks-file", "pyproject.toml"],
@@ -68,6 +70,8 @@ OF_THE_SERVER = {
     "sealing-key list",
     "sealing-key rotate",
     "sealing-key drop",
+    "master-key rotate",
+    "master-key rewrap",
 }
 
 

@@ -56,6 +56,8 @@ REFUSED: list[tuple[dict[str, str], str, str]] = [
     ({"DOORWARD_MASTER_KEY": "changeme"}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
     ({"DOORWARD_MASTER_KEY": KEY[:-2]}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
     ({"DOORWARD_MASTER_KEY": "00" * 32}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
+    ({"DOORWARD_MASTER_KEY": f",{KEY}"}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
+    ({"DOORWARD_MASTER_KEY": f"changeme,{KEY}"}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
     ({"DOORWARD_MASTER_KEY": "é" * 64}, "DOORWARD_MASTER_KEY", "64 random hex digits"),
     ({"DOORWARD_MASTER_KEY_FILE": "/nothing"}, "DOORWARD_MASTER_KEY_FILE", "cannot be read"),
     ({"DOORWARD_TRUSTED_PROXIES": "everybody"}, "DOORWARD_TRUSTED_PROXIES", "IP addresses or networks"),

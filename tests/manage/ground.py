@@ -15,6 +15,7 @@ from doorward.oauth.jwt import generate_signing_key
 from doorward.storage.clients import add_client
 from doorward.storage.database import Row, Transaction
 from doorward.storage.grants import add_grant
+from doorward.storage.master_keys import KeyFile
 from doorward.storage.registrations import bury_client
 from doorward.storage.schema import metadata
 from doorward.storage.statements import Statement
@@ -45,6 +46,12 @@ class Ground:
     fresh: Project
     """A project without people, and the token that makes its first administrator."""
     setup_token: str
+    key_file: KeyFile
+
+    def another_key(self) -> KeyFile:
+        """The key file, with a fresh key before the one that everything is encrypted under."""
+        self.key_file.replace((bytes(range(32)), *self.key_file.read()))
+        return self.key_file
 
 
 async def lay_ground(door: Door) -> Ground:
@@ -98,6 +105,7 @@ async def lay_ground(door: Door) -> Ground:
         jwks=jwks,
         fresh=fresh,
         setup_token=await users.create_setup_link(operator, fresh) or "",
+        key_file=KeyFile(door.context.settings.data),
     )
 
 

@@ -16,10 +16,12 @@ from doorward.manage import (
     connections,
     exchange,
     keys,
+    master_key,
     projects,
     registrations,
     resources,
     sealing,
+    signing_keys,
     users,
 )
 from doorward.storage.executor_sqlite import SqliteDatabase
@@ -34,7 +36,13 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
         "project.changed",
         lambda g: projects.change_project(g.operator, g.project, {"access_token_seconds": 60}),
     ),
-    projects.rotate_signing_key: ("signing_key.added", lambda g: projects.rotate_signing_key(g.operator, g.project)),
+    signing_keys.rotate: ("signing_key.added", lambda g: signing_keys.rotate(g.operator, g.project)),
+    signing_keys.replace_at_once: (
+        "signing_key.added",
+        lambda g: signing_keys.replace_at_once(g.operator, g.project, "ES256"),
+    ),
+    master_key.rotate: ("master_key.changed", lambda g: master_key.rotate(g.operator, g.project, g.key_file)),
+    master_key.rewrap: ("master_key.changed", lambda g: master_key.rewrap(g.operator, g.project, g.another_key())),
     resources.add: (
         "resource.added",
         lambda g: resources.add(g.operator, g.project, "https://new.example.com/mcp", scopes=(Scope("a", "A"),)),

@@ -14,13 +14,13 @@ from doorward.core.passwords import WeakPassword, check_password, email_key
 from doorward.core.secrets import (
     CODE,
     RefreshTokens,
-    Vault,
     hash_secret,
     is_well_formed,
     new_salt,
     new_secret,
     verify_value,
 )
+from doorward.core.vault import Vault
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import FamilyId
 from doorward.server.client_auth import _parse_basic
@@ -151,7 +151,7 @@ def test_a_derived_refresh_token_names_its_family_and_generation(generation: int
 
 @given(plaintext=st.binary(max_size=100), flip=st.integers(0, 10_000))
 def test_a_sealed_secret_opens_whole_for_its_purpose_or_not_at_all(plaintext: bytes, flip: int) -> None:
-    vault = Vault(bytes(range(32)))
+    vault = Vault([bytes(range(32))])
     sealed = vault.encrypt(plaintext, "purpose")
     assert vault.decrypt(sealed, "purpose") == plaintext
     at, bit = divmod(flip % (len(sealed) * 8), 8)

@@ -73,11 +73,23 @@ async def test_a_caller_that_goes_away_does_not_take_the_fetch_along() -> None:
         assert issuer.seen["/jwks"] == 1
 
 
-async def test_a_rotated_key_is_found_after_the_cooldown() -> None:
+async def test_a_key_that_signs_without_notice_is_found_at_its_first_token() -> None:
+    async with run_issuer() as issuer:
+        keys = make(issuer)
+        assert await keys.find(issuer.mint.key.kid)
+        for _ in range(3):
+            new = generate_signing_key()
+            issuer.published = [new]
+            assert await keys.find(new.kid)
+        assert issuer.seen["/jwks"] == 4
+
+
+async def test_after_a_search_for_nothing_a_new_key_is_found_within_the_cooldown() -> None:
     async with run_issuer() as issuer:
         clock = Clock()
         keys = make(issuer, clock)
         assert await keys.find(issuer.mint.key.kid)
+        assert await keys.find("made-up") is None
         new = generate_signing_key()
         issuer.published.append(new)
         assert await keys.find(new.kid) is None

@@ -3,12 +3,15 @@
 import json
 from typing import Any
 
-from doorward.manage import projects
-from doorward.manage.projects import PUBLISH_BEFORE_SIGNING_MS, VERIFY_AFTER_SIGNING_MS
+import pytest
+
+from doorward.core.models import ResourceSettings
+from doorward.core.rotation import PUBLISH_BEFORE_SIGNING_MS, VERIFY_AFTER_SIGNING_MS, signing_key_purpose
+from doorward.manage import resources, signing_keys
 from doorward.oauth.jwt import parse_jwks, read_kid, verify_access_token
 from doorward.server.jobs import sweep
-from doorward.storage.keys import StoredSigningKey, list_signing_keys
-from tests.inside import ISSUER, RESOURCE, Door
+from doorward.storage.signing_keys import StoredSigningKey, list_signing_keys
+from tests.inside import ISSUER, RESOURCE, SCOPES, Door
 from tests.server.steps import add_neighbour, claims_of, is_active, success
 
 JWKS = "/.well-known/jwks.json"
@@ -21,12 +24,20 @@ async def published(door: Door, path: str = JWKS) -> list[dict[str, Any]]:
     return keys
 
 
+async def add_algorithm(door: Door, alg: str) -> None:
+    """A resource whose tokens are signed by it, and the time until they are."""
+    uri = f"https://{alg.lower()}.example.com/mcp"
+    settings = ResourceSettings(token_alg=alg)
+    await resources.add(door.operator, door.project, uri, scopes=SCOPES, settings=settings)
+    door.clock.advance(seconds=PUBLISH_BEFORE_SIGNING_MS / 1000)
+
+
 async def kids(door: Door) -> list[str]:
     return [key["kid"] for key in await published(door)]
 
 
 async def rotate(door: Door) -> StoredSigningKey:
-    key = await projects.rotate_signing_key(door.operator, door.project)
+    (key,) = await signing_keys.rotate(door.operator, door.project)
     door.clock.advance(seconds=1)
     return key
 
@@ -61,7 +72,7 @@ async def test_a_token_verifies_with_the_published_keys_at_01(door: Door) -> Non
 
 async def test_the_private_part_is_sealed_at_rest_t49(door: Door) -> None:
     (stored,) = await door.context.database.read(list_signing_keys, door.project.project_id, door.clock())
-    purpose = door.project.signing_key_purpose(stored.kid)
+    purpose = signing_key_purpose(door.project.project_id, stored.kid)
     private = json.loads(door.context.vault.decrypt(stored.private_ciphertext, purpose))
     assert private["d"].encode() not in stored.private_ciphertext
     assert "d" not in json.loads(stored.public_jwk)
@@ -114,6 +125,37 @@ async def test_two_rotations_in_a_row_leave_a_signer_at_every_moment(door: Door)
         assert read_kid(tokens["access_token"]) in await kids(door)
     assert read_kid(tokens["access_token"]) == second.kid
     assert first.kid not in await kids(door)
+
+
+async def test_documents_are_cached_for_half_as_long_as_a_key_waits_t34(door: Door) -> None:
+    cache = (await door.call("GET", JWKS)).header("cache-control")
+    assert cache == "public, max-age=300"
+    assert PUBLISH_BEFORE_SIGNING_MS >= 2 * 300 * 1000
+
+
+@pytest.mark.parametrize("alg", ["EdDSA", "RS256"])
+async def test_keys_of_one_algorithm_are_replaced_without_the_others(door: Door, alg: str) -> None:
+    await add_algorithm(door, alg)
+    before = await kids(door)
+    (new,) = await signing_keys.rotate(door.operator, door.project, alg)
+    stored = await door.context.database.read(list_signing_keys, door.project.project_id, door.clock())
+    assert [(key.alg, key.removed_at is None) for key in stored] == [("ES256", True), (alg, False), (alg, True)]
+    assert [key.kid for key in stored] == [*before, new.kid]
+
+
+async def test_without_an_algorithm_each_that_the_project_has_is_replaced(door: Door) -> None:
+    await add_algorithm(door, "EdDSA")
+    published_keys = await signing_keys.rotate(door.operator, door.project)
+    assert [key.alg for key in published_keys] == ["ES256", "EdDSA"]
+    door.clock.advance(seconds=1)
+    assert len(await kids(door)) == 4
+
+
+async def test_an_algorithm_can_be_published_before_any_resource_asks_for_it(door: Door) -> None:
+    (first,) = await signing_keys.rotate(door.operator, door.project, "RS256")
+    assert first.signs_from == door.clock() + PUBLISH_BEFORE_SIGNING_MS
+    door.clock.advance(seconds=1)
+    assert {key["alg"] for key in await published(door)} == {"ES256", "RS256"}
 
 
 async def test_a_token_of_a_key_that_left_is_no_token(door: Door) -> None:

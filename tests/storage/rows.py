@@ -28,11 +28,11 @@ from doorward.oauth.metadata import parse_client_metadata
 from doorward.storage.clients import add_client
 from doorward.storage.database import Database, Row, Transaction
 from doorward.storage.grants import add_grant
-from doorward.storage.keys import StoredSigningKey
 from doorward.storage.projects import add_project
 from doorward.storage.registrations import InitialAccessToken
 from doorward.storage.resources import add_resource
 from doorward.storage.schema import metadata
+from doorward.storage.signing_keys import StoredSigningKey
 from doorward.storage.statements import Statement
 from doorward.storage.users import add_user
 

@@ -13,19 +13,24 @@ import doorward.storage
 from doorward.core.limits import Limit
 from doorward.core.models import AuditEvent
 from doorward.core.timeline import TimelineEvent
+from doorward.core.vault import Vault
 from doorward.oauth.ids import ClientId, TokenHash
+from doorward.oauth.jwt import generate_signing_key
 from doorward.storage import (
     access_tokens,
     audit,
     clients,
     codes,
+    encryption,
     exchange_rules,
     grants,
     interactions,
+    key_rotation,
     keys,
     projects,
     registrations,
     resources,
+    signing_keys,
     spent_ids,
     superseding,
     throttles,
@@ -74,6 +79,7 @@ from tests.storage.rows import (
 )
 
 LIMIT = Limit("test", burst=1, period_ms=DAY)
+VAULT = Vault([bytes(range(32))])
 IDLE = 3_600_000
 Act = Callable[[Transaction, Tenant], Awaitable[Any]]
 
@@ -138,8 +144,28 @@ CHANGES: dict[Callable[..., Any], Act] = {
     interactions.consume_interaction: lambda tx, t: interactions.consume_interaction(
         tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW
     ),
-    keys.add_signing_key: lambda tx, t: keys.add_signing_key(tx, t.project_id, make_signing_key("kid-new")),
-    keys.retire_other_signing_keys: lambda tx, t: keys.retire_other_signing_keys(tx, t.project_id, "other", NOW),
+    signing_keys.add_signing_key: lambda tx, t: signing_keys.add_signing_key(
+        tx, t.project_id, make_signing_key("kid-new")
+    ),
+    signing_keys.add_first_signing_key: lambda tx, t: signing_keys.add_first_signing_key(
+        tx, t.project_id, make_signing_key("kid-new", alg="RS256")
+    ),
+    signing_keys.retire_signing_keys: lambda tx, t: signing_keys.retire_signing_keys(
+        tx, t.project_id, "ES256", NOW + DAY, made_before=NOW
+    ),
+    signing_keys.remove_signing_keys: lambda tx, t: signing_keys.remove_signing_keys(tx, t.project_id, "ES256", NOW),
+    signing_keys.replace_private_part: lambda tx, t: signing_keys.replace_private_part(
+        tx, t.project_id, "kid-one", b"anew"
+    ),
+    key_rotation.publish_first_key: lambda tx, t: key_rotation.publish_first_key(
+        tx, VAULT, t.project_id, generate_signing_key("EdDSA"), NOW
+    ),
+    key_rotation.publish_next_key: lambda tx, t: key_rotation.publish_next_key(
+        tx, VAULT, t.project_id, generate_signing_key(), now=NOW
+    ),
+    key_rotation.publish_key_at_once: lambda tx, t: key_rotation.publish_key_at_once(
+        tx, VAULT, t.project_id, generate_signing_key(), NOW
+    ),
     keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
     keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
     projects.update_project: lambda tx, t: projects.update_project(tx, replace(t.project, name="New")),
@@ -219,7 +245,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
         lambda tx, t: interactions.find_interaction(tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW),
         None,
     ),
-    keys.list_signing_keys: (lambda tx, t: keys.list_signing_keys(tx, t.project_id, NOW), []),
+    signing_keys.list_signing_keys: (lambda tx, t: signing_keys.list_signing_keys(tx, t.project_id, NOW), []),
     keys.find_project_key: (lambda tx, t: keys.find_project_key(tx, t.project_id, KEY_HASH, NOW), None),
     keys.list_project_keys: (lambda tx, t: keys.list_project_keys(tx, t.project_id), []),
     resources.list_resources: (lambda tx, t: resources.list_resources(tx, t.project_id), []),
@@ -243,9 +269,13 @@ OF_THE_SERVER = {
     projects.add_project,
     projects.find_project,
     projects.list_projects,
+    projects.hold_project,
     projects.add_server_secret,
+    projects.replace_server_secret,
     projects.list_server_secrets,
     projects.remove_server_secret,
+    encryption.encrypt_at_rest,
+    encryption.rewrap,
 }
 
 
@@ -283,7 +313,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await spent_ids.claim_id(tx, project_id, "client:one", TokenHash(b"jti"), NOW + DAY)
     await access_tokens.add_access_token(tx, project_id, TokenHash(b"opaque"), "{}", NOW + DAY)
     await exchange_rules.add_exchange_rule(tx, make_exchange_rule(project))
-    await keys.add_signing_key(tx, project_id, make_signing_key())
+    await signing_keys.add_signing_key(tx, project_id, make_signing_key())
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
     await timeline.add_timeline_events(tx, project_id, [make_step()])

@@ -1,7 +1,6 @@
-"""Signing keys, project keys and the audit trail of a project."""
+"""Project keys and the audit trail of a project."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -11,40 +10,11 @@ from doorward.storage.audit import RecordedEvent, list_events, record
 from doorward.storage.database import Database
 from doorward.storage.keys import (
     add_project_key,
-    add_signing_key,
     find_project_key,
     list_project_keys,
-    list_signing_keys,
-    retire_other_signing_keys,
     revoke_project_key,
 )
-from tests.storage.rows import DAY, KEY, KEY_HASH, NOW, RESOURCE, Tenant, make_key, make_signing_key
-
-
-async def test_signing_keys_are_listed_the_next_signer_last(database: Database, tenant: Tenant) -> None:
-    first, second = make_signing_key("kid-b"), make_signing_key("kid-a", signs_from=NOW + 10)
-    for key in (second, first):
-        await database.write(add_signing_key, tenant.project_id, key)
-    assert await database.read(list_signing_keys, tenant.project_id, NOW) == [first, second]
-
-
-async def test_a_retired_key_stays_published_until_its_last_token_expired_i8(
-    database: Database, tenant: Tenant
-) -> None:
-    old, new = make_signing_key("old"), make_signing_key("new", signs_from=NOW + 10)
-    await database.write(add_signing_key, tenant.project_id, old)
-    await database.write(add_signing_key, tenant.project_id, new)
-    await database.write(retire_other_signing_keys, tenant.project_id, "new", NOW + DAY)
-    retired = replace(old, removed_at=NOW + DAY)
-    assert await database.read(list_signing_keys, tenant.project_id, NOW + DAY - 1) == [retired, new]
-    assert await database.read(list_signing_keys, tenant.project_id, NOW + DAY) == [new]
-
-
-async def test_a_key_that_is_leaving_already_keeps_its_time(database: Database, tenant: Tenant) -> None:
-    await database.write(add_signing_key, tenant.project_id, make_signing_key("old", removed_at=NOW + 5))
-    await database.write(retire_other_signing_keys, tenant.project_id, "new", NOW + DAY)
-    listed = await database.read(list_signing_keys, tenant.project_id, NOW)
-    assert [key.removed_at for key in listed] == [NOW + 5]
+from tests.storage.rows import DAY, KEY, KEY_HASH, NOW, RESOURCE, Tenant, make_key
 
 
 async def test_a_project_key_is_found_by_its_secret(database: Database, tenant: Tenant) -> None:

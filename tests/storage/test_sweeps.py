@@ -12,7 +12,7 @@ from doorward.storage.codes import REPLAY_MEMORY_MS, Reused, add_code, consume_c
 from doorward.storage.database import Database
 from doorward.storage.grants import add_grant, find_live_grant, revoke_grant, sweep_grants
 from doorward.storage.interactions import add_interaction, consume_interaction, find_interaction, sweep_interactions
-from doorward.storage.keys import add_signing_key, list_signing_keys, sweep_signing_keys
+from doorward.storage.signing_keys import add_signing_key, list_signing_keys, sweep_signing_keys
 from doorward.storage.throttles import is_spent, spend, sweep_throttles
 from doorward.storage.tokens import (
     find_family,

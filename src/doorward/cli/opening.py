@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from doorward.core.audit import OPERATOR
 from doorward.core.models import DEFAULT_SLUG
+from doorward.core.vault import UnknownMasterKey
 from doorward.manage.operator import ActionRefused, Operator
 from doorward.manage.projects import create_project
 from doorward.settings import EX_CONFIG, Settings, UnsafeConfiguration, load_settings
@@ -54,13 +55,13 @@ async def open_for(settings: Settings) -> tuple[Store, Operator]:
     return store, operator
 
 
-def run_command(options: Mapping[str, Any], action: Callable[[Operator], Awaitable[T]]) -> T:
+def run_command(options: Mapping[str, Any], action: Callable[[Operator, Store], Awaitable[T]]) -> T:
     """Run one operator action and close the store. Refusals end the process with the contract's exit codes."""
 
     async def run() -> T:
         store, operator = await open_for(read_settings(options))
         try:
-            return await action(operator)
+            return await action(operator, store)
         finally:
             await store.database.close()
 
@@ -72,6 +73,9 @@ def run_command(options: Mapping[str, Any], action: Callable[[Operator], Awaitab
     except (ActionRefused, StorageUnavailable) as refused:
         print(f"doorward: {refused}", file=sys.stderr)
         sys.exit(1)
+    except UnknownMasterKey as error:
+        print(f"doorward: DOORWARD_MASTER_KEY: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
 
 
 def _now() -> int:

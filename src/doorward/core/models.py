@@ -22,6 +22,7 @@ EXCHANGE_MODES: tuple[ExchangeMode, ...] = ("delegation", "impersonation")
 TrustKind = Literal["id-jag", "workload"]
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "auditor", "member")
+TOKEN_FORMATS: tuple[TokenFormat, ...] = ("jwt", "opaque")
 CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
 REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
 REUSE_POLICIES: tuple[ReusePolicy, ...] = ("until_used", "overlap", "strict")
@@ -89,10 +90,6 @@ class Project:
     def path(self) -> str:
         """Prefix of every address of the project; the default project lives at the root."""
         return "" if self.slug == DEFAULT_SLUG else f"/p/{self.slug}"
-
-    def signing_key_purpose(self, kid: str) -> str:
-        """What a signing key is encrypted for: itself, in its project."""
-        return f"signing-key/{self.project_id}/{kid}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError, invalid_grant
@@ -54,7 +54,7 @@ def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> 
         raise OAuthError(INVALID_TARGET, "Ask for one resource at a time.")
     found = next((r for r in resources if keys & resource_keys(r)), None)
     if found is None:
-        known = ", ".join(r.uri for r in resources[:5]) or "none yet"
+        known = ", ".join(uri for r in resources[:5] for uri in (r.uri, *r.settings.aliases)) or "none yet"
         raise OAuthError(INVALID_TARGET, f"The resource is not known here. Known: {known}.")
     return found
 
@@ -62,6 +62,12 @@ def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> 
 def resource_keys(resource: Resource) -> set[str]:
     """Every spelling under which a resource may be asked for: its own and its aliases'."""
     return {match_key(resource.uri), *(match_key(alias) for alias in resource.settings.aliases)}
+
+
+def find_namesake(resource: Resource, others: Iterable[Resource]) -> Resource | None:
+    """Another resource that could be meant by one of this one's names: no URI may lead to two of them."""
+    names = resource_keys(resource)
+    return next((o for o in others if o.resource_id != resource.resource_id and names & resource_keys(o)), None)
 
 
 def asked_alias(requested: Sequence[str], resource: Resource) -> str | None:
@@ -153,7 +159,8 @@ def still_offered(held: Scopes, resource: Resource) -> Scopes:
 def check_resource_within(requested: Sequence[str], granted: Resource) -> None:
     """Refuse a token request for another resource than the granted one. Spec: RFC 8707 §2.2 (RES-07, T31)"""
     if any(match_key(parse_resource(uri)) not in resource_keys(granted) for uri in requested):
-        raise OAuthError(INVALID_TARGET, f"The grant is for {granted.uri} only.")
+        names = " or ".join((granted.uri, *granted.settings.aliases))
+        raise OAuthError(INVALID_TARGET, f"The grant is for {names} only.")
 
 
 def is_approved_redirect(uri: str, approved: Sequence[str]) -> bool:

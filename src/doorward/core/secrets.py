@@ -1,4 +1,4 @@
-"""Secrets: how they are made, recognised, stored as hashes, derived, and encrypted at rest.
+"""Secrets: how they are made, recognised, stored as hashes, and derived. `vault` encrypts those that are kept.
 
 Every secret handed out is `<prefix>_<body><checksum>` in `[A-Za-z0-9_-]`: the prefix keeps kinds apart and lets
 secret scanners find leaks, the checksum lets garbage be refused without a look-up, and the alphabet reads the same
@@ -14,9 +14,6 @@ import struct
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from doorward.oauth.ids import FamilyId, TokenHash
 
@@ -103,29 +100,6 @@ class RefreshTokens:
         except (ValueError, struct.error):
             return None
         return FamilyId(_encode(family)), generation
-
-
-class Vault:
-    """Encrypts secrets at rest under the master key, each bound to what it is for.
-
-    Swapping two ciphertexts in the database is detected, because `purpose` is authenticated with each.
-    """
-
-    def __init__(self, master_key: bytes) -> None:
-        if len(master_key) != 32:
-            raise ValueError("The master key must be 32 bytes.")
-        self._cipher = AESGCM(master_key)
-
-    def encrypt(self, plaintext: bytes, purpose: str) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, plaintext, purpose.encode())
-
-    def decrypt(self, ciphertext: bytes, purpose: str) -> bytes:
-        """Raises `ValueError` when the master key or the purpose is not the one it was encrypted with."""
-        try:
-            return self._cipher.decrypt(ciphertext[:12], ciphertext[12:], purpose.encode())
-        except InvalidTag:
-            raise ValueError(f"The master key does not decrypt {purpose}.") from None
 
 
 def sign_value(key: bytes, purpose: str, value: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from doorward.core.models import DEFAULT_SLUG, Project
-from doorward.core.secrets import Vault
+from doorward.core.vault import Vault
 from doorward.storage.database import Database
 from doorward.storage.projects import find_project
 

@@ -1,6 +1,5 @@
-"""Projects, and the signing keys each has of its own."""
+"""Projects: tenants with an issuer, keys, people, clients and resources of their own."""
 
-import json
 import re
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -8,20 +7,16 @@ from typing import Any
 from doorward.core import audit
 from doorward.core.models import DEFAULT_SLUG, REGISTRATION_MODES, REUSE_POLICIES, AuditEvent, Project, ProjectSettings
 from doorward.core.policy import is_approved_entry
+from doorward.core.rotation import DEFAULT_ALGORITHM
 from doorward.core.secrets import new_id
 from doorward.oauth.ids import ProjectId
-from doorward.oauth.jwt import generate_signing_key
+from doorward.oauth.jwt import SigningKey, generate_signing_key
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
-from doorward.storage.keys import StoredSigningKey, add_signing_key, list_signing_keys, retire_other_signing_keys
+from doorward.storage.key_rotation import publish_key_at_once
 from doorward.storage.projects import add_project, list_projects, update_project
 
 from .operator import ActionRefused, Operator
-
-PUBLISH_BEFORE_SIGNING_MS = 600_000
-"""A new key is in every cached JWKS before it signs: twice the 300 s that documents may be cached (T34)."""
-VERIFY_AFTER_SIGNING_MS = 3_660_000
-"""A replaced key stays published for the longest life of an access token and a minute (I8)."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SWITCHES = frozenset({"documents", "development", "device_flow", "dpop_nonces"})
@@ -47,8 +42,7 @@ async def create_project(operator: Operator, slug: str, name: str) -> Project:
         raise ActionRefused("A slug has 1 to 40 lower-case letters, digits and inner hyphens.")
     now = operator.clock()
     project = Project(ProjectId(new_id("prj")), slug, name.strip()[:128] or slug, ProjectSettings(), now)
-    key = _build_signing_key(operator, project, "ES256", now=now, signs_from=now)
-    if not await operator.database.write(_create, project, key, operator.actor, now):
+    if not await operator.database.write(_create, operator, project, generate_signing_key(DEFAULT_ALGORITHM), now):
         raise ActionRefused(f"There is a project {slug} already.")
     return project
 
@@ -86,19 +80,6 @@ def parse_setting(name: str, text: str) -> Any:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-async def rotate_signing_key(operator: Operator, project: Project, alg: str = "ES256") -> StoredSigningKey:
-    """Publish a new signing key now; it signs once every cache can hold it, and the others leave after it does."""
-    now = operator.clock()
-    key = _build_signing_key(operator, project, alg, now=now, signs_from=now + PUBLISH_BEFORE_SIGNING_MS)
-    await operator.database.write(_rotate, project, key, operator.actor, now)
-    return key
-
-
-async def list_keys(operator: Operator, project: Project) -> list[StoredSigningKey]:
-    """The published signing keys of a project."""
-    return await operator.database.read(list_signing_keys, project.project_id, operator.clock())
-
-
 def describe(project: Project) -> dict[str, Any]:
     """A project as operators see it."""
     return {
@@ -133,27 +114,11 @@ def _check_setting(name: str, value: Any) -> None:
         raise ActionRefused(f"{name} is a number of {unit} from {low} to {high}.")
 
 
-def _build_signing_key(
-    operator: Operator, project: Project, alg: str, *, now: int, signs_from: int
-) -> StoredSigningKey:
-    key = generate_signing_key(alg)
-    private = json.dumps(key.private_jwk()).encode()
-    return StoredSigningKey(
-        kid=key.kid,
-        alg=key.alg,
-        public_jwk=json.dumps(key.public_jwk()),
-        private_ciphertext=operator.vault.encrypt(private, project.signing_key_purpose(key.kid)),
-        created_at=now,
-        signs_from=signs_from,
-        removed_at=None,
-    )
-
-
-async def _create(tx: Transaction, project: Project, key: StoredSigningKey, actor: str, now: int) -> bool:
+async def _create(tx: Transaction, operator: Operator, project: Project, key: SigningKey, now: int) -> bool:
     if not await add_project(tx, project):
         return False
-    await add_signing_key(tx, project.project_id, key)
-    event = AuditEvent(audit.PROJECT_CREATED, actor, project.slug, {"kid": key.kid})
+    await publish_key_at_once(tx, operator.vault, project.project_id, key, now)
+    event = AuditEvent(audit.PROJECT_CREATED, operator.actor, project.slug, {"kid": key.kid})
     await record(tx, project.project_id, event, now)
     return True
 
@@ -161,10 +126,3 @@ async def _create(tx: Transaction, project: Project, key: StoredSigningKey, acto
 async def _change(tx: Transaction, project: Project, changes: dict[str, Any], actor: str, now: int) -> None:
     await update_project(tx, project)
     await record(tx, project.project_id, AuditEvent(audit.PROJECT_CHANGED, actor, project.slug, changes), now)
-
-
-async def _rotate(tx: Transaction, project: Project, key: StoredSigningKey, actor: str, now: int) -> None:
-    await retire_other_signing_keys(tx, project.project_id, key.kid, key.signs_from + VERIFY_AFTER_SIGNING_MS)
-    await add_signing_key(tx, project.project_id, key)
-    event = AuditEvent(audit.SIGNING_KEY_ADDED, actor, key.kid, {"alg": key.alg, "signs_from": key.signs_from})
-    await record(tx, project.project_id, event, now)

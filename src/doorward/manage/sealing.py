@@ -11,6 +11,7 @@ from doorward.core.models import AuditEvent, Project
 from doorward.core.sealing import SECRET_PREFIX
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
+from doorward.storage.encryption import encrypt_at_rest
 from doorward.storage.projects import add_server_secret, list_server_secrets, remove_server_secret
 
 from .operator import ActionRefused, Operator
@@ -47,7 +48,7 @@ async def _rotate(tx: Transaction, operator: Operator, project: Project, now: in
     if number > MAX_NUMBER:
         raise ActionRefused("Every number of a sealing key was used.")
     purpose = f"{SECRET_PREFIX}{number}"
-    await add_server_secret(tx, purpose, operator.vault.encrypt(os.urandom(32), purpose), now)
+    await add_server_secret(tx, purpose, await encrypt_at_rest(tx, operator.vault, os.urandom(32), purpose), now)
     event = AuditEvent(audit.SEALING_KEY_ADDED, operator.actor, purpose)
     await record(tx, project.project_id, event, now)
     return number

@@ -20,11 +20,13 @@ _log = logging.getLogger("doorward.resource")
 
 
 class JWKSKeys:
-    """A `KeySource` over the issuer's JWKS, which costs at most one fetch in `cooldown` seconds whatever tokens say.
+    """A `KeySource` over the issuer's JWKS, which made-up tokens can make fetch once in `cooldown` seconds.
 
-    Keys are read anew every `refresh` seconds, so that a withdrawn key stops working, and once when a token names an
-    unknown key. One fetch runs at a time and the others wait for it. A failed fetch keeps the last good set, for 24
-    hours at most: neither a flood of made-up `kid`s nor an outage of the issuer takes good tokens down (T34).
+    Keys are read anew every `refresh` seconds, so that a withdrawn key stops working, and at once when a token names
+    an unknown key: one that signs without notice, after an emergency, is good at its first token. When that did not
+    find it, the next search waits. One fetch runs at a time and the others wait for it. A failed fetch keeps the last
+    good set, for 24 hours at most: neither a flood of made-up `kid`s nor an outage of the issuer takes good tokens
+    down (T34).
 
     All times are in seconds of `clock`.
 
@@ -52,6 +54,7 @@ class JWKSKeys:
         self._keys: dict[str, VerificationKey] = {}
         self._read_at = -math.inf
         self._next_fetch = -math.inf
+        self._next_search = -math.inf
         self._attempts = 0
         self._failed = False
         self._lock = anyio.Lock()
@@ -65,10 +68,12 @@ class JWKSKeys:
         key = self._usable(kid, now)
         if key is not None and (now < self._read_at + self._refresh or self._lock.locked()):
             return key
-        if now >= self._next_fetch:
+        if now >= (self._next_search if key is None and not self._failed else self._next_fetch):
             await self._fetch_once()
             now = self._clock()
             key = self._usable(kid, now)
+            if key is None:
+                self._next_search = now + self._cooldown
         if key is None and (self._failed or now >= self._read_at + MAX_STALE_SECONDS):
             raise VerifierUnavailable(
                 "the issuer's keys cannot be read", retry_after=max(1, math.ceil(self._next_fetch - now))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from doorward.core.sealing import Sealer
-from doorward.core.secrets import RefreshTokens, Vault
+from doorward.core.secrets import RefreshTokens
+from doorward.core.vault import Vault
 from doorward.settings import Settings
 from doorward.storage.database import Database
 

@@ -59,9 +59,10 @@ async def _answer_protected_resource(context: Context, request: Request, path: s
     origin = f"{parts.scheme}://{parts.netloc}"
     asked = f"{origin}{path}"
     here = [resource for resource in view.resources if match_key(resource.uri).startswith(f"{origin.lower()}/")]
-    found = next((resource for resource in here if match_key(resource.uri) == match_key(asked)), None)
-    if found is not None:
-        return _answer(request, build_protected_resource(found, view.issuer, _spelling(found.uri, path)))
+    for resource in view.resources:
+        for name in (resource.uri, *resource.settings.aliases):
+            if match_key(name) == match_key(asked):
+                return _answer(request, build_protected_resource(resource, view.issuer, _spelling(name, path)))
     if path in ("", "/") and len(here) == 1:
         return _answer(request, build_protected_resource(here[0], view.issuer, here[0].uri))
     return not_found()

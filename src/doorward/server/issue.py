@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorward.core.models import Authorization
-from doorward.core.policy import access_token_seconds
+from doorward.core.policy import access_token_seconds, asked_alias
 from doorward.core.secrets import ACCESS_TOKEN, RefreshTokens, hash_secret, new_id, new_secret
 from doorward.oauth.jwt import sign_access_token
 from doorward.oauth.scopes import OFFLINE_ACCESS, format_scope
@@ -83,10 +83,12 @@ def _build_claims(view: ProjectView, authorization: Authorization, jkt: str | No
     expires_at = issued_at + access_token_seconds(resource, view.project.settings)
     if authorization.not_after is not None:
         expires_at = min(expires_at, authorization.not_after // 1000)
+    # An alias that was taken away may be another server's by now.
+    alias = asked_alias((authorization.alias,), resource) if authorization.alias else None
     claims: dict[str, Any] = {
         "iss": view.issuer,
         "sub": authorization.subject,
-        "aud": [resource.uri, authorization.alias] if authorization.alias else resource.uri,
+        "aud": [resource.uri, alias] if alias else resource.uri,
         "client_id": authorization.client_id,
         "scope": format_scope(scope for scope in authorization.scope if scope != OFFLINE_ACCESS),
         "jti": new_id("mat"),

@@ -1,7 +1,12 @@
-"""Work nobody asks for: forgetting what is over. Each step is a verb of its own, safe to run on every node at once."""
+"""Work nobody asks for: forgetting what is over, and new signing keys in time.
+
+Each step is a verb of its own, safe to run on every node at once.
+"""
 
 import asyncio
+import itertools
 
+from doorward.core.vault import UnknownMasterKey
 from doorward.logs import log
 from doorward.storage.access_tokens import sweep_access_tokens
 from doorward.storage.audit import sweep_audit
@@ -10,8 +15,8 @@ from doorward.storage.codes import sweep_codes
 from doorward.storage.database import StorageUnavailable
 from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
-from doorward.storage.keys import sweep_signing_keys
 from doorward.storage.registrations import sweep_registrations
+from doorward.storage.signing_keys import sweep_signing_keys
 from doorward.storage.spent_ids import sweep_spent_ids
 from doorward.storage.throttles import sweep_throttles
 from doorward.storage.timeline import sweep_timeline
@@ -19,8 +24,10 @@ from doorward.storage.tokens import sweep_tokens
 from doorward.storage.users import sweep_sessions
 
 from .context import Context
+from .key_rotation import rotate_due_keys
 
 SWEEP_EVERY_SECONDS = 60
+ROTATE_EVERY_SWEEPS = 60
 DAY_MS = 86_400_000
 AUDIT_LIFE_MS = 400 * DAY_MS
 TIMELINE_LIFE_MS = 7 * DAY_MS
@@ -46,10 +53,14 @@ async def sweep(context: Context) -> int:
 
 
 async def run_jobs(context: Context) -> None:
-    """Sweep every minute until cancelled."""
-    while True:
+    """Sweep every minute and see to the signing keys every hour, until cancelled."""
+    for turn in itertools.count():
         await asyncio.sleep(SWEEP_EVERY_SECONDS)
         try:
             await sweep(context)
+            if turn % ROTATE_EVERY_SWEEPS == 0:
+                await rotate_due_keys(context)
         except StorageUnavailable as error:
             log.warning("sweep skipped", reason=str(error))
+        except UnknownMasterKey as error:
+            log.error("signing keys cannot be rotated", reason=f"DOORWARD_MASTER_KEY: {error}")

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from doorward.core.models import DEFAULT_SLUG, Project, Resource
 from doorward.core.policy import offered_grants
-from doorward.core.secrets import Vault
+from doorward.core.rotation import DEFAULT_ALGORITHM, signing_key_purpose, signs_at
+from doorward.core.vault import Vault
 from doorward.oauth.ids import ResourceId
 from doorward.oauth.jwt import SigningKey, VerificationKey, parse_jwks, parse_signing_key
 from doorward.storage.database import Database, Transaction
 from doorward.storage.exchange_rules import has_exchange_rules
-from doorward.storage.keys import StoredSigningKey, list_signing_keys
 from doorward.storage.projects import find_project
 from doorward.storage.resources import list_resources
+from doorward.storage.signing_keys import StoredSigningKey, list_signing_keys
 
 from .documents import Document, build_jwks, build_server_metadata
 
@@ -47,7 +48,7 @@ class ProjectView:
 
     def signer(self, alg: str) -> SigningKey:
         """The key that signs by `alg`; until a new algorithm's key is in every cache, that of another one."""
-        return self.signers.get(alg) or next(iter(self.signers.values()))
+        return self.signers.get(alg) or self.signers.get(DEFAULT_ALGORITHM) or next(iter(self.signers.values()))
 
 
 class Tenancy:
@@ -85,7 +86,7 @@ class Tenancy:
     def _build(self, loaded: "_Loaded", now: int) -> ProjectView:
         project, resources, stored = loaded.project, loaded.resources, loaded.keys
         issuer = f"{self._public_url}{project.path}"
-        signing = [key for key in stored if key.signs_from <= now] or stored[-1:]
+        signing = [key for key in stored if signs_at(now, key.signs_from, key.removed_at)] or stored[-1:]
         public = [json.loads(key.public_jwk) for key in stored]
         grant_types = offered_grants(project.settings, has_exchange_rules=loaded.has_exchange_rules)
         return ProjectView(
@@ -103,7 +104,7 @@ class Tenancy:
     def _parse(self, project: Project, stored: StoredSigningKey) -> SigningKey:
         key = self._parsed.get(stored.kid)
         if key is None:
-            purpose = project.signing_key_purpose(stored.kid)
+            purpose = signing_key_purpose(project.project_id, stored.kid)
             key = parse_signing_key(json.loads(self._vault.decrypt(stored.private_ciphertext, purpose)))
             if len(self._parsed) >= MAX_PARSED_KEYS:
                 self._parsed.clear()

@@ -3,21 +3,24 @@
 Everything that makes a folder unsafe to start from is refused here, before anything is written to it.
 """
 
-import os
 import secrets as random
 import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from doorward.core.sealing import SECRET_PREFIX, Sealer
-from doorward.core.secrets import RefreshTokens, Vault
+from doorward.core.secrets import RefreshTokens
+from doorward.core.vault import UnknownMasterKey, Vault, parse_master_keys
+from doorward.logs import log
 
 from .database import Transaction
+from .encryption import encrypt_at_rest
 from .executor_sqlite import SqliteDatabase
+from .master_keys import KeyFile, UnsafeKeyFile
 from .migrate import migrate
 from .projects import add_server_secret, list_server_secrets
 
-MASTER_KEY_FILE = "master.key"
 _PURPOSES = ("refresh-tokens", "forms", "sealing/0")
 _NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"})
 
@@ -35,10 +38,14 @@ class Store:
     refresh_tokens: RefreshTokens
     sealer: Sealer
     form_key: bytes
+    key_file: KeyFile | None
+    """Where the master keys are kept; None when the settings give them."""
 
 
 async def open_store(folder: Path, master_key: str = "", *, now: int, create: bool = True) -> Store:
-    """Open a data folder, making what is missing. `master_key` is hexadecimal; empty means the folder's own file.
+    """Open a data folder, making what is missing.
+
+    `master_key` is hexadecimal, or several of them with the newest first; empty means the folder's own file.
 
     Raises `UnsafeFolder`, `migrate.UnknownSchema`, and `StorageUnavailable`.
     """
@@ -47,11 +54,11 @@ async def open_store(folder: Path, master_key: str = "", *, now: int, create: bo
         raise UnsafeFolder(f"There is no Doorward database in {folder}. Start “doorward up” there first.")
     _prepare_folder(folder)
     is_new = not database_path.exists()
-    key = bytes.fromhex(master_key) if master_key else _read_master_key(folder, is_new=is_new)
+    key_file = None if master_key else KeyFile(folder)
+    vault = _open_vault(key_file, is_new=is_new) if key_file else Vault(parse_master_keys(master_key))
     database = SqliteDatabase(database_path)
     try:
         migrate(database)
-        vault = Vault(key)
         secrets = await _load_secrets(database, vault, now)
     except BaseException:
         await database.close()
@@ -68,6 +75,7 @@ async def open_store(folder: Path, master_key: str = "", *, now: int, create: bo
             }
         ),
         form_key=secrets["forms"],
+        key_file=key_file,
     )
 
 
@@ -80,34 +88,35 @@ def _prepare_folder(folder: Path) -> None:
         raise UnsafeFolder(f"DOORWARD_DATA: {folder} is on a network file system ({kind}), where SQLite loses data.")
 
 
-def _read_master_key(folder: Path, *, is_new: bool) -> bytes:
-    path = folder / MASTER_KEY_FILE
+def _open_vault(file: KeyFile, *, is_new: bool) -> Vault:
+    """A vault of the folder's own keys, which reads them again when another process has changed them."""
+    path = file.path
     if is_new and path.exists() and not path.stat().st_size:
         path.unlink()  # left by a first start that was killed right here; nothing was encrypted with it yet
     if not path.exists():
         if not is_new:
             raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {path} is missing; the database was encrypted with it.")
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(random.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise UnsafeFolder(f"DOORWARD_MASTER_KEY: others can read {path}. Make it private: chmod 600 {path}")
+        file.create(random.token_bytes(32))
     try:
-        key = bytes.fromhex(path.read_text().strip())
-    except ValueError:
-        key = b""
-    if len(key) != 32:  # AES-256
-        raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {path} must hold 64 hex digits.")
-    return key
+        return Vault(file.read(), partial(_reread, file))
+    except UnsafeKeyFile as error:
+        raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {error}") from None
+
+
+def _reread(file: KeyFile) -> tuple[bytes, ...]:
+    """The keys that are in the file now; none when it cannot be read, which leaves those that are known."""
+    try:
+        return file.read()
+    except (UnsafeKeyFile, OSError) as error:
+        log.error("the master keys cannot be read again", reason=str(error))
+        return ()
 
 
 async def _load_secrets(database: SqliteDatabase, vault: Vault, now: int) -> dict[str, bytes]:
-    stored = await database.write(_ensure_secrets, vault, now)
     try:
+        stored = await database.write(_ensure_secrets, vault, now)
         return {purpose: vault.decrypt(ciphertext, purpose) for purpose, ciphertext in stored.items()}
-    except ValueError as error:
+    except UnknownMasterKey as error:
         raise UnsafeFolder(f"DOORWARD_MASTER_KEY: {error}") from None
 
 
@@ -116,7 +125,7 @@ async def _ensure_secrets(tx: Transaction, vault: Vault, now: int) -> dict[str, 
     seals = any(purpose.startswith(SECRET_PREFIX) for purpose in stored)
     for purpose in _PURPOSES:
         if purpose not in stored and not (seals and purpose.startswith(SECRET_PREFIX)):
-            stored[purpose] = vault.encrypt(random.token_bytes(32), purpose)
+            stored[purpose] = await encrypt_at_rest(tx, vault, random.token_bytes(32), purpose)
             await add_server_secret(tx, purpose, stored[purpose], now)
     return stored
 

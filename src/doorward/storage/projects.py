@@ -36,6 +36,14 @@ _INSERT_SECRET = Statement(insert_row(server_secrets))
 _REMOVE_SECRET = Statement(
     delete(server_secrets).where(server_secrets.c.purpose == bindparam("purpose")).returning(server_secrets.c.purpose)
 )
+_REPLACE_SECRET = Statement(
+    update(server_secrets)
+    .where(server_secrets.c.purpose == bindparam("of_purpose"))
+    .values(ciphertext=bindparam("new_ciphertext"))
+)
+_HOLD = Statement(
+    select(projects.c.project_id).where(projects.c.project_id == bindparam("project_id")).with_for_update()
+)
 _SECRETS = Statement(select(server_secrets.c.purpose, server_secrets.c.ciphertext))
 
 
@@ -81,9 +89,19 @@ async def update_project(tx: Transaction, project: Project) -> bool:
     return changed == 1
 
 
+async def hold_project(tx: Transaction, project_id: ProjectId) -> None:
+    """Let no other transaction that holds the project come between what this one reads of it and what it writes."""
+    await tx.one(_HOLD, project_id=project_id)
+
+
 async def add_server_secret(tx: Transaction, purpose: str, ciphertext: bytes, now: int) -> None:
     """Store one of the server's own secrets, already encrypted."""
     await tx.run(_INSERT_SECRET, purpose=purpose, ciphertext=ciphertext, created_at=now)
+
+
+async def replace_server_secret(tx: Transaction, purpose: str, ciphertext: bytes) -> int:
+    """Store the same secret under another master key; how many there were."""
+    return await tx.run(_REPLACE_SECRET, of_purpose=purpose, new_ciphertext=ciphertext)
 
 
 async def remove_server_secret(tx: Transaction, purpose: str) -> bool:

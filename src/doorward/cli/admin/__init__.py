@@ -6,10 +6,11 @@ from .admission import admission_commands
 from .audit import audit_commands, incident_commands
 from .client import client_commands
 from .exchange import exchange_commands
-from .key import key_commands, sealing_key_commands, signing_key_commands
+from .key import key_commands, sealing_key_commands
 from .project import project_commands
 from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
+from .server_key import master_key_commands, signing_key_commands
 from .timeline import timeline_commands
 from .user import user_commands
 
@@ -23,6 +24,7 @@ for name, commands in {
     "key": key_commands,
     "signing-key": signing_key_commands,
     "sealing-key": sealing_key_commands,
+    "master-key": master_key_commands,
     "initial-token": initial_token_commands,
     "software": software_commands,
     "exchange": exchange_commands,

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from doorward.core.models import Project
     from doorward.manage.operator import Operator
+    from doorward.storage.opening import Store
 
 T = TypeVar("T")
 
@@ -26,7 +27,18 @@ def run(data: Path | None, action: "Callable[[Operator], Awaitable[T]]") -> T:
     """Run an action on the data folder."""
     from doorward.cli.opening import run_command  # keeps --help fast
 
-    return run_command({"data": data}, action)
+    return run_command({"data": data}, lambda operator, _: action(operator))
+
+
+def run_on_store(data: Path | None, action: "Callable[[Operator, Project, Store], Awaitable[T]]") -> T:
+    """Run an action on what the whole data folder has one of; it is told in the trail of the default project."""
+    from doorward.cli.opening import run_command  # keeps --help fast
+    from doorward.manage.operator import get_project
+
+    async def act(operator: "Operator", store: "Store") -> T:
+        return await action(operator, await get_project(operator), store)
+
+    return run_command({"data": data}, act)
 
 
 def run_on(data: Path | None, slug: str, action: "Callable[[Operator, Project], Awaitable[T]]") -> T:

@@ -1,4 +1,4 @@
-"""`doorward admin key …` and `doorward admin signing-key …`"""
+"""`doorward admin key …` and `doorward admin sealing-key …`"""
 
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from doorward.manage.operator import Operator
 
 key_commands = make_group("Secrets of your own backends, with the few things each may do.")
-signing_key_commands = make_group("Keys that access tokens are signed with.")
 sealing_key_commands = make_group("Keys that make the ids of public clients ours; of the whole server.")
 
 
@@ -54,34 +53,6 @@ def key_remove(key_id: str, *, project: ProjectSlug = "default", data: Data = No
 
     run_on(data, project, lambda operator, of: keys.revoke(operator, of, key_id))
     typer.echo(f"removed {key_id}")
-
-
-@signing_key_commands.command("list")
-def signing_key_list(*, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
-    """The published keys."""
-    from doorward.manage import projects  # keeps --help fast
-
-    found = run_on(data, project, projects.list_keys)
-    rows = [
-        {
-            "kid": key.kid,
-            "alg": key.alg,
-            "created_at": key.created_at,
-            "signs_from": key.signs_from,
-            "removed_at": key.removed_at,
-        }
-        for key in found
-    ]
-    show_rows(rows, ("kid", "alg", "signs_from", "removed_at"), as_json=as_json)
-
-
-@signing_key_commands.command("rotate")
-def signing_key_rotate(*, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
-    """Publish a new key now; it signs in ten minutes, once every cache can hold it."""
-    from doorward.manage import projects  # keeps --help fast
-
-    key = run_on(data, project, projects.rotate_signing_key)
-    show_one({"kid": key.kid, "alg": key.alg, "signs_from": key.signs_from}, as_json=as_json)
 
 
 @sealing_key_commands.command("list")

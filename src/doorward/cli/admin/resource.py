@@ -7,6 +7,8 @@ import typer
 from .common import AsJson, Data, ProjectSlug, make_group, run_on, show_one, show_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from doorward.core.models import Project, Resource, Scope
     from doorward.manage.operator import Operator
 
@@ -19,6 +21,45 @@ ScopeOption = Annotated[
 DefaultScopeOption = Annotated[
     list[str] | None, typer.Option("--default-scope", help="Given when a client asks for nothing; may be repeated.")
 ]
+
+TokenFormatOption = Annotated[
+    str | None, typer.Option("--token-format", help="jwt, or opaque: good for introspection only, ended at once.")
+]
+TokenAlgOption = Annotated[str | None, typer.Option("--token-alg", help="ES256, EdDSA or RS256, for jwt.")]
+LifeOption = Annotated[
+    int | None, typer.Option("--access-token-seconds", help="60 to 3600, or 0 for what the project has.")
+]
+AliasOption = Annotated[
+    list[str] | None, typer.Option("--alias", help="Another URI of the same server; may be repeated.")
+]
+DpopOption = Annotated[
+    bool | None, typer.Option("--dpop-required/--no-dpop-required", help="Only for clients that prove a key.")
+]
+
+
+def _parse_settings(
+    token_format: str | None,
+    token_alg: str | None,
+    access_token_seconds: int | None,
+    alias: list[str] | None,
+    dpop_required: bool | None,  # noqa: FBT001  # as the option is
+) -> dict[str, Any]:
+    """The settings that were given, by name; an alias without text takes those that were there away."""
+    given = {
+        "token_format": token_format,
+        "token_alg": token_alg,
+        "access_token_seconds": access_token_seconds,
+        "aliases": None if alias is None else tuple(uri for uri in alias if uri),
+        "dpop_required": dpop_required,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tell_overlaps(resource: "Resource", others: "Sequence[Resource]") -> None:
+    from doorward.manage import resources  # keeps --help fast
+
+    for words in resources.find_overlaps(resource, others):
+        typer.echo(f"note: {words}", err=True)
 
 
 def _parse_scopes(texts: list[str]) -> "tuple[Scope, ...]":
@@ -35,24 +76,30 @@ def _parse_scopes(texts: list[str]) -> "tuple[Scope, ...]":
 
 
 @resource_commands.command("add")
-def resource_add(
+def resource_add(  # noqa: PLR0913  # one for each option
     uri: Annotated[str, typer.Argument(help="The URL that people give their client, e.g. https://api.example.com/mcp")],
     *,
     name: Annotated[str, typer.Option(help="Shown at consent.")] = "",
     scope: ScopeOption = None,
     default_scope: DefaultScopeOption = None,
     default: Annotated[bool, typer.Option("--default", help="Meant when a client names no resource.")] = False,
+    token_format: TokenFormatOption = None,
+    token_alg: TokenAlgOption = None,
+    access_token_seconds: LifeOption = None,
+    alias: AliasOption = None,
+    dpop_required: DpopOption = None,
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an MCP server."""
-    from doorward.manage import resources  # keeps --help fast
+    from doorward.core.models import ResourceSettings  # keeps --help fast
+    from doorward.manage import resources
 
-    added = run_on(
-        data,
-        project,
-        lambda operator, of: resources.add(
+    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required)
+
+    async def act(operator: "Operator", of: "Project") -> "tuple[Resource, list[Resource]]":
+        added = await resources.add(
             operator,
             of,
             uri,
@@ -60,9 +107,13 @@ def resource_add(
             scopes=_parse_scopes(scope or []),
             default_scopes=tuple(default_scope or ()),
             is_default=default,
-        ),
-    )
+            settings=ResourceSettings(**settings),
+        )
+        return added, await resources.list_all(operator, of)
+
+    added, others = run_on(data, project, act)
     show_one(resources.describe(added), as_json=as_json)
+    _tell_overlaps(added, others)
 
 
 @resource_commands.command("list")
@@ -71,7 +122,7 @@ def resource_list(*, project: ProjectSlug = "default", data: Data = None, as_jso
     from doorward.manage import resources  # keeps --help fast
 
     rows = [resources.describe(resource) for resource in run_on(data, project, resources.list_all)]
-    show_rows(rows, ("uri", "name", "scopes", "default"), as_json=as_json)
+    show_rows(rows, ("uri", "name", "scopes", "token_format", "default"), as_json=as_json)
 
 
 @resource_commands.command("show")
@@ -84,18 +135,25 @@ def resource_show(uri: str, *, project: ProjectSlug = "default", data: Data = No
 
 
 @resource_commands.command("set")
-def resource_set(
+def resource_set(  # noqa: PLR0913  # one for each option
     uri: str,
     *,
     name: Annotated[str | None, typer.Option(help="Shown at consent.")] = None,
     scope: ScopeOption = None,
     default_scope: DefaultScopeOption = None,
     default: Annotated[bool, typer.Option("--default", help="Meant when a client names no resource.")] = False,
+    token_format: TokenFormatOption = None,
+    token_alg: TokenAlgOption = None,
+    access_token_seconds: LifeOption = None,
+    alias: AliasOption = None,
+    dpop_required: DpopOption = None,
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an MCP server; scopes that are given replace all of them."""
+    """Change an MCP server; scopes and aliases that are given replace all of them."""
+    from dataclasses import replace
+
     from doorward.manage import resources  # keeps --help fast
 
     changes: dict[str, Any] = {}
@@ -108,9 +166,11 @@ def resource_set(
         changes["default_scopes"] = tuple(default_scope or (entry.name for entry in chosen if entry.kind == "read"))
     if default:
         changes["is_default"] = True
+    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required)
 
     async def act(operator: "Operator", of: "Project") -> "Resource":
-        return await resources.change(operator, await resources.get(operator, of, uri), **changes)
+        found = await resources.get(operator, of, uri)
+        return await resources.change(operator, found, settings=replace(found.settings, **settings), **changes)
 
     show_one(resources.describe(run_on(data, project, act)), as_json=as_json)
 
