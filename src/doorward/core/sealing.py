@@ -20,6 +20,7 @@ from typing import Any
 
 from doorward.oauth.ids import ClientId, ProjectId
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 PREFIX = "mcx_"
 SECRET_PREFIX = "sealing/"
 """What the server's secrets that seal are named by, a number after it."""
@@ -54,7 +55,7 @@ class Sealer:
     def seal(self, project_id: ProjectId, metadata: dict[str, Any], *, now: int) -> ClientId | None:
         """An id for a client of the project, or None when its metadata is too large to carry. `now` in ms."""
         number = max(self.keys)
-        text = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False).encode()
+        text = _encode(metadata).encode()
         if len(text) > _MAX_METADATA_BYTES:
             return None  # it might pack small enough, but would not be unpacked
         compressor = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_DICTIONARY)

@@ -64,11 +64,11 @@ def check_redirect_uri(uri: str) -> RedirectKind:
 def _check_web_uri(uri: str, parts: SplitResult) -> RedirectKind:
     if not AUTHORITY.fullmatch(parts.netloc):
         raise _refused(uri, "has no host, or one that can be read in two ways")
-    if is_loopback(uri):
-        return "loopback"
-    if parts.scheme.lower() == "http":
+    if parts.scheme.lower() == "https":
+        return "https"
+    if parts.hostname not in LOOPBACK_HOSTS:
         raise _refused(uri, "is http to a host that is not this machine; use https")
-    return "https"
+    return "loopback"
 
 
 def redirect_kind(uri: str) -> RedirectKind:
@@ -80,8 +80,9 @@ def redirect_kind(uri: str) -> RedirectKind:
 
 def is_loopback(uri: str) -> bool:
     """Whether a code sent there can only reach this machine over http."""
-    parts = _split(uri)
-    return parts.scheme.lower() == "http" and parts.hostname in LOOPBACK_HOSTS
+    if uri[:7].lower() != "http://":
+        return False
+    return _split(uri).hostname in LOOPBACK_HOSTS
 
 
 def match_redirect_uri(registered: str, requested: str) -> bool:

@@ -169,7 +169,7 @@ def build_registration(
             "registration_client_uri": f"{view.issuer}/api/oauth/register/{client_id}",
             "registration_access_token": registration_token,
         }
-    return answer | replace(metadata, auth_methods=()).document()
+    return answer | (replace(metadata, auth_methods=()) if metadata.auth_methods else metadata).document()
 
 
 async def _identify(context: Context, view: ProjectView, request: Request) -> Registrant:
@@ -269,14 +269,14 @@ async def _store(tx: Transaction, client: Client, registrant: Registrant, now: i
 
     0 when done, milliseconds to wait when a limit is spent, None for a spent token.
     """
+    for limit, subject in _limits(registrant, client):  # first: a flood is to cost no more than this
+        if wait := await spend(tx, client.project_id, limit, subject, now):
+            return wait
     if await count_clients(tx, client.project_id) >= MAX_CLIENTS:
         return QUOTA_WAIT_MS
     token = registrant.initial_token
     if token is not None and await consume_initial_access_token(tx, client.project_id, token, now) is None:
         return None
-    for limit, subject in _limits(registrant, client):
-        if wait := await spend(tx, client.project_id, limit, subject, now):
-            return wait
     superseded = 0
     if client.fingerprint is not None:
         superseded = await supersede_clients(tx, client.project_id, client.fingerprint, now - LOGIN_TAKES_MS)

@@ -15,6 +15,7 @@ from .database import Row, Transaction
 from .schema import audit_events
 from .statements import Statement, insert_row
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _INSERT = Statement(insert_row(audit_events))
 _NEWEST = (
     select(
@@ -56,7 +57,7 @@ async def record(tx: Transaction, project_id: ProjectId, event: AuditEvent, now:
         action=event.action,
         actor=event.actor,
         target=event.target,
-        detail=json.dumps(event.detail, ensure_ascii=False) if event.detail else "{}",
+        detail=_encode(event.detail) if event.detail else "{}",
     )
 
 

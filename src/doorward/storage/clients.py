@@ -17,6 +17,7 @@ from .registrations import bury_client
 from .schema import clients, grants
 from .statements import Statement, insert_row
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _COLUMNS = tuple(clients.columns)
 _NAMES = tuple(column.name for column in _COLUMNS)
 _THIS_CLIENT = (clients.c.project_id == bindparam("of_project"), clients.c.client_id == bindparam("of_client"))
@@ -256,7 +257,7 @@ def _values(client: Client) -> dict[str, object]:
 
 
 def _dump(metadata: ClientMetadata) -> str:
-    return json.dumps(metadata.document(), ensure_ascii=False)
+    return _encode(metadata.document())
 
 
 def _load(row: Row) -> Client:
