@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from doorward.core.models import Project
+from doorward.core.models import Project, ResourceSettings
 from doorward.manage import resources
+from doorward.oauth.dpop import PROOF_ALGORITHMS
 from tests.inside import ISSUER, SCOPES, Door
 from tests.server.steps import add_neighbour, refusal
 
@@ -34,6 +35,17 @@ async def test_a_resource_here_has_its_document_at_the_path_form_prm_02(door: Do
     assert (answer.status, answer.json()) == (200, document())
     assert answer.header("cache-control") == "public, max-age=300"
     assert answer.header("access-control-allow-origin") == "*"
+
+
+async def test_a_resource_that_asks_for_bound_tokens_says_so_prm_12(door: Door) -> None:
+    await add_here(door)
+    resource = await resources.get(door.operator, door.project, HERE)
+    await resources.change(door.operator, resource, settings=ResourceSettings(dpop_required=True))
+    door.clock.advance(seconds=1)
+    assert (await door.call("GET", f"{PREFIX}/demo/mcp")).json() == document() | {
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        "dpop_bound_access_tokens_required": True,
+    }
 
 
 @pytest.mark.parametrize("path", [f"{PREFIX}/demo/mcp/", "/demo/mcp/.well-known/oauth-protected-resource"])

@@ -71,13 +71,16 @@ def build_jwks(public_jwks: list[dict[str, Any]]) -> Document:
 
 
 def build_protected_resource(resource: Resource, issuer: str, spelling: str) -> Document:
-    """A resource's metadata, under the spelling of its URL that was asked about. Spec: RFC 9728 (PRM-06)"""
+    """A resource's metadata, under the spelling of its URL that was asked about. Spec: RFC 9728 (PRM-06, PRM-12)"""
+    bound = resource.settings.dpop_required
     return _document(
         build_resource_metadata(
             resource=spelling,
             authorization_servers=[issuer],
             scopes=resource.default_scopes,
             name=resource.name,
+            dpop_algs=PROOF_ALGORITHMS if bound else (),
+            dpop_required=bound,
         )
     )
 
