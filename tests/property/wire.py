@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from doorward.oauth import errors
 from doorward.routes import ROUTES
 from tests.inside import LOOPBACK, RESOURCE, Door
+from tests.server.pushing import push
 from tests.server.steps import VERIFIER, WEB_REDIRECT, basic, confidential, confidential_tokens, project_key
 
 STATUSES = {200, 201, 204, 302, 303, 304, 400, 401, 403, 404, 405, 408, 413, 414, 421, 429, 503}
@@ -84,6 +85,8 @@ async def lay_ground(door: Door) -> Ground:
         "$flow": page.forms[0]["flow"],
         "$cookies": "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.http.cookies.jar),
     }
+    pushed = await push(door, client_id)
+    known["$pushed"] = pushed.json()["request_uri"]
     context = door.context
     keys = (context.form_key, context.refresh_tokens.key)
     hidden = [form for key in keys for form in (key, key.hex().encode())]
@@ -136,7 +139,9 @@ def assert_documented(ground: Ground, request: Sent, answer: Received) -> None:
 
 
 # The building blocks of requests: what is right, what is nearly right, and anything.
-WORDS = [*(f"${name}" for name in ("client", "other", "secret", "code", "verifier", "refresh", "strict", "access"))]
+WORDS = [
+    *(f"${name}" for name in ("client", "other", "secret", "code", "verifier", "refresh", "strict", "access", "pushed"))
+]
 VALUES = [
     *WORDS,
     *("$key", "$csrf", "$flow", "allow", "deny"),
@@ -157,7 +162,22 @@ NAMES = [
     *("client_id", "client_secret", "grant_type", "code", "code_verifier", "redirect_uri", "refresh_token", "scope"),
     *("resource", "state", "response_type", "response_mode", "code_challenge", "code_challenge_method", "token"),
     *("token_type_hint", "client_assertion", "client_assertion_type", "request", "request_uri", "prompt", "csrf"),
-    *("flow", "decision", "email", "password", "next", "name", "grant_id", "x", "", "é"),
+    *(
+        "max_age",
+        "login_hint",
+        "dpop_jkt",
+        "authorization_details",
+        "flow",
+        "decision",
+        "email",
+        "password",
+        "next",
+        "name",
+        "grant_id",
+        "x",
+        "",
+        "é",
+    ),
 ]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X"]
 PATHS = [
@@ -292,6 +312,22 @@ RIGHT: dict[str, tuple[str, Headers, Pairs]] = {
             ("scope", "tools:read"),
         ],
     ),
+    "push": (
+        "/api/oauth/par",
+        [],
+        [
+            ("response_type", "code"),
+            ("client_id", "$client"),
+            ("redirect_uri", LOOPBACK),
+            ("code_challenge", "c" * 43),
+            ("code_challenge_method", "S256"),
+            ("resource", RESOURCE),
+            ("prompt", "login"),
+            ("max_age", "60"),
+            ("dpop_jkt", "j" * 43),
+        ],
+    ),
+    "pushed": ("/oauth/authorize", _BROWSER, [("client_id", "$client"), ("request_uri", "$pushed")]),
     "consent": ("/oauth/consent", _BROWSER, [("csrf", "$csrf"), ("flow", "$flow"), ("decision", "allow")]),
     "sign-in": (
         "/login",

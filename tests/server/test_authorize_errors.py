@@ -42,7 +42,9 @@ WRONG = [
     ({"scope": "x" * 200}, "invalid_scope"),
     ({"scope": " ".join(f"s{number}" for number in range(200))}, "invalid_scope"),
     ({"request": "eyJhbGciOiJub25lIn0.e30."}, "invalid_request"),
-    ({"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "invalid_request"),
+    ({"prompt": "none login"}, "invalid_request"),
+    ({"max_age": "soon"}, "invalid_request"),
+    ({"authorization_details": '[{"type":"payment"}]'}, "invalid_authorization_details"),
 ]
 TWICE = ["state=two", "response_type=code", "scope=a&scope=b", "code_challenge_method=S256", "x=1&x=2"]
 

@@ -10,6 +10,8 @@ METADATA = {
     "issuer": ISSUER,
     "authorization_endpoint": f"{ISSUER}/oauth/authorize",
     "token_endpoint": f"{ISSUER}/api/oauth/token",
+    "pushed_authorization_request_endpoint": f"{ISSUER}/api/oauth/par",
+    "require_pushed_authorization_requests": False,
     "registration_endpoint": f"{ISSUER}/api/oauth/register",
     "revocation_endpoint": f"{ISSUER}/api/oauth/revoke",
     "introspection_endpoint": f"{ISSUER}/api/oauth/introspect",
@@ -32,6 +34,7 @@ METADATA = {
     "client_id_metadata_document_supported": True,
     "code_challenge_methods_supported": ["S256"],
     "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256", "Ed25519"],
+    "prompt_values_supported": ["none", "login", "consent", "select_account"],
     "authorization_response_iss_parameter_supported": True,
     "subject_types_supported": ["public"],
     "id_token_signing_alg_values_supported": ["ES256"],
@@ -85,7 +88,7 @@ async def test_a_projects_issuer_has_its_path_before_or_after_the_well_known_par
     issuer = f"{ISSUER}/p/acme"
     assert (answer.status, answer.json()["issuer"]) == (200, issuer)
     endpoints = {name: value for name, value in answer.json().items() if name.endswith(("_endpoint", "_uri"))}
-    assert len(endpoints) == 6
+    assert len(endpoints) == 7
     assert all(value.startswith(f"{issuer}/") for value in endpoints.values())
 
 
@@ -93,8 +96,9 @@ async def test_the_endpoints_in_the_metadata_exist(door: Door) -> None:
     await add_neighbour(door)
     for before in ("", "/p/acme"):
         document = (await door.call("GET", f"{before}/.well-known/oauth-authorization-server")).json()
-        for name in ("authorization", "token", "registration", "revocation", "introspection"):
-            path = document[f"{name}_endpoint"].removeprefix(ISSUER)
+        paths = {name: url.removeprefix(ISSUER) for name, url in document.items() if name.endswith("_endpoint")}
+        assert len(paths) == 6
+        for path in paths.values():
             assert (await door.call("GET", path)).status in (400, 405)
         assert (await door.call("GET", document["jwks_uri"].removeprefix(ISSUER))).status == 200
 

@@ -15,6 +15,7 @@ from doorward.core.models import (
     Project,
     ProjectKey,
     ProjectSettings,
+    PushedRequest,
     RefreshFamily,
     Resource,
     Scope,
@@ -48,6 +49,8 @@ KEY = KeyId("key_one")
 CODE_HASH = hash_secret("code one")
 SESSION_HASH = hash_secret("session one")
 FLOW_HASH = hash_secret("flow one")
+PUSHED_HASH = hash_secret("pushed one")
+BROWSER_HASH = hash_secret("browser one")
 SETUP_HASH = hash_secret("setup one")
 KEY_HASH = hash_secret("key one")
 INITIAL_HASH = hash_secret("initial one")
@@ -191,6 +194,20 @@ def make_interaction(project: Project, interaction_hash: TokenHash = FLOW_HASH, 
 
 def make_exchange_rule(project: Project, rule_id: str = EXCHANGE_RULE) -> ExchangeRule:
     return ExchangeRule(project.project_id, rule_id, CLIENT, RESOURCE, RESOURCE, "delegation", ("read",), NOW)
+
+
+def make_pushed_request(project: Project, request_hash: TokenHash = PUSHED_HASH, **changes: Any) -> PushedRequest:
+    pushed = PushedRequest(
+        project_id=project.project_id,
+        request_hash=request_hash,
+        client_id=CLIENT,
+        values={"response_type": "code", "state": "state é"},
+        resources=(URI, f"{URI}/"),
+        dpop_jkt="j" * 43,
+        browser_hash=None,
+        expires_at=NOW + MINUTE,
+    )
+    return replace(pushed, **changes)
 
 
 def make_key(project: Project, key_id: str = KEY, **changes: Any) -> ProjectKey:

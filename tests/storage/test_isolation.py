@@ -28,6 +28,7 @@ from doorward.storage import (
     key_rotation,
     keys,
     projects,
+    pushed_requests,
     registrations,
     resources,
     signing_keys,
@@ -43,6 +44,7 @@ from doorward.storage.codes import Unknown
 from doorward.storage.database import Database, Transaction
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from tests.storage.rows import (
+    BROWSER_HASH,
     CLIENT,
     CODE_HASH,
     DAY,
@@ -54,6 +56,7 @@ from tests.storage.rows import (
     KEY,
     KEY_HASH,
     NOW,
+    PUSHED_HASH,
     RESOURCE,
     SESSION_HASH,
     SETUP_HASH,
@@ -72,6 +75,7 @@ from tests.storage.rows import (
     make_interaction,
     make_key,
     make_project,
+    make_pushed_request,
     make_resource,
     make_session,
     make_signing_key,
@@ -166,6 +170,15 @@ CHANGES: dict[Callable[..., Any], Act] = {
     key_rotation.publish_key_at_once: lambda tx, t: key_rotation.publish_key_at_once(
         tx, VAULT, t.project_id, generate_signing_key(), NOW
     ),
+    pushed_requests.add_pushed_request: lambda tx, t: pushed_requests.add_pushed_request(
+        tx, make_pushed_request(t.project, TokenHash(b"new")), NOW
+    ),
+    pushed_requests.bind_pushed_request: lambda tx, t: pushed_requests.bind_pushed_request(
+        tx, t.project_id, PUSHED_HASH, CLIENT, BROWSER_HASH, now=NOW, until=NOW + DAY
+    ),
+    pushed_requests.consume_pushed_request: lambda tx, t: pushed_requests.consume_pushed_request(
+        tx, t.project_id, PUSHED_HASH, NOW
+    ),
     keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
     keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
     projects.update_project: lambda tx, t: projects.update_project(tx, replace(t.project, name="New")),
@@ -246,6 +259,20 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
         None,
     ),
     signing_keys.list_signing_keys: (lambda tx, t: signing_keys.list_signing_keys(tx, t.project_id, NOW), []),
+    pushed_requests.find_pushed_request: (
+        lambda tx, t: pushed_requests.find_pushed_request(tx, t.project_id, PUSHED_HASH, CLIENT, NOW),
+        None,
+    ),
+    pushed_requests.bind_pushed_request: (
+        lambda tx, t: pushed_requests.bind_pushed_request(
+            tx, t.project_id, PUSHED_HASH, CLIENT, BROWSER_HASH, now=NOW, until=NOW + DAY
+        ),
+        None,
+    ),
+    pushed_requests.consume_pushed_request: (
+        lambda tx, t: pushed_requests.consume_pushed_request(tx, t.project_id, PUSHED_HASH, NOW),
+        False,
+    ),
     keys.find_project_key: (lambda tx, t: keys.find_project_key(tx, t.project_id, KEY_HASH, NOW), None),
     keys.list_project_keys: (lambda tx, t: keys.list_project_keys(tx, t.project_id), []),
     resources.list_resources: (lambda tx, t: resources.list_resources(tx, t.project_id), []),
@@ -287,7 +314,6 @@ def make_step() -> TimelineEvent:
 AWAITED_TABLES = {
     "device_codes",
     "identities",
-    "pushed_requests",
     "revocations",
     "trusted_issuers",
 }
@@ -300,6 +326,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await users.start_session(tx, make_session(project))
     await users.replace_setup_link(tx, project_id, SETUP_HASH, NOW, NOW + DAY)
     await interactions.add_interaction(tx, make_interaction(project), NOW)
+    await pushed_requests.add_pushed_request(tx, make_pushed_request(project), NOW)
     await grants.touch_grant(tx, project_id, GRANT, NOW)
     await codes.add_code(tx, make_code(project))
     await tokens.start_family(tx, make_family(project))

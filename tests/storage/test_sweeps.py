@@ -12,6 +12,13 @@ from doorward.storage.codes import REPLAY_MEMORY_MS, Reused, add_code, consume_c
 from doorward.storage.database import Database
 from doorward.storage.grants import add_grant, find_live_grant, revoke_grant, sweep_grants
 from doorward.storage.interactions import add_interaction, consume_interaction, find_interaction, sweep_interactions
+from doorward.storage.pushed_requests import (
+    add_pushed_request,
+    bind_pushed_request,
+    consume_pushed_request,
+    find_pushed_request,
+    sweep_pushed_requests,
+)
 from doorward.storage.signing_keys import add_signing_key, list_signing_keys, sweep_signing_keys
 from doorward.storage.throttles import is_spent, spend, sweep_throttles
 from doorward.storage.tokens import (
@@ -24,6 +31,7 @@ from doorward.storage.tokens import (
 )
 from doorward.storage.users import end_session, find_session, start_session, sweep_sessions
 from tests.storage.rows import (
+    BROWSER_HASH,
     CLIENT,
     CODE_HASH,
     DAY,
@@ -39,6 +47,7 @@ from tests.storage.rows import (
     make_family,
     make_grant,
     make_interaction,
+    make_pushed_request,
     make_session,
     make_signing_key,
 )
@@ -48,6 +57,7 @@ EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
     "codes": lambda database: database.write(sweep_codes, NOW),
     "grants": lambda database: database.write(sweep_grants, NOW),
     "interactions": lambda database: database.write(sweep_interactions, NOW),
+    "pushed requests": lambda database: database.write(sweep_pushed_requests, NOW),
     "signing keys": lambda database: database.write(sweep_signing_keys, NOW),
     "throttles": lambda database: database.write(sweep_throttles, NOW),
     "tokens": lambda database: database.write(sweep_tokens, NOW, revoked_before=NOW),
@@ -89,6 +99,21 @@ async def test_waiting_requests_go_when_they_expire_decided_or_not(database: Dat
     assert await database.write(sweep_interactions, NOW + DAY - 1) == 2
     found = await database.read(find_interaction, tenant.project_id, FLOW_HASH, SESSION_HASH, NOW)
     assert found == later
+
+
+async def test_pushed_requests_go_when_they_expire_spent_or_not_and_stay_as_long_as_a_browser_has_them(
+    database: Database, tenant: Tenant
+) -> None:
+    for name in ("spent", "ignored", "opened"):
+        await database.write(add_pushed_request, make_pushed_request(tenant.project, hash_secret(name)), NOW)
+    assert await database.write(consume_pushed_request, tenant.project_id, hash_secret("spent"), NOW)
+    opened = (tenant.project_id, hash_secret("opened"), CLIENT)
+    await database.write(bind_pushed_request, *opened, BROWSER_HASH, now=NOW, until=NOW + DAY)
+    unused = make_pushed_request(tenant.project).expires_at
+    assert await database.write(sweep_pushed_requests, unused - 1) == 0
+    assert await database.write(sweep_pushed_requests, unused) == 2
+    assert await database.read(find_pushed_request, *opened, unused) is not None
+    assert await database.write(sweep_pushed_requests, NOW + DAY) == 1
 
 
 async def test_families_go_when_idle_over_or_long_revoked(database: Database, tenant: Tenant) -> None:

@@ -30,7 +30,9 @@ def test_codes_are_spelled_as_they_are_registered() -> None:
     codes = {value for name, value in vars(errors).items() if name.isupper() and not name.startswith("_")}
     assert codes == {
         "access_denied",
+        "consent_required",
         "insufficient_scope",
+        "invalid_authorization_details",
         "invalid_client",
         "invalid_client_metadata",
         "invalid_dpop_proof",
@@ -41,6 +43,7 @@ def test_codes_are_spelled_as_they_are_registered() -> None:
         "invalid_software_statement",
         "invalid_target",
         "invalid_token",
+        "login_required",
         "server_error",
         "temporarily_unavailable",
         "unapproved_software_statement",

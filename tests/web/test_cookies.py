@@ -3,6 +3,7 @@
 from tests.inside import Door
 from tests.person import Person
 from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.server.pushing import link, push
 from tests.server.steps import add_neighbour
 from tests.web.people import cookies_set
 
@@ -88,3 +89,19 @@ async def test_malformed_cookies_are_no_cookies(door: Door) -> None:
     for cookie in ("", ";;;", "=", "a", "__Host-mcpas", '__Host-mcpas="x', "\xff=\xff", "a=b;" * 500):
         answer = await door.call("GET", "/account", headers={"cookie": cookie})
         assert answer.status == 303
+
+
+async def test_a_browser_that_is_signed_in_is_given_one_to_keep_when_a_request_is_to_be_its_own(
+    door: Door, person: Person
+) -> None:
+    person.http.cookies.delete("__Host-mcpas-browser")
+    client_id = (await door.register())["client_id"]
+    plain = await person.http.get(door.authorization_url(client_id, "v" * 43))
+    assert "set-cookie" not in plain.headers
+    pushed = (await push(door, client_id)).json()["request_uri"]
+    shown = await person.http.get(link(client_id, pushed))
+    assert {name: attributes(line) for name, line in cookies_set(shown).items()} == {
+        "__Host-mcpas-browser": {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
+    }
+    again = await person.http.get(link(client_id, pushed))
+    assert (again.status_code, "set-cookie" in again.headers) == (200, False)

@@ -47,6 +47,12 @@ QUEUE_USER = Limit("queue-user", burst=10, period_ms=360_000)
 """Apps that one person can put into the approval queue: 10 an hour."""
 AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)
 """Pending consents that one signed-in browser can open."""
+PUSH_SOURCE = Limit("push-source", burst=120, period_ms=500)
+"""120 requests a minute that public clients push from one address; hosted ones share a few."""
+PUSH_CLIENT = Limit("push-client", burst=600, period_ms=100)
+"""600 a minute of one client that proved itself."""
+PUSH_PROJECT = Limit("push-project", burst=3000, period_ms=20)
+"""3,000 a minute of all public clients of a project: what is pushed lies on the disk until it expires (I13)."""
 SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
 """Tries at the one-time set-up link."""
 

@@ -236,6 +236,22 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PushedRequest:
+    """An authorization request that a client sent ahead, as it sent it: it is judged anew whenever it is looked at."""
+
+    project_id: ProjectId
+    request_hash: TokenHash
+    client_id: ClientId
+    values: dict[str, str]
+    resources: tuple[str, ...]
+    dpop_jkt: str | None
+    """Thumbprint of the key that its code is to be bound to, named or proven."""
+    browser_hash: TokenHash | None
+    """The browser it belongs to, once one has looked at it."""
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Interaction:
     """A request waiting for a person's decision, bound to the browser session that was shown it."""
 

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from doorward.oauth.errors import INVALID_SCOPE, INVALID_TARGET, OAuthError, invalid_grant
+from doorward.oauth.errors import (
+    INVALID_AUTHORIZATION_DETAILS,
+    INVALID_SCOPE,
+    INVALID_TARGET,
+    OAuthError,
+    invalid_grant,
+)
+from doorward.oauth.forms import Form
 from doorward.oauth.metadata import ClientMetadata
 from doorward.oauth.redirects import match_redirect_uri, redirect_kind, without_loopback_port
 from doorward.oauth.resources import match_key, parse_resource
@@ -138,6 +145,15 @@ def offered_grants(settings: ProjectSettings, *, has_exchange_rules: bool = Fals
     """
     on = {DEVICE_CODE: settings.device_flow, TOKEN_EXCHANGE: has_exchange_rules, JWT_BEARER: False}
     return tuple(grant for grant in GRANT_TYPES if on.get(grant, True))
+
+
+def check_authorization_details(form: Form) -> None:
+    """Refuse `authorization_details`: no type of them is offered, so every one there can be is unknown.
+
+    Ignoring them would give a client a token that does not say what it asked for. Spec: RFC 9396 §5 (RAR-02)
+    """
+    if "authorization_details" in form:
+        raise OAuthError(INVALID_AUTHORIZATION_DETAILS, "No type of authorization_details is offered here; use scope.")
 
 
 def access_token_seconds(resource: Resource, settings: ProjectSettings) -> int:

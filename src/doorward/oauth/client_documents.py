@@ -79,6 +79,7 @@ def parse_client_document(client_id: str, body: bytes, *, supported_grants: Iter
         jwks=jwks,
         jwks_uri=jwks_uri,
         dpop_bound_access_tokens=members.get("dpop_bound_access_tokens") is True,
+        require_pushed_authorization_requests=members.get("require_pushed_authorization_requests") is True,
         **parse_display_fields(members),
     )
 

@@ -25,9 +25,14 @@ INVALID_SOFTWARE_STATEMENT = "invalid_software_statement"
 UNAPPROVED_SOFTWARE_STATEMENT = "unapproved_software_statement"
 # RFC 8707 §2
 INVALID_TARGET = "invalid_target"
+# RFC 9396 §5
+INVALID_AUTHORIZATION_DETAILS = "invalid_authorization_details"
 # RFC 9449 §5, §8, §9
 INVALID_DPOP_PROOF = "invalid_dpop_proof"
 USE_DPOP_NONCE = "use_dpop_nonce"
+# OpenID Connect Core 1.0 §3.1.2.6
+LOGIN_REQUIRED = "login_required"
+CONSENT_REQUIRED = "consent_required"
 
 _NOT_ALLOWED_IN_DESCRIPTION = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
 

@@ -61,6 +61,8 @@ class ClientMetadata:
     jwks_uri: str | None = None
     dpop_bound_access_tokens: bool = False
     """Whether it wants no token that is not bound to a key of its own. Spec: RFC 9449 §5.2"""
+    require_pushed_authorization_requests: bool = False
+    """Whether it wants none of its authorization requests believed that it did not push. Spec: RFC 9126 §6"""
     auth_methods: tuple[str, ...] = ()
     """Every method the client may authenticate by, where it said more than one; the preferred one is above."""
 
@@ -92,6 +94,7 @@ class ClientMetadata:
             "jwks": self.jwks,
             "jwks_uri": self.jwks_uri,
             "dpop_bound_access_tokens": self.dpop_bound_access_tokens,
+            "require_pushed_authorization_requests": self.require_pushed_authorization_requests,
             "token_endpoint_auth_methods_supported": list(self.auth_methods),
             **{name: getattr(self, name) for name in (*_DISPLAY_URLS, *_LABELS)},
         }
@@ -161,6 +164,7 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
         scope=parse_registered_scope(members),
         contacts=tuple(filter(None, map(clean_name, _string_list(members, "contacts", default=()))))[:10],
         dpop_bound_access_tokens=members.get("dpop_bound_access_tokens") is True,
+        require_pushed_authorization_requests=members.get("require_pushed_authorization_requests") is True,
         **parse_display_fields(members),
     )
 
@@ -186,6 +190,7 @@ def load_client_metadata(document: dict[str, Any]) -> ClientMetadata:
         jwks=document.get("jwks"),
         jwks_uri=document.get("jwks_uri"),
         dpop_bound_access_tokens=document.get("dpop_bound_access_tokens", False),
+        require_pushed_authorization_requests=document.get("require_pushed_authorization_requests", False),
         auth_methods=tuple(document.get("token_endpoint_auth_methods_supported", ())),
         **{name: document.get(name) for name in (*_DISPLAY_URLS, *_LABELS)},
     )

@@ -19,7 +19,7 @@ from doorward.oauth.forms import Form
 from doorward.oauth.jwt import InvalidToken, VerificationKey, parse_jwks
 from doorward.storage.spent_ids import claim_id
 
-from .clients import MAX_CLIENT_ID_LENGTH, resolve_client
+from .clients import MAX_CLIENT_ID_LENGTH, Resolve
 from .context import Context
 from .document_source import DocumentUnavailable
 from .documents import PRIVATE_KEY_JWT
@@ -30,18 +30,20 @@ MAX_KEY_SET_BYTES = 32 * 1024
 """Keys with certificate chains outgrow the 5 KB of a document."""
 
 
-async def authenticate_by_assertion(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
+async def authenticate_by_assertion(
+    context: Context, view: ProjectView, request: Request, form: Form, *, resolve: Resolve
+) -> Client:
     """The client that an assertion authenticates. Raises `invalid_client`, and 503 when its keys cannot be had."""
     subject = f"assertion@{source_of(context, request)}"
     await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     try:
-        return await _authenticate(context, view, request, form)
+        return await _authenticate(context, view, request, form, resolve)
     except InvalidToken as refused:
         await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
         raise OAuthError(INVALID_CLIENT, f"The client assertion was refused: {refused}.", status=401) from None
 
 
-async def _authenticate(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
+async def _authenticate(context: Context, view: ProjectView, request: Request, form: Form, resolve: Resolve) -> Client:
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise InvalidToken("client_assertion_type is not jwt-bearer")
     if "client_secret" in form or request.header("authorization").lower().startswith("basic"):
@@ -51,7 +53,7 @@ async def _authenticate(context: Context, view: ProjectView, request: Request, f
     request.learn(client_id=client_id[:MAX_CLIENT_ID_LENGTH])
     if form.get("client_id", client_id) != client_id:
         raise InvalidToken("client_id differs from the assertion's subject")
-    client = await resolve_client(context, view, client_id)
+    client = await resolve(context, view, client_id)
     if client is None or PRIVATE_KEY_JWT not in client.metadata.accepted_methods:
         raise InvalidToken("the client is not known here or has no published keys")
     keys = await _find_keys(context, client, kid)

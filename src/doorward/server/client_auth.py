@@ -17,7 +17,7 @@ from doorward.oauth.errors import INVALID_CLIENT, OAuthError, invalid_request
 from doorward.oauth.forms import Form
 
 from .assertion_auth import authenticate_by_assertion
-from .clients import MAX_CLIENT_ID_LENGTH, resolve_client
+from .clients import MAX_CLIENT_ID_LENGTH, Resolve, resolve_client
 from .context import Context
 from .limiter import check_limit, source_of, spend_limit
 from .tenancy import ProjectView
@@ -35,10 +35,16 @@ class _Presented:
     candidates: tuple[tuple[str, str | None], ...]
 
 
-async def authenticate_client(context: Context, view: ProjectView, request: Request, form: Form) -> Client:
-    """The client of a request, authenticated as it was registered. Raises `invalid_client` and `invalid_request`."""
+async def authenticate_client(
+    context: Context, view: ProjectView, request: Request, form: Form, *, resolve: Resolve | None = None
+) -> Client:
+    """The client of a request, authenticated as it was registered. Raises `invalid_client` and `invalid_request`.
+
+    `resolve` says which clients are known; without it nothing is fetched on behalf of one that is not.
+    """
+    resolve = resolve or resolve_client
     if "client_assertion" in form or "client_assertion_type" in form:
-        return await authenticate_by_assertion(context, view, request, form)
+        return await authenticate_by_assertion(context, view, request, form, resolve=resolve)
     presented = _parse(request, form)
     request.learn(client_id=presented.candidates[0][0][:MAX_CLIENT_ID_LENGTH])
     subject = f"{presented.candidates[0][0][:128]}@{source_of(context, request)}"
@@ -47,7 +53,7 @@ async def authenticate_client(context: Context, view: ProjectView, request: Requ
         await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
         await check_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
     for client_id, secret in presented.candidates:
-        client = await resolve_client(context, view, client_id)
+        client = await resolve(context, view, client_id)
         if client is not None and _is_authentic(client, presented.method, secret, request.now):
             return client
     await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)

@@ -1,11 +1,12 @@
 """client_id → Client: every way in which a client can be known, in one place.
 
-A row in the database wins; then a sealed id speaks for itself; then, at the authorization endpoint only, the URL of a
-metadata document is fetched. Token, revocation and introspection never fetch on behalf of an unknown client.
+A row in the database wins; then a sealed id speaks for itself; then, where an authorization request begins, the URL
+of a metadata document is fetched. Token, revocation and introspection never fetch on behalf of an unknown client.
 
 Spec: REG-02, REG-05; CIMD-05, CIMD-16, CIMD-23, CIMD-27; complaints 2, 3, 9
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ from .tenancy import ProjectView
 
 MAX_CLIENT_ID_LENGTH = 2048
 IDLE_LIFE_MS = 180 * 86_400_000
+Resolve = Callable[[Context, ProjectView, str], Awaitable[Client | None]]
+"""The client of an id, or None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant
 from doorward.storage.interactions import consume_interaction, find_interaction
+from doorward.storage.pushed_requests import consume_pushed_request
 
 from .authorization_answer import ReturnToClient, build_answer, build_refusal
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
-from .page_error import START_AGAIN, PageError
+from .page_error import START_AGAIN, PageError, request_over
 from .tenancy import ProjectView
 
 UNUSED_LIFE_MS = 30 * 86_400_000
@@ -38,7 +39,7 @@ async def decide(
         find_interaction, view.project.project_id, hash_secret(flow), session.session_hash, now
     )
     if waiting is None:
-        raise _over()
+        raise request_over()
     try:
         client = await discover_client(context, view, waiting.request.client_id, source="")
     except (UnknownClient, DocumentRefused):
@@ -50,7 +51,7 @@ async def decide(
         _decide, view, client, hash_secret(flow), session, (code, grant_id) if allow else None, now
     )
     if interaction is None:
-        raise _over()
+        raise request_over()
     request = interaction.request
     if not allow:
         error = OAuthError(ACCESS_DENIED, "The person declined.")
@@ -77,6 +78,10 @@ async def _decide(
     if interaction is None:
         return None
     request = interaction.request
+    if request.pushed is not None:
+        pushed_hash = TokenHash(bytes.fromhex(request.pushed))
+        if not await consume_pushed_request(tx, project_id, pushed_hash, now):
+            return None  # decided on in another tab
     if view.resource(request.resource_id) is None or not await _is_still_admitted(
         tx, view, client, allow=allowed is not None, now=now
     ):
@@ -136,14 +141,6 @@ def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: Gran
         code_challenge=request.code_challenge,
         expires_at=now + view.project.settings.code_seconds * 1000,
         dpop_jkt=request.dpop_jkt,
-    )
-
-
-def _over() -> PageError:
-    return PageError(
-        "This request is over",
-        "It was answered already, waited too long, or was opened in another browser.",
-        START_AGAIN,
     )
 
 

@@ -10,6 +10,7 @@ from doorward.core.models import Project, Resource
 from doorward.oauth.dpop import PROOF_ALGORITHMS
 from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
+from doorward.oauth.prompt import PROMPTS
 from doorward.oauth.scopes import OFFLINE_ACCESS, union
 
 PRIVATE_KEY_JWT = "private_key_jwt"
@@ -37,6 +38,8 @@ def build_server_metadata(
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth/authorize",
         "token_endpoint": f"{issuer}/api/oauth/token",
+        "pushed_authorization_request_endpoint": f"{issuer}/api/oauth/par",
+        "require_pushed_authorization_requests": False,
         "registration_endpoint": f"{issuer}/api/oauth/register",
         "revocation_endpoint": f"{issuer}/api/oauth/revoke",
         "introspection_endpoint": f"{issuer}/api/oauth/introspect",
@@ -53,6 +56,7 @@ def build_server_metadata(
         "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+        "prompt_values_supported": list(PROMPTS),
         "client_id_metadata_document_supported": True,
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],

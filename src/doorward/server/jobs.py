@@ -15,6 +15,7 @@ from doorward.storage.codes import sweep_codes
 from doorward.storage.database import StorageUnavailable
 from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
+from doorward.storage.pushed_requests import sweep_pushed_requests
 from doorward.storage.registrations import sweep_registrations
 from doorward.storage.signing_keys import sweep_signing_keys
 from doorward.storage.spent_ids import sweep_spent_ids
@@ -38,6 +39,7 @@ async def sweep(context: Context) -> int:
     now = context.clock()
     database = context.database
     swept = await database.write(sweep_interactions, now)
+    swept += await database.write(sweep_pushed_requests, now)
     swept += await database.write(sweep_codes, now)
     swept += await database.write(sweep_tokens, now, revoked_before=now - DAY_MS)
     swept += await database.write(sweep_grants, now - DAY_MS)

@@ -42,7 +42,7 @@ def note_refusal(context: Context, request: Request, step: TimelineStep | None, 
                 context, request, step, "failed" if error.status >= 500 else "refused", f"{error.code}: {error.reason}"
             )
     elif isinstance(error, PageError):
-        _note(context, request, step, "refused", f"{error.heading}. {error.message}")
+        _note(context, request, step, "refused", error.reason)
     else:
         _note(context, request, step, "failed", type(error).__name__)
 

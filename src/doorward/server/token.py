@@ -11,6 +11,7 @@ from typing import Any
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core.models import REFRESH_TOKEN, Authorization, Refused
+from doorward.core.policy import check_authorization_details
 from doorward.oauth.errors import INVALID_DPOP_PROOF, UNAUTHORIZED_CLIENT, UNSUPPORTED_GRANT_TYPE, OAuthError
 from doorward.oauth.forms import parse_form
 from doorward.storage.database import Transaction
@@ -44,6 +45,7 @@ async def answer_token(context: Context, view: ProjectView, request: Request) ->
     proof = read_proof(context, view, request)
     if proof is None and client.metadata.dpop_bound_access_tokens:
         raise OAuthError(INVALID_DPOP_PROOF, "The client registered for tokens that are bound to a key: send a proof.")
+    check_authorization_details(form)
     parameters = grant.parse(form)
     call = TokenCall(
         view=view,

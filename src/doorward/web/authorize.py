@@ -11,18 +11,18 @@ from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS
 from doorward.server.authorization_answer import ReturnToClient
-from doorward.server.authorize import Consent, SignIn, begin
+from doorward.server.authorization_request import MAX_REQUEST_LENGTH
+from doorward.server.authorize import Consent, begin
 from doorward.server.clients import MAX_CLIENT_ID_LENGTH
 from doorward.server.context import Context
 from doorward.server.decision import decide
 from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
+from doorward.server.visitor import Visitor
 
 from .pages import ago, render_return
 from .visit import Visit, open_visit
-
-MAX_QUERY = 16_384
-"""A state of 4 KiB is three times as long once it is percent-encoded."""
+from .way_back import build_way_back, read_way_back
 
 
 async def show_authorize(context: Context, view: ProjectView, request: Request) -> Response:
@@ -51,26 +51,39 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
 
 
 async def _begin(context: Context, view: ProjectView, request: Request, query: bytes) -> Response:
-    if len(query) > MAX_QUERY:
+    visit = await open_visit(context, view, request)
+    asked, seen_at = read_way_back(visit, query)
+    if len(asked) > MAX_REQUEST_LENGTH:
         raise PageError("This link is too long", "It holds more than a request can.", status=414)
     try:
-        form = parse_query(query)
+        form = parse_query(asked)
     except OAuthError as error:
         raise PageError("This link is malformed", error.description) from None
-    visit = await open_visit(context, view, request)
     request.learn(client_id=form.get("client_id", "")[:MAX_CLIENT_ID_LENGTH])
-    step = await begin(context, view, form, visit.signed_in, source=visit.source, now=request.now)
-    if isinstance(step, SignIn):
-        here = f"{view.project.path}/oauth/authorize?{query.decode('ascii')}"
-        return visit.finish(redirect(f"{view.project.path}/login?{urlencode({'next': here})}"))
+    if request.method == "POST" and "request_uri" in form:
+        return redirect(build_way_back(visit, asked, None))  # whose browser it is, is known with the cookies of a GET
+    visitor = Visitor(
+        source=visit.source,
+        browser=visit.keep() if "request_uri" in form else "",
+        is_browser=visit.is_browser,
+        signed_in=visit.signed_in,
+        first_seen_at=seen_at,
+        now=request.now,
+    )
+    step = await begin(context, view, form, visitor)
     if isinstance(step, ReturnToClient):
         step = _tell(request, step)
         # Nobody decided anything yet: straight back where that cannot lead a person to a stranger's site.
         if step.automatic:
-            return redirect(step.target, status=302)
+            return visit.finish(redirect(step.target, status=302))
         return visit.finish(render_return(view, step, reference=request.reference, status=400))
-    request.learn(flow=flow_name(step.flow), user_id=visit.user.user_id if visit.user else None)
-    return _render_consent(visit, step, f"{view.project.path}/oauth/authorize?{query.decode('ascii')}")
+    here = build_way_back(visit, asked, seen_at or request.now if step.asks_for_time else None)
+    if isinstance(step, Consent):
+        request.learn(flow=flow_name(step.flow), user_id=visit.user.user_id if visit.user else None)
+        return _render_consent(visit, step, here)
+    if request.method == "POST":
+        return redirect(here)  # other sites post without the cookies of somebody who is signed in
+    return visit.finish(redirect(f"{view.project.path}/login?{urlencode({'next': here})}"))
 
 
 def flow_name(flow: str) -> str:

@@ -1,28 +1,34 @@
 """Sign-in and sign-out."""
 
 from doorward.asgi import Request, Response, redirect
+from doorward.core.passwords import email_key
 from doorward.logs import log
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import Form, parse_query
 from doorward.oauth.redirects import display_host, find_registered, redirect_kind
+from doorward.server.authorization_request import MAX_REQUEST_LENGTH
 from doorward.server.clients import resolve_client
 from doorward.server.context import Context
+from doorward.server.pushed import read_pushed_parameters
 from doorward.server.sessions import sign_in, sign_out
 from doorward.server.tenancy import ProjectView
 from doorward.server.too_many import TooManyRequests
 
-from .authorize import MAX_QUERY
 from .visit import Visit, open_visit
+from .way_back import MAX_MARK
 
 _REFUSED = "That e-mail and password do not match anybody here."
-_MAX_NEXT = MAX_QUERY + 256
+_MAX_NEXT = MAX_REQUEST_LENGTH + MAX_MARK + 256
 
 
 async def show_sign_in(context: Context, view: ProjectView, request: Request) -> Response:
     """The sign-in form, naming the app that the person is on the way to."""
     visit = await open_visit(context, view, request)
     next_path = _safe_next(visit, _read_next(request))
-    return await _render(visit, next_path)
+    asked = await _read_request(visit, next_path)
+    hint = asked.get("login_hint", "") if asked else ""
+    # Only an address can be what the form asks for; what else a hint holds is of no use here, and shown to nobody.
+    return await _render(visit, next_path, email=hint.strip() if email_key(hint) else "")
 
 
 async def post_sign_in(context: Context, view: ProjectView, request: Request) -> Response:
@@ -82,17 +88,24 @@ async def _render(
         next=next_path,
         email=email,
         error=error,
-        client=await _find_client(visit, next_path),
+        client=await _find_client(visit, await _read_request(visit, next_path)),
     )
 
 
-async def _find_client(visit: Visit, next_path: str) -> dict[str, str] | None:
+async def _read_request(visit: Visit, next_path: str) -> Form | None:
+    """The authorization request on the way to which the person signs in."""
+    form = _parse(next_path.partition("?")[2].encode("ascii", "replace"))
+    if form is None or "request_uri" not in form:
+        return form
+    return await read_pushed_parameters(visit.context, visit.view, form, visit.kept, now=visit.request.now)
+
+
+async def _find_client(visit: Visit, asked: Form | None) -> dict[str, str] | None:
     """The app on whose behalf the person signs in, for the page's words."""
-    query = _parse(next_path.partition("?")[2].encode("ascii", "replace"))
-    client = await resolve_client(visit.context, visit.view, query.get("client_id", "")) if query else None
-    if client is None or query is None:
+    client = await resolve_client(visit.context, visit.view, asked.get("client_id", "")) if asked else None
+    if client is None or asked is None:
         return None
-    registered, requested = client.metadata.redirect_uris, query.get("redirect_uri", "")
+    registered, requested = client.metadata.redirect_uris, asked.get("redirect_uri", "")
     # Anybody can make a link to this page, so it names no place that the app is not registered for.
     target = requested if find_registered(registered, requested) else next(iter(registered), "")
     host = display_host(target) if target else client.client_id

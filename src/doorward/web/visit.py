@@ -35,6 +35,14 @@ class Visit:
     user: User | None
     browser: str
     """The cookie that forms of this browser are bound to: its session, or what it was given before signing in."""
+    kept: str
+    """The cookie that this browser keeps whoever signs in; empty when it came without and was given none yet."""
+    is_browser: bool
+    """Whether the request has a mark of a person's browser: it came with a cookie of ours, or says it navigates.
+
+    Programs that fetch a link ahead of the person have neither (clients.md no. 31). A post tells nothing: other sites
+    can have a browser send one, without its cookies.
+    """
     new_cookies: list[str] = field(default_factory=list)
 
     @property
@@ -49,6 +57,14 @@ class Visit:
     @property
     def signed_in(self) -> tuple[Session, User] | None:
         return (self.session, self.user) if self.session is not None and self.user is not None else None
+
+    def keep(self) -> str:
+        """What this browser keeps whoever signs in, given to it now when it has none; empty where it cannot be."""
+        if not self.kept and self.request.method in ("GET", "HEAD"):
+            self.kept = urlsafe_b64encode(os.urandom(24)).decode()
+            name = _cookie_name(self.view, "browser")
+            self.new_cookies.append(cookie(name, self.kept, secure=self.context.settings.is_secure))
+        return self.kept
 
     def require_signed_in(self) -> tuple[Session, User]:
         """Session and person of a page that is only for people who are signed in."""
@@ -114,12 +130,13 @@ async def open_visit(context: Context, view: ProjectView, request: Request) -> V
     session_token = cookies.get(_cookie_name(view, "session"), "")
     found = await find_signed_in(context, view, session_token, now=request.now) if session_token else None
     session, user = found if found is not None else (None, None)
-    browser = session_token if session is not None else cookies.get(_cookie_name(view, "browser"), "")
-    visit = Visit(context, view, request, session, user, browser)
-    if not browser and request.method in ("GET", "HEAD"):
-        visit.browser = urlsafe_b64encode(os.urandom(24)).decode()
-        name = _cookie_name(view, "browser")
-        visit.new_cookies.append(cookie(name, visit.browser, secure=context.settings.is_secure))
+    kept = cookies.get(_cookie_name(view, "browser"), "")
+    browser = session_token if session is not None else kept
+    navigates = request.header("sec-fetch-mode") == "navigate"
+    is_browser = request.method == "GET" and (bool(browser) or navigates)
+    visit = Visit(context, view, request, session, user, browser, kept, is_browser)
+    if not browser:
+        visit.browser = visit.keep()
     return visit
 
 
