@@ -6,14 +6,29 @@ from collections.abc import Iterable
 
 import pytest
 
-from doorward.core.models import Client, Code, Grant, RefreshFamily, ReusePolicy
-from doorward.core.secrets import CODE, hash_secret, new_family_id, new_id, new_salt, new_secret
+from doorward.core.models import (
+    AuthorizationRequest,
+    Client,
+    Code,
+    Grant,
+    Interaction,
+    PushedRequest,
+    RefreshFamily,
+    ReusePolicy,
+    Session,
+)
+from doorward.core.secrets import CODE, FLOW, hash_secret, new_family_id, new_id, new_salt, new_secret
 from doorward.manage import clients, users
-from doorward.oauth.ids import FamilyId, GrantId
+from doorward.oauth.ids import ClientId, FamilyId, GrantId
 from doorward.oauth.pkce import build_challenge
+from doorward.server.authorization_answer import ReturnToClient
+from doorward.server.decision import decide
+from doorward.server.page_error import PageError
 from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant, find_live_grant
+from doorward.storage.interactions import add_interaction
+from doorward.storage.pushed_requests import add_pushed_request
 from doorward.storage.tokens import find_family, start_family
 from tests.inside import LOOPBACK, Answer, Door
 from tests.person import answer_parameters
@@ -166,6 +181,50 @@ async def test_one_of_many_presses_of_allow_gives_a_code(door: Door) -> None:
     answered = [answer_parameters(page.links["continue"]) for page in pages if "continue" in page.links]
     assert len(answered) == 1
     assert Counter(page.status for page in pages) == {200: 1, 400: 19}
+
+
+async def open_tabs(door: Door, client_id: str, session: Session) -> list[str]:
+    """The stored requests of as many tabs that one pushed request is open in, without the pages it takes."""
+    now, project_id = door.clock(), door.project.project_id
+    pushed = PushedRequest(
+        project_id, hash_secret(new_id("par")), ClientId(client_id), {}, (), None, None, now + 90_000
+    )
+    asked = AuthorizationRequest(
+        client_id=ClientId(client_id),
+        redirect_uri=LOOPBACK,
+        state=None,
+        code_challenge=build_challenge(VERIFIER),
+        resource_id=door.resource.resource_id,
+        scope=("tools:read",),
+        pushed=pushed.request_hash.hex(),
+    )
+    flows = [new_secret(FLOW) for _ in range(AT_ONCE)]
+
+    async def store(tx: Transaction) -> None:
+        await add_pushed_request(tx, pushed, now)
+        for flow in flows:
+            key = (project_id, hash_secret(flow), session.session_hash, session.user_id)
+            await add_interaction(tx, Interaction(*key, asked, now + 600_000), now)
+
+    await door.context.database.write(store)
+    return flows
+
+
+@ROUNDS
+async def test_one_of_fifty_decisions_on_a_pushed_request_counts_par_06(door: Door, rounds: int) -> None:
+    client, _ = await clients.add(door.operator, door.project, (LOOPBACK,))
+    owner, view = await users.get(door.operator, door.project, ADMIN_EMAIL), await door.context.tenancy.find()
+    assert view is not None
+    now = door.clock()
+    session = Session(door.project.project_id, hash_secret("s"), owner.user_id, now, now, now, "browser")
+    for _ in range(rounds):
+        flows = await open_tabs(door, client.client_id, session)
+        decisions = (decide(door.context, view, flow, session, allow=True, now=door.clock()) for flow in flows)
+        outcomes = await asyncio.gather(*decisions, return_exceptions=True)
+        assert Counter(type(outcome) for outcome in outcomes) == {ReturnToClient: 1, PageError: AT_ONCE - 1}
+        (won,) = [outcome for outcome in outcomes if isinstance(outcome, ReturnToClient)]
+        code = answer_parameters(won.target)["code"]
+        success(await door.redeem(client.client_id, code, VERIFIER))
 
 
 async def test_codes_of_many_people_at_once_do_not_get_mixed_up(door: Door) -> None:

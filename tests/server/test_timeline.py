@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -13,6 +14,7 @@ from doorward.server.jobs import sweep
 from doorward.server.timeline import SOURCE_BURST
 from tests.inside import LOOPBACK, Answer, Door
 from tests.person import answer_parameters
+from tests.server.pushing import PAR, fields, link, push, taken
 from tests.server.steps import TOKEN, WEB_REDIRECT, bearer, project_key, refusal, success
 
 AGENT = "claude-code/2.1"
@@ -284,3 +286,26 @@ async def test_a_web_clients_error_page_quotes_the_same_reference(door: Door) ->
     answer = await door.call("GET", url)
     assert answer.status == 400
     assert answer.header("x-request-id").encode() in answer.body
+
+
+async def test_a_pushed_request_is_a_step_of_its_story_and_so_is_what_became_of_it(door: Door) -> None:
+    client_id = (await door.register())["client_id"]
+    refused = await as_client(
+        door, "POST", PAR, urlencode(fields(client_id, scope="nothing")).encode(), content_type=FORM["content-type"]
+    )
+    assert refusal(refused) == (400, "invalid_scope")
+    name = taken(await push(door, client_id, {"user-agent": AGENT}))
+    await door.person().consent(link(client_id, name))
+    again = await door.person().open(link(client_id, name))
+    assert again.status == 400
+    events = [event for story in await stories(door) for event in story.events if event.step in ("push", "authorize")]
+    assert {(event.step, event.outcome) for event in events} == {
+        ("push", "refused"),
+        ("push", "ok"),
+        ("authorize", "ok"),
+        ("authorize", "refused"),
+    }
+    assert {event.client_id for event in events} == {client_id}
+    (over,) = [event.reason for event in events if (event.step, event.outcome) == ("authorize", "refused")]
+    assert "decided on" in over
+    assert name.rpartition(":")[2] not in repr(events)
