@@ -60,6 +60,7 @@ def test_a_master_key_is_replaced_and_everything_opens_with_the_new_one_alone(do
     assert new != old
     assert len(bytes.fromhex(new)) == 32
     assert sorted(path.name for path in doorward.data.iterdir()) == ["doorward.db", "master.key"]
+    assert not any(key.encode() in (doorward.data / "doorward.db").read_bytes() for key in (old, new))
     doorward("admin", "project", "add", "acme")
     assert doorward.json("admin", "signing-key", "list") == before
     event = doorward.json("admin", "audit", "list", "--limit", "1")[0]

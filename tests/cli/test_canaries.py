@@ -21,6 +21,7 @@ from tests.running import RunningDoorward, start_doorward
 
 LOOPBACK = "http://127.0.0.1:4711/callback"
 WEB = "https://client.example.com/callback"
+OPAQUE = "https://opaque.example.com/mcp"
 EMAIL = "canary@example.com"
 PASSWORD = "a canary in a harbour mine"
 
@@ -83,7 +84,9 @@ async def set_up(server: RunningDoorward, person: Person, canaries: Canaries) ->
     canaries.keep_cookies(person.http)
 
 
-async def let_in(server: RunningDoorward, person: Person, canaries: Canaries, client: dict[str, Any]) -> dict[str, Any]:
+async def let_in(
+    server: RunningDoorward, person: Person, canaries: Canaries, client: dict[str, Any], resource: str = ""
+) -> dict[str, Any]:
     """Tokens of a client, all of its secrets kept."""
     verifier = canaries.keep("verifier", secrets.token_urlsafe(48))
     params = {
@@ -92,7 +95,7 @@ async def let_in(server: RunningDoorward, person: Person, canaries: Canaries, cl
         "redirect_uri": client["redirect_uris"][0],
         "code_challenge": build_challenge(verifier),
         "code_challenge_method": "S256",
-        "resource": server.demo,
+        "resource": resource or server.demo,
     }
     page = canaries.keep_page(await person.open(str(httpx2.URL("/oauth/authorize", params=params))))
     page = await person.submit(page, decision="allow")
@@ -139,6 +142,7 @@ async def test_no_secret_is_in_the_log_or_in_any_file(server: RunningDoorward, t
     key = canaries.keep(
         "project key", printed_secret(admin(server, "key", "create", "--capability", "introspect"), "mrs")
     )
+    admin(server, "resource", "add", OPAQUE, "--token-format", "opaque", "--scope", "read")
     canaries.keep("initial token", printed_secret(admin(server, "initial-token", "create"), "mit"))
     async with httpx2.AsyncClient(base_url=server.issuer, timeout=20) as http:
         person = Person(http, EMAIL, PASSWORD)
@@ -151,8 +155,8 @@ async def test_no_secret_is_in_the_log_or_in_any_file(server: RunningDoorward, t
         confidential = await register(
             http, canaries, redirect_uris=[WEB], token_endpoint_auth_method="client_secret_post"
         )
-        for client in (public, confidential):
-            tokens = await let_in(server, person, canaries, client)
+        for client, resource in ((public, ""), (public, OPAQUE), (confidential, "")):
+            tokens = await let_in(server, person, canaries, client, resource)
             form = {"grant_type": "refresh_token", "client_id": client["client_id"]}
             if "client_secret" in client:
                 form["client_secret"] = client["client_secret"]
