@@ -14,11 +14,12 @@ from bench import machine
 from bench.load import Sample, Script, run_load
 from bench.operations import OPERATIONS, Supplies, get
 from doorward.core.limits import REGISTER_KEY
-from doorward.manage import keys, projects
+from doorward.manage import clients, keys, projects
+from doorward.manage.operator import get_project
 from tests.fault.ground import Ground, add_connections, find_steady_port, lay_ground, opened, start_again
 from tests.running import RunningDoorward, start_doorward
 
-LEVELS = (1, 8, 32)
+LEVELS = (1, 8, 32, 64)
 PROJECTS, KEYS = 4, 16
 Row = dict[str, Any]
 
@@ -40,6 +41,7 @@ async def supply(ground: Ground, amount: int) -> Supplies:
             project = await projects.create_project(operator, f"bench-{number}", "Benchmark")
             made = [await keys.create(operator, project, ("register",)) for _ in range(KEYS)]
             registrations += [(project.path, secret) for _, secret in made]
+        client, secret = await clients.add(operator, await get_project(operator), (), grants=("client_credentials",))
     codes, spare = await add_connections(ground, codes=amount, tokens=amount)
     _, own = await add_connections(ground, codes=0, tokens=4 * sum(LEVELS))
     return Supplies(
@@ -48,6 +50,7 @@ async def supply(ground: Ground, amount: int) -> Supplies:
         own_tokens=iter(own),
         registrations=iter(registrations * REGISTER_KEY.burst),
         introspection_key=ground.key,
+        service=(client.client_id, str(secret)),
     )
 
 

@@ -32,6 +32,8 @@ class Supplies:
     registrations: Iterator[tuple[str, str]]
     """(path of a project, key that may register one client more)."""
     introspection_key: str
+    service: tuple[str, str]
+    """(client_id, secret) of a client that speaks for itself."""
 
 
 def get(path: str) -> bytes:
@@ -89,6 +91,15 @@ def refresh(supplies: Supplies) -> Script:
         current = json.loads(answer)["refresh_token"]
 
 
+def speak_for_itself(supplies: Supplies) -> Script:
+    client_id, secret = supplies.service
+    request = post_form(
+        "/api/oauth/token", grant_type="client_credentials", client_id=client_id, client_secret=secret
+    )
+    while True:
+        yield request
+
+
 def introspect(supplies: Supplies) -> Script:
     token = next(supplies.own_tokens)
     answer = json.loads((yield build_refresh(token, token.token)))
@@ -113,6 +124,7 @@ OPERATIONS: dict[str, Callable[[Supplies], Script]] = {
     "reg. secret": register_confidential,
     "code": redeem,
     "refresh": refresh,
+    "client cred.": speak_for_itself,
     "introspect": introspect,
     "revoke": revoke,
 }
