@@ -93,9 +93,7 @@ def refresh(supplies: Supplies) -> Script:
 
 def speak_for_itself(supplies: Supplies) -> Script:
     client_id, secret = supplies.service
-    request = post_form(
-        "/api/oauth/token", grant_type="client_credentials", client_id=client_id, client_secret=secret
-    )
+    request = post_form("/api/oauth/token", grant_type="client_credentials", client_id=client_id, client_secret=secret)
     while True:
         yield request
 

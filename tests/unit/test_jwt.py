@@ -151,6 +151,17 @@ def test_an_rsa_key_below_2048_bits_verifies_nothing_rfc8725_3_5() -> None:
     modulus = rsa.generate_private_key(65537, 1024).public_key().public_numbers().n  # noqa: S505  # too weak: the point
     weak = {"kty": "RSA", "kid": "weak", "alg": "RS256", "n": encode(modulus.to_bytes(128, "big")), "e": "AQAB"}
     assert parse_jwks({"keys": [weak]}) == {}
+    padded = {**weak, "n": encode(modulus.to_bytes(256, "big"))}
+    assert parse_jwks({"keys": [padded]}) == {}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n": encode(b"\xff" * 1025)}, {"e": encode(b"\xff" * 5)}, {"e": ""}, {"n": 5}, {"e": None}]
+)
+def test_an_rsa_key_that_is_costly_to_reckon_with_verifies_nothing(changes: dict[str, object]) -> None:
+    good = generate_signing_key("RS256").public_jwk()
+    assert parse_jwks({"keys": [good]}).keys() == {good["kid"]}
+    assert parse_jwks({"keys": [{**good, **changes}]}) == {}
 
 
 @pytest.mark.parametrize("document", [None, [], "keys", {}, {"keys": None}, {"keys": {}}])

@@ -57,6 +57,8 @@ _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {
 _CURVES = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 _MIN_RSA_MODULUS = 256  # bytes
 _MAX_RSA_MODULUS = 512
+_MAX_PUBLISHED_MODULUS = 1024
+_MAX_EXPONENT = 4
 _PUBLIC_MEMBERS = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("e", "n")}
 _SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -273,13 +275,15 @@ def _parse_verification_key(jwk: Any) -> VerificationKey | None:
 def _algorithms_of(jwk: dict[str, Any]) -> tuple[str, ...]:
     """What a key of this type and size may verify, the one it stands for when it names none first.
 
-    An algorithm that does not fit the key's curve, and an RSA key too short to trust, verify nothing.
+    An algorithm that does not fit the key's curve, and an RSA key too short to trust or too long to reckon with,
+    verify nothing.
 
     Spec: RFC 8725 §3.2, §3.5
     """
     if jwk.get("kty") == "RSA":
-        modulus = jwk.get("n")
-        return ("RS256", "PS256") if isinstance(modulus, str) and len(modulus) * 6 // 8 >= _MIN_RSA_MODULUS else ()
+        modulus, exponent = (_canonical_bytes(jwk.get(name)).lstrip(b"\x00") for name in ("n", "e"))
+        sound = _MIN_RSA_MODULUS <= len(modulus) <= _MAX_PUBLISHED_MODULUS and 0 < len(exponent) <= _MAX_EXPONENT
+        return ("RS256", "PS256") if sound else ()
     curve = _CURVES.get((str(jwk.get("kty")), str(jwk.get("crv"))))
     return (curve,) if curve else ()
 
