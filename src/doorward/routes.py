@@ -8,6 +8,7 @@ from doorward.core.timeline import TimelineStep
 from doorward.server import registration_management
 from doorward.server.context import Context
 from doorward.server.introspection import answer_introspect
+from doorward.server.mint import answer_mint
 from doorward.server.pushed import answer_push
 from doorward.server.registration import answer_register
 from doorward.server.reports import answer_reports
@@ -49,6 +50,8 @@ ROUTES: Mapping[str, Route] = {
     ),
     "/api/oauth/par": Route({"POST": answer_push}, cors=True, step="push"),
     "/api/oauth/token": Route({"POST": answer_token}, cors=True, step="token"),
+    # For an operator's own backend, and never for a browser (finding 7)
+    "/api/oauth/token/exchange": Route({"POST": answer_mint}, step="token"),
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True, step="revoke"),
     "/api/oauth/timeline": Route({"POST": answer_reports}),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),

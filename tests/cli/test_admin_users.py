@@ -36,7 +36,7 @@ def test_a_person_from_adding_to_removing(doorward: Command) -> None:
     assert doorward.json("admin", "user", "set", EMAIL, "--enable", "--name", "Robert")["enabled"] is True
     assert doorward("admin", "user", "remove", EMAIL).stdout == f"removed {EMAIL}\n"
     assert doorward.json("admin", "user", "list") == []
-    assert f"There is nobody with the address {EMAIL}." in doorward.refused("admin", "user", "remove", EMAIL)
+    assert f"There is nobody with the address or id {EMAIL}." in doorward.refused("admin", "user", "remove", EMAIL)
 
 
 def test_a_password_comes_from_a_file_from_standard_input_or_from_a_question(doorward: Command, tmp_path: Path) -> None:

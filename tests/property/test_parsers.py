@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from doorward.asgi import Request
 from doorward.core.limits import source_key
+from doorward.core.minting import MintRequest, parse_mint
 from doorward.core.passwords import WeakPassword, check_password, email_key
 from doorward.core.secrets import (
     CODE,
@@ -167,3 +168,27 @@ def test_an_environment_makes_settings_or_names_what_is_wrong(environ: dict[str,
         assert made.is_secure or made.public_url.startswith("http://")
     else:
         assert made.setting.startswith("DOORWARD_")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+mints = st.dictionaries(
+    st.sampled_from(["client_id", "subject", "scopes", "resource", "may_act"]),
+    json_values | st.sampled_from(["mcl_one", "user-1", ["tools:read"], {"sub": "mcl_one"}]),
+)
+
+
+@given(members=mints)
+def test_what_a_backend_asks_for_is_read_whole_or_refused(members: dict[str, Any]) -> None:
+    read = outcome(lambda: parse_mint(members), OAuthError)
+    if isinstance(read, MintRequest):
+        assert read.subject == members["subject"]
+        assert read.subject.isascii()
+        assert read.subject.isprintable()
+        assert read.may_act is None or read.may_act == members["may_act"]
+        assert all(" " not in scope for scope in read.scopes)
+    else:
+        assert (read.code, read.status) in (("invalid_request", 400), ("invalid_scope", 400))

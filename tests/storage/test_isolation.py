@@ -24,6 +24,7 @@ from doorward.storage import (
     encryption,
     exchange_rules,
     grants,
+    identities,
     interactions,
     key_rotation,
     keys,
@@ -128,6 +129,9 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
     exchange_rules.remove_exchange_rule: lambda tx, t: exchange_rules.remove_exchange_rule(
         tx, t.project_id, EXCHANGE_RULE
+    ),
+    identities.link_identity: lambda tx, t: identities.link_identity(
+        tx, t.project_id, "https://new.example.com", "one", USER, NOW
     ),
     spent_ids.claim_id: lambda tx, t: spent_ids.claim_id(
         tx, t.project_id, f"client:{CLIENT}", TokenHash(b"new"), NOW + DAY
@@ -313,7 +317,6 @@ def make_step() -> TimelineEvent:
 # Tables that stand in the schema before the verbs that fill them.
 AWAITED_TABLES = {
     "device_codes",
-    "identities",
     "revocations",
     "trusted_issuers",
 }
@@ -340,6 +343,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await spent_ids.claim_id(tx, project_id, "client:one", TokenHash(b"jti"), NOW + DAY)
     await access_tokens.add_access_token(tx, project_id, TokenHash(b"opaque"), "{}", NOW + DAY)
     await exchange_rules.add_exchange_rule(tx, make_exchange_rule(project))
+    await identities.link_identity(tx, project_id, SOFTWARE_ISSUER, "one", USER, NOW)
     await signing_keys.add_signing_key(tx, project_id, make_signing_key())
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)

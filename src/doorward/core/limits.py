@@ -43,6 +43,8 @@ CLIENT_AUTH = Limit("client-auth", burst=20, period_ms=3_000)
 """20 failed client authentications a minute for one client from one address (CAU-06)."""
 CLIENT_AUTH_SOURCE = Limit("client-auth-source", burst=60, period_ms=1_000)
 """60 failed client authentications a minute from one address, whichever clients it names."""
+MINT_KEY = Limit("mint-key", burst=600, period_ms=100)
+"""600 at once and 10 a second with one project key: a backend's whole morning, and an end to a loop."""
 QUEUE_USER = Limit("queue-user", burst=10, period_ms=360_000)
 """Apps that one person can put into the approval queue: 10 an hour."""
 AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)

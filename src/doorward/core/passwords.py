@@ -54,14 +54,17 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password_hash: str | None, password: str) -> bool:
-    """Whether the password is right. Without a hash the same work is done, so that time tells nothing (T40)."""
+    """Whether the password is right. Without a hash the same work is done, so that time tells nothing (T40).
+
+    An empty hash is none: the stand-in's password opens nothing.
+    """
     if len(password) > MAX_LENGTH:
         return False
     try:
         _hasher.verify(password_hash or _dummy_hash(), unicodedata.normalize("NFC", password))
     except (Argon2Error, InvalidHashError):
         return False
-    return password_hash is not None
+    return bool(password_hash)
 
 
 def needs_rehash(password_hash: str) -> bool:

@@ -138,6 +138,14 @@ def exchange_scopes(requested: str | None, held: str, ceiling: Scopes, target: R
     return asked or allowed
 
 
+def mint_scopes(asked: Scopes, resource: Resource) -> Scopes:
+    """Scopes that a backend asks for, without those that the server does not have."""
+    kept = narrow(asked, resource.scope_names)
+    if not kept and (asked or resource.scopes):
+        raise OAuthError(INVALID_SCOPE, f"None of the scopes exists here: {' '.join(resource.scope_names)}.")
+    return kept
+
+
 def offered_grants(settings: ProjectSettings, *, has_exchange_rules: bool = False) -> tuple[str, ...]:
     """The grant types a project offers, in the order they are told.
 

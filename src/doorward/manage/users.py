@@ -18,6 +18,7 @@ from doorward.storage.users import (
     count_staff,
     end_other_sessions,
     find_credentials,
+    find_user,
     is_setup_link_live,
     list_users,
     remove_user,
@@ -77,12 +78,13 @@ async def list_all(operator: Operator, project: Project) -> list[User]:
     return await operator.database.read(list_users, project.project_id)
 
 
-async def get(operator: Operator, project: Project, email: str) -> User:
-    """A person by address. Raises `ActionRefused`."""
-    found = await operator.database.read(find_credentials, project.project_id, email_key(email) or "")
-    if found is None:
-        raise ActionRefused(f"There is nobody with the address {email}.")
-    return found.user
+async def get(operator: Operator, project: Project, reference: str) -> User:
+    """A person by address, or by id, since those of a backend of yours have no address here. Raises `ActionRefused`."""
+    found = await operator.database.read(find_credentials, project.project_id, email_key(reference) or "")
+    user = found.user if found else await operator.database.read(find_user, project.project_id, reference)
+    if user is None:
+        raise ActionRefused(f"There is nobody with the address or id {reference}.")
+    return user
 
 
 async def change(operator: Operator, user: User, **changes: Any) -> User:
@@ -177,7 +179,7 @@ async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> 
 
 async def _change(tx: Transaction, user: User, changes: dict[str, Any], actor: str, now: int) -> None:
     if not await update_user(tx, user):
-        raise ActionRefused(f"{user.email} was removed meanwhile.")
+        raise ActionRefused(f"{user.email or user.user_id} was removed meanwhile.")
     if not user.enabled:
         await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
     event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), changes)

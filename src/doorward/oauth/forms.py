@@ -97,22 +97,22 @@ def parse_query(query: bytes) -> Form:
     return Form(values, tuple(several["resource"]), frozenset(repeated), tuple(several["audience"]))
 
 
-def parse_json_object(body: bytes, content_type: str) -> dict[str, object]:
-    """Parse a JSON object, refusing duplicate members, other top-level types and absurd nesting.
+def parse_json_object(body: bytes, content_type: str, *, code: str = INVALID_CLIENT_METADATA) -> dict[str, object]:
+    """Parse a JSON object, refusing duplicate members, other top-level types and absurd nesting with `code`.
 
     Spec: RFC 7591 §3.1 (DCR-03)
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise OAuthError(INVALID_CLIENT_METADATA, "The body must be application/json.")
+        raise OAuthError(code, "The body must be application/json.")
     try:
         value = parse_strict_json(body)
     except ValueError:
-        raise OAuthError(INVALID_CLIENT_METADATA, "The body is not a valid JSON object.") from None
+        raise OAuthError(code, "The body is not a valid JSON object.") from None
     if not isinstance(value, dict):
-        raise OAuthError(INVALID_CLIENT_METADATA, "The body must be a JSON object.")
+        raise OAuthError(code, "The body must be a JSON object.")
     if _depth(value) > MAX_JSON_DEPTH:
-        raise OAuthError(INVALID_CLIENT_METADATA, "The JSON is nested too deeply.")
+        raise OAuthError(code, "The JSON is nested too deeply.")
     return value
 
 

@@ -59,7 +59,7 @@ def user_list(*, project: ProjectSlug = "default", data: Data = None, as_json: A
     from doorward.manage import users  # keeps --help fast
 
     rows = [users.describe(user) for user in run_on(data, project, users.list_all)]
-    show_rows(rows, ("email", "name", "role", "enabled", "last_login_at"), as_json=as_json)
+    show_rows(rows, ("email", "user_id", "name", "role", "enabled", "last_login_at"), as_json=as_json)
 
 
 @user_commands.command("show")

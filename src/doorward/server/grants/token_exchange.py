@@ -4,7 +4,7 @@ Nothing is allowed that no operator wrote down: a rule names the client, the ser
 may ask for. The token that comes out speaks for the same person, never for more or for longer than the one that went
 in, and ends with it: with its connection, with any token it came from, and with every client and server on its way.
 
-Spec: RFC 8693 (TX-01 … TX-09, T30); threats, finding 7
+Spec: RFC 8693 (TX-01 … TX-09, T30); threats, finding 7; ADR 0018
 """
 
 from collections.abc import Mapping
