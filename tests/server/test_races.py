@@ -19,7 +19,9 @@ from doorward.core.models import (
 )
 from doorward.core.secrets import CODE, FLOW, hash_secret, new_family_id, new_id, new_salt, new_secret
 from doorward.manage import clients, users
+from doorward.oauth.assertions import ASSERTION_TYPE
 from doorward.oauth.ids import ClientId, FamilyId, GrantId
+from doorward.oauth.jwt import generate_signing_key
 from doorward.oauth.pkce import build_challenge
 from doorward.server.authorization_answer import ReturnToClient
 from doorward.server.decision import decide
@@ -33,9 +35,10 @@ from doorward.storage.tokens import find_family, start_family
 from tests.inside import LOOPBACK, Answer, Door
 from tests.person import answer_parameters
 from tests.running import ADMIN_EMAIL
-from tests.server.steps import TOKEN, VERIFIER, basic, refusal, success
+from tests.server.steps import TOKEN, VERIFIER, basic, refusal, sign_assertion, success
 
 AT_ONCE = 50
+KEY = generate_signing_key()
 ROUNDS = pytest.mark.parametrize("rounds", [20, pytest.param(1000, marks=pytest.mark.long)])
 REFUSED = (400, "invalid_grant")
 
@@ -225,6 +228,24 @@ async def test_one_of_fifty_decisions_on_a_pushed_request_counts_par_06(door: Do
         (won,) = [outcome for outcome in outcomes if isinstance(outcome, ReturnToClient)]
         code = answer_parameters(won.target)["code"]
         success(await door.redeem(client.client_id, code, VERIFIER))
+
+
+@ROUNDS
+async def test_one_of_fifty_presentations_of_an_assertion_authenticates_t32(door: Door, rounds: int) -> None:
+    keys = {"jwks": {"keys": [KEY.public_jwk()]}}
+    client, _ = await clients.add(door.operator, door.project, (), grants=("client_credentials",), keys=keys)
+    for _ in range(rounds):
+        assertion = sign_assertion(door, client.client_id, KEY)
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+        answers = await asyncio.gather(*(door.post_form(TOKEN, form) for _ in range(AT_ONCE)))
+        counted = Counter(answer.status for answer in answers)
+        assert counted[200] == 1
+        assert counted.keys() <= {200, 401, 429}  # who sends what is spent so often is slowed down
+        door.clock.advance(seconds=120)
 
 
 async def test_codes_of_many_people_at_once_do_not_get_mixed_up(door: Door) -> None:
