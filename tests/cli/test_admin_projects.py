@@ -12,6 +12,7 @@ DEFAULT = {
     "name": "Doorward",
     "path": "/",
     "default": True,
+    "stopped_at": None,
     "registration_mode": "open",
     "access_token_seconds": 900,
     "code_seconds": 300,
@@ -87,6 +88,7 @@ def test_a_resource_from_adding_to_removing(doorward: Command) -> None:
         "access_token_seconds": 0,
         "aliases": [],
         "dpop_required": False,
+        "stopped_at": None,
     }
     assert doorward.json("admin", "resource", "list") == [added]
     for reference in (URI, f"{URI}/", added["resource_id"]):

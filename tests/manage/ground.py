@@ -8,7 +8,17 @@ from sqlalchemy import select
 
 from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
-from doorward.manage import clients, exchange, keys, projects, registrations, sealing, users
+from doorward.manage import (
+    clients,
+    exchange,
+    keys,
+    projects,
+    registrations,
+    resources,
+    revocations,
+    sealing,
+    users,
+)
 from doorward.manage.operator import Operator
 from doorward.oauth.ids import ClientId, GrantId
 from doorward.oauth.jwt import generate_signing_key
@@ -53,6 +63,12 @@ class Ground:
         self.key_file.replace((bytes(range(32)), *self.key_file.read()))
         return self.key_file
 
+    stopped: Resource
+    """A server that an operator has stopped, and a project."""
+    halted: Project
+    token: str
+    """An access token of the owner's, as a JWT."""
+
 
 async def lay_ground(door: Door) -> Ground:
     operator, project = door.operator, door.project
@@ -90,6 +106,10 @@ async def lay_ground(door: Door) -> Ground:
 
     await operator.database.write(add)
     fresh = await projects.create_project(operator, "fresh", "Fresh")
+    stopped = await resources.add(operator, project, "https://stopped.example.com/mcp")
+    await revocations.stop_server(operator, stopped)
+    halted = await projects.create_project(operator, "halted", "Halted")
+    await revocations.stop_everything(operator, halted)
     return Ground(
         operator=operator,
         project=project,
@@ -106,6 +126,9 @@ async def lay_ground(door: Door) -> Ground:
         fresh=fresh,
         setup_token=await users.create_setup_link(operator, fresh) or "",
         key_file=KeyFile(door.context.settings.data),
+        stopped=stopped,
+        halted=halted,
+        token=(await door.tokens())[1]["access_token"],
     )
 
 

@@ -20,6 +20,7 @@ from doorward.manage import (
     projects,
     registrations,
     resources,
+    revocations,
     sealing,
     signing_keys,
     users,
@@ -98,6 +99,23 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     connections.revoke: (
         "grant.revoked",
         lambda g: connections.revoke(g.operator, g.project, g.owner, g.grant.grant_id),
+    ),
+    revocations.revoke_user: ("user.grants_revoked", lambda g: revocations.revoke_user(g.operator, g.owner)),
+    revocations.revoke_resource: (
+        "resource.grants_revoked",
+        lambda g: revocations.revoke_resource(g.operator, g.resource),
+    ),
+    revocations.revoke_project: (
+        "project.grants_revoked",
+        lambda g: revocations.revoke_project(g.operator, g.project),
+    ),
+    revocations.stop_server: ("resource.stopped", lambda g: revocations.stop_server(g.operator, g.resource)),
+    revocations.resume_server: ("resource.resumed", lambda g: revocations.resume_server(g.operator, g.stopped)),
+    revocations.stop_everything: ("project.stopped", lambda g: revocations.stop_everything(g.operator, g.project)),
+    revocations.resume_everything: ("project.resumed", lambda g: revocations.resume_everything(g.operator, g.halted)),
+    revocations.revoke_token: (
+        "token.revoked",
+        lambda g: revocations.revoke_token(g.operator, g.project, g.token),
     ),
     connections.end_others: ("session.ended", lambda g: connections.end_others(g.operator, g.session)),
 }

@@ -236,7 +236,7 @@ async def test_revoking_everything_is_one_row_and_takes_effect_at_once(door: Doo
     door.clock.advance(seconds=1)
     await admission.revoke_everything(door.operator, await get(door, client_id))
     after = await row_counts(door)
-    assert {name for name in after if after[name] != before[name]} == {"audit_events"}
+    assert {name for name in after if after[name] != before[name]} == {"audit_events", "revocations"}
     for tokens in held:
         assert not await is_active(door, tokens["access_token"])
         assert refusal(await door.refresh(client_id, tokens["refresh_token"])) == (400, "invalid_grant")

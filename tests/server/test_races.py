@@ -26,6 +26,7 @@ from doorward.oauth.pkce import build_challenge
 from doorward.server.authorization_answer import ReturnToClient
 from doorward.server.decision import decide
 from doorward.server.page_error import PageError
+from doorward.server.sessions import Device
 from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
 from doorward.storage.grants import add_grant, find_live_grant
@@ -220,9 +221,10 @@ async def test_one_of_fifty_decisions_on_a_pushed_request_counts_par_06(door: Do
     assert view is not None
     now = door.clock()
     session = Session(door.project.project_id, hash_secret("s"), owner.user_id, now, now, now, "browser")
+    browser = (session, Device(hash_secret("d"), "Firefox on Linux"))
     for _ in range(rounds):
         flows = await open_tabs(door, client.client_id, session)
-        decisions = (decide(door.context, view, flow, session, allow=True, now=door.clock()) for flow in flows)
+        decisions = (decide(door.context, view, flow, browser, allow=True, now=door.clock()) for flow in flows)
         outcomes = await asyncio.gather(*decisions, return_exceptions=True)
         assert Counter(type(outcome) for outcome in outcomes) == {ReturnToClient: 1, PageError: AT_ONCE - 1}
         (won,) = [outcome for outcome in outcomes if isinstance(outcome, ReturnToClient)]

@@ -40,7 +40,7 @@ async def test_a_client_is_found_as_it_was_stored(database: Database, tenant: Te
 
 async def test_a_client_nobody_added_is_not_there(database: Database, tenant: Tenant) -> None:
     assert await database.read(find_client, tenant.project_id, "mcl_nobody") is None
-    assert not await database.write(remove_client, tenant.project_id, ClientId("mcl_nobody"))
+    assert not await database.write(remove_client, tenant.project_id, ClientId("mcl_nobody"), NOW)
 
 
 async def test_the_first_use_activates_a_client_and_each_one_renews_its_life(
@@ -63,8 +63,8 @@ async def test_clients_are_listed_newest_first_and_counted(database: Database, t
 async def test_with_a_client_go_its_grants_codes_and_refresh_families(database: Database, tenant: Tenant) -> None:
     await database.write(add_code, make_code(tenant.project))
     await database.write(start_family, make_family(tenant.project))
-    assert await database.write(remove_client, tenant.project_id, CLIENT)
-    assert not await database.write(remove_client, tenant.project_id, CLIENT)
+    assert await database.write(remove_client, tenant.project_id, CLIENT, NOW)
+    assert not await database.write(remove_client, tenant.project_id, CLIENT, NOW)
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is None
     assert await database.read(find_code, tenant.project_id, CODE_HASH) is None
     assert await database.read(find_family, tenant.project_id, FAMILY) is None

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 import doorward.storage
 from doorward.core.limits import Limit
@@ -32,6 +33,7 @@ from doorward.storage import (
     pushed_requests,
     registrations,
     resources,
+    revocations,
     signing_keys,
     spent_ids,
     superseding,
@@ -44,6 +46,7 @@ from doorward.storage.access_tokens import Standing
 from doorward.storage.codes import Unknown
 from doorward.storage.database import Database, Transaction
 from doorward.storage.schema import GLOBAL_TABLES, metadata
+from doorward.storage.schema import revocations as revoked
 from tests.storage.rows import (
     BROWSER_HASH,
     CLIENT,
@@ -81,19 +84,32 @@ from tests.storage.rows import (
     make_session,
     make_signing_key,
     make_user,
+    unlisted,
 )
 
+_NEWEST_MARK = unlisted(select(revoked.c.seq, revoked.c.mark).order_by(revoked.c.seq))
 LIMIT = Limit("test", burst=1, period_ms=DAY)
 VAULT = Vault([bytes(range(32))])
 IDLE = 3_600_000
 Act = Callable[[Transaction, Tenant], Awaitable[Any]]
+
+
+async def resume_project(tx: Transaction, tenant: Tenant) -> bool:
+    await projects.stop_project(tx, tenant.project_id, NOW)
+    return await projects.resume_project(tx, tenant.project_id, NOW)
+
+
+async def resume_resource(tx: Transaction, tenant: Tenant) -> bool:
+    await resources.stop_resource(tx, tenant.project_id, RESOURCE, NOW)
+    return await resources.resume_resource(tx, tenant.project_id, RESOURCE, NOW)
+
 
 # What each verb is called with to change something of a project that `fill` filled.
 CHANGES: dict[Callable[..., Any], Act] = {
     audit.record: lambda tx, t: audit.record(tx, t.project_id, AuditEvent("a", "b", "c"), NOW),
     clients.add_client: lambda tx, t: clients.add_client(tx, make_client(t.project, "mcl_new")),
     clients.ensure_client: lambda tx, t: clients.ensure_client(tx, make_client(t.project, "mcl_new")),
-    clients.set_client_status: lambda tx, t: clients.set_client_status(tx, t.project_id, CLIENT, "suspended"),
+    clients.set_client_status: lambda tx, t: clients.set_client_status(tx, t.project_id, CLIENT, "suspended", NOW),
     clients.void_client_grants: lambda tx, t: clients.void_client_grants(tx, t.project_id, CLIENT, NOW),
     clients.update_client_metadata: lambda tx, t: clients.update_client_metadata(
         tx, t.client, replace(t.client.metadata, client_name="New")
@@ -138,7 +154,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
     clients.touch_client: lambda tx, t: clients.touch_client(tx, t.project_id, CLIENT, NOW, NOW + 1),
     superseding.supersede_clients: lambda tx, t: superseding.supersede_clients(tx, t.project_id, "same", NOW),
-    clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT),
+    clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT, NOW),
     codes.add_code: lambda tx, t: codes.add_code(tx, make_code(t.project, TokenHash(b"new"))),
     codes.consume_code: lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW),
     codes.count_failed_try: lambda tx, t: codes.count_failed_try(tx, t.project_id, CODE_HASH),
@@ -185,22 +201,30 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
     keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
     keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
+    projects.void_project_grants: lambda tx, t: projects.void_project_grants(tx, t.project_id, NOW),
+    projects.stop_project: lambda tx, t: projects.stop_project(tx, t.project_id, NOW),
+    projects.resume_project: resume_project,
     projects.update_project: lambda tx, t: projects.update_project(tx, replace(t.project, name="New")),
     resources.add_resource: lambda tx, t: resources.add_resource(
         tx, make_resource(t.project, "rsc_new", uri="https://new.example.com")
     ),
     resources.update_resource: lambda tx, t: resources.update_resource(tx, make_resource(t.project, name="New")),
-    resources.remove_resource: lambda tx, t: resources.remove_resource(tx, t.project_id, RESOURCE),
+    resources.void_resource_grants: lambda tx, t: resources.void_resource_grants(tx, t.project_id, RESOURCE, NOW),
+    resources.stop_resource: lambda tx, t: resources.stop_resource(tx, t.project_id, RESOURCE, NOW),
+    resources.resume_resource: resume_resource,
+    resources.remove_resource: lambda tx, t: resources.remove_resource(tx, t.project_id, RESOURCE, NOW),
+    revocations.announce: lambda tx, t: revocations.announce(tx, t.project_id, "key", "kid", "void", NOW, NOW),
     throttles.spend: lambda tx, t: throttles.spend(tx, t.project_id, LIMIT, "new", NOW),
     throttles.reset: lambda tx, t: throttles.reset(tx, t.project_id, LIMIT, "somebody"),
     tokens.start_family: lambda tx, t: tokens.start_family(tx, make_family(t.project, "family-new")),
     tokens.rotate_family: lambda tx, t: tokens.rotate_family(tx, t.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW),
     tokens.revoke_family: lambda tx, t: tokens.revoke_family(tx, t.project_id, FAMILY, NOW),
-    tokens.revoke_access_token: lambda tx, t: tokens.revoke_access_token(tx, t.project_id, "mat_new", NOW),
+    tokens.revoke_access_token: lambda tx, t: tokens.revoke_access_token(tx, t.project_id, "mat_new", NOW, NOW),
     users.add_user: lambda tx, t: users.add_user(tx, make_user(t.project, "usr_new"), "new@example.com", "hash"),
-    users.update_user: lambda tx, t: users.update_user(tx, make_user(t.project, enabled=False)),
+    users.update_user: lambda tx, t: users.update_user(tx, make_user(t.project, enabled=False), NOW),
+    users.void_user_grants: lambda tx, t: users.void_user_grants(tx, t.project_id, USER, NOW),
     users.set_password: lambda tx, t: users.set_password(tx, t.project_id, USER, "new hash"),
-    users.remove_user: lambda tx, t: users.remove_user(tx, t.project_id, USER),
+    users.remove_user: lambda tx, t: users.remove_user(tx, t.project_id, USER, NOW),
     users.start_session: lambda tx, t: users.start_session(tx, make_session(t.project, TokenHash(b"new"))),
     users.touch_session: lambda tx, t: users.touch_session(tx, t.project_id, SESSION_HASH, NOW + 1),
     users.end_session: lambda tx, t: users.end_session(tx, t.project_id, SESSION_HASH),
@@ -208,6 +232,14 @@ CHANGES: dict[Callable[..., Any], Act] = {
     users.replace_setup_link: lambda tx, t: users.replace_setup_link(tx, t.project_id, TokenHash(b"new"), NOW, NOW),
     users.consume_setup_link: lambda tx, t: users.consume_setup_link(tx, t.project_id, SETUP_HASH, NOW),
 }
+
+
+async def is_newest_known(tx: Transaction, tenant: Tenant) -> bool:
+    """Whether the newest announcement of the project called alpha is known in this one."""
+    rows = await tx.all(_NEWEST_MARK)
+    seq, mark = rows[-1]
+    return await revocations.is_revocation_known(tx, tenant.project_id, seq, mark)
+
 
 # What each verb is called with to see something of a filled project, and what an empty project answers.
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
@@ -280,6 +312,15 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     keys.find_project_key: (lambda tx, t: keys.find_project_key(tx, t.project_id, KEY_HASH, NOW), None),
     keys.list_project_keys: (lambda tx, t: keys.list_project_keys(tx, t.project_id), []),
     resources.list_resources: (lambda tx, t: resources.list_resources(tx, t.project_id), []),
+    revocations.find_newest_revocation: (
+        lambda tx, t: revocations.find_newest_revocation(tx, t.project_id),
+        0,
+    ),
+    revocations.is_revocation_known: (is_newest_known, False),
+    revocations.list_revocations: (
+        lambda tx, t: revocations.list_revocations(tx, t.project_id, 0, at_most=10),
+        [],
+    ),
     throttles.is_spent: (lambda tx, t: throttles.is_spent(tx, t.project_id, LIMIT, "somebody", NOW), 0),
     tokens.find_family: (lambda tx, t: tokens.find_family(tx, t.project_id, FAMILY), None),
     tokens.is_access_token_revoked: (lambda tx, t: tokens.is_access_token_revoked(tx, t.project_id, "mat_one"), False),
@@ -317,7 +358,6 @@ def make_step() -> TimelineEvent:
 # Tables that stand in the schema before the verbs that fill them.
 AWAITED_TABLES = {
     "device_codes",
-    "revocations",
     "trusted_issuers",
 }
 
@@ -333,7 +373,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await grants.touch_grant(tx, project_id, GRANT, NOW)
     await codes.add_code(tx, make_code(project))
     await tokens.start_family(tx, make_family(project))
-    await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY)
+    await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY, NOW)
     await clients.add_client(tx, make_held_client(project))
     for client_id, created_at in (("mcl_earlier", NOW - DAY), ("mcl_later", NOW)):
         await clients.add_client(tx, make_client(project, client_id, created_at=created_at, fingerprint="same"))

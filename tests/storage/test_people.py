@@ -69,9 +69,9 @@ async def test_of_many_people_with_one_address_one_is_stored(database: Database,
 
 async def test_a_persons_name_role_and_access_change_and_the_rest_stays(database: Database, tenant: Tenant) -> None:
     changed = replace(tenant.user, name="Zoë", role="admin", enabled=False)
-    assert await database.write(update_user, replace(changed, email="ignored@example.com"))
+    assert await database.write(update_user, replace(changed, email="ignored@example.com"), NOW)
     assert await database.read(find_user, tenant.project_id, USER) == changed
-    assert not await database.write(update_user, make_user(tenant.project, "usr_nobody"))
+    assert not await database.write(update_user, make_user(tenant.project, "usr_nobody"), NOW)
 
 
 async def test_a_new_password_replaces_the_old(database: Database, tenant: Tenant) -> None:
@@ -115,7 +115,7 @@ async def test_a_session_ends_idle_or_at_its_end(
 
 async def test_a_disabled_person_has_no_session_t43(database: Database, tenant: Tenant) -> None:
     await database.write(start_session, make_session(tenant.project))
-    await database.write(update_user, replace(tenant.user, enabled=False))
+    await database.write(update_user, replace(tenant.user, enabled=False), NOW)
     assert await database.read(find_session, tenant.project_id, SESSION_HASH, now=NOW, idle_ms=IDLE) is None
 
 
@@ -140,8 +140,8 @@ async def test_other_sessions_end_but_the_one_that_asked(database: Database, ten
 
 async def test_with_a_person_go_sessions_and_grants(database: Database, tenant: Tenant) -> None:
     await database.write(start_session, make_session(tenant.project))
-    assert await database.write(remove_user, tenant.project_id, USER)
-    assert not await database.write(remove_user, tenant.project_id, USER)
+    assert await database.write(remove_user, tenant.project_id, USER, NOW)
+    assert not await database.write(remove_user, tenant.project_id, USER, NOW)
     assert await database.read(find_session, tenant.project_id, SESSION_HASH, now=NOW, idle_ms=IDLE) is None
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is None
 
@@ -149,9 +149,9 @@ async def test_with_a_person_go_sessions_and_grants(database: Database, tenant: 
 async def test_a_grant_of_a_disabled_person_is_not_live_until_they_are_enabled_again_t43(
     database: Database, tenant: Tenant
 ) -> None:
-    await database.write(update_user, replace(tenant.user, enabled=False))
+    await database.write(update_user, replace(tenant.user, enabled=False), NOW)
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is None
-    await database.write(update_user, tenant.user)
+    await database.write(update_user, tenant.user, NOW)
     assert await database.read(find_live_grant, tenant.project_id, GRANT) == tenant.grant
 
 

@@ -90,9 +90,9 @@ async def test_a_resource_keeps_its_uri_for_good(database: Database, tenant: Ten
 
 
 async def test_with_a_resource_go_the_grants_for_it(database: Database, tenant: Tenant) -> None:
-    assert await database.write(remove_resource, tenant.project_id, RESOURCE)
-    assert not await database.write(remove_resource, tenant.project_id, RESOURCE)
-    assert not await database.write(remove_resource, tenant.project_id, ResourceId("rsc_nothing"))
+    assert await database.write(remove_resource, tenant.project_id, RESOURCE, NOW)
+    assert not await database.write(remove_resource, tenant.project_id, RESOURCE, NOW)
+    assert not await database.write(remove_resource, tenant.project_id, ResourceId("rsc_nothing"), NOW)
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is None
 
 

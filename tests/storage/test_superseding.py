@@ -107,7 +107,7 @@ async def test_whatever_is_done_with_a_registration_takes_its_fingerprint_away(
     if deed == "use":
         await database.write(touch_client, tenant.project_id, client.client_id, NOW, NOW + DAY)
     elif deed == "status":
-        await database.write(set_client_status, tenant.project_id, client.client_id, "active")
+        await database.write(set_client_status, tenant.project_id, client.client_id, "active", NOW)
     elif deed == "metadata":
         await database.write(update_client_metadata, client, client.metadata)
     else:

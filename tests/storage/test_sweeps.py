@@ -128,7 +128,7 @@ async def test_families_go_when_idle_over_or_long_revoked(database: Database, te
 
 
 async def test_a_void_access_token_is_forgotten_once_it_has_expired_anyway(database: Database, tenant: Tenant) -> None:
-    await database.write(revoke_access_token, tenant.project_id, "mat_1", NOW + DAY)
+    await database.write(revoke_access_token, tenant.project_id, "mat_1", NOW + DAY, NOW)
     assert await database.write(sweep_tokens, NOW + DAY - 1, revoked_before=NOW) == 0
     assert await database.read(is_access_token_revoked, tenant.project_id, "mat_1")
     assert await database.write(sweep_tokens, NOW + DAY, revoked_before=NOW) == 1

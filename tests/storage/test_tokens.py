@@ -104,7 +104,7 @@ async def test_a_family_nobody_started_is_not_there(database: Database, tenant: 
 async def test_one_caller_revokes_an_access_token(database: Database, tenant: Tenant) -> None:
     assert not await database.read(is_access_token_revoked, tenant.project_id, "mat_1")
     revoked = await asyncio.gather(
-        *(database.write(revoke_access_token, tenant.project_id, "mat_1", NOW + MINUTE) for _ in range(20))
+        *(database.write(revoke_access_token, tenant.project_id, "mat_1", NOW + MINUTE, NOW) for _ in range(20))
     )
     assert sum(revoked) == 1
     assert await database.read(is_access_token_revoked, tenant.project_id, "mat_1")

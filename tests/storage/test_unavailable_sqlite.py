@@ -73,7 +73,7 @@ async def test_a_database_that_another_process_holds_refuses_writes_and_still_re
 
 
 async def test_a_row_whose_parent_vanished_meanwhile_is_refused_alone(store: Store) -> None:
-    await store.database.write(remove_client, store.project_id, store.tenant.client.client_id)
+    await store.database.write(remove_client, store.project_id, store.tenant.client.client_id, NOW)
     orphan = store.database.write(add_code, make_code(store.tenant.project, hash_secret("orphan")))
     good = store.database.write(record, store.project_id, SMALL, NOW)
     outcomes = await asyncio.gather(orphan, good, return_exceptions=True)

@@ -89,7 +89,7 @@ async def reinstate(operator: Operator, project: Project, client_id: str) -> Non
 
 async def revoke_everything(operator: Operator, client: Client) -> None:
     """End every grant of a client, however many: one number on the client, nothing per token."""
-    await operator.database.write(_revoke_everything, client, operator.actor, operator.clock())
+    await operator.database.write(_revoke_everything, client, operator)
 
 
 async def list_families(operator: Operator, project: Project) -> list[Family]:
@@ -162,14 +162,13 @@ async def _set_status(operator: Operator, client: Client, status: ClientStatus, 
 async def _store_status(
     tx: Transaction, client: Client, status: ClientStatus, action: str, actor: str, now: int
 ) -> None:
-    if await set_client_status(tx, client.project_id, client.client_id, status):
+    if await set_client_status(tx, client.project_id, client.client_id, status, now):
         await record(tx, client.project_id, AuditEvent(action, actor, audit.client_actor(client.client_id)), now)
 
 
 async def _approve(tx: Transaction, client: Client, actor: str, now: int) -> None:
     metadata = client.proposed or client.metadata
-    status: ClientStatus | None = "active" if client.status == "pending" else None  # a suspended one stays out
-    if await update_client_metadata(tx, client, metadata, status=status, fresh_until=client.fresh_until):
+    if await update_client_metadata(tx, client, metadata, admit=True, fresh_until=client.fresh_until):
         detail = {"name": metadata.client_name, "changed": client.proposed is not None}
         event = AuditEvent(audit.CLIENT_APPROVED, actor, audit.client_actor(client.client_id), detail)
         await record(tx, client.project_id, event, now)
@@ -177,7 +176,7 @@ async def _approve(tx: Transaction, client: Client, actor: str, now: int) -> Non
 
 async def _deny(tx: Transaction, client: Client, actor: str, now: int) -> None:
     if client.status == "pending":
-        await remove_client(tx, client.project_id, client.client_id)
+        await remove_client(tx, client.project_id, client.client_id, now)
         await bury_client(tx, client.project_id, client.client_id, "denied", now)
     else:
         await update_client_metadata(tx, client, client.metadata, fresh_until=client.fresh_until)
@@ -193,7 +192,8 @@ async def _reinstate(tx: Transaction, project: Project, client_id: str, actor: s
     return True
 
 
-async def _revoke_everything(tx: Transaction, client: Client, actor: str, now: int) -> None:
+async def _revoke_everything(tx: Transaction, client: Client, operator: Operator) -> None:
+    now = operator.clock()  # in the transaction: nothing committed before it carries a later time
     if await void_client_grants(tx, client.project_id, client.client_id, now):
-        event = AuditEvent(audit.CLIENT_GRANTS_REVOKED, actor, audit.client_actor(client.client_id))
+        event = AuditEvent(audit.CLIENT_GRANTS_REVOKED, operator.actor, audit.client_actor(client.client_id))
         await record(tx, client.project_id, event, now)

@@ -195,7 +195,7 @@ async def _rotate_secret(
 
 
 async def _remove(tx: Transaction, client: Client, actor: str, now: int) -> None:
-    if await remove_client(tx, client.project_id, client.client_id):
+    if await remove_client(tx, client.project_id, client.client_id, now):
         await bury_client(tx, client.project_id, client.client_id, "removed", now)
         event = AuditEvent(audit.CLIENT_REMOVED, actor, client.client_id, {"name": client.metadata.client_name})
         await record(tx, client.project_id, event, now)

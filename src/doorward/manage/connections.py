@@ -1,7 +1,13 @@
-"""A person's own connections and sessions: what they let in, and how they take it back."""
+"""A person's own connections and sessions: what they let in, and how they take it back.
+
+Each consent is a connection of one app on one server from one browser. Several installations may share a client id
+(metadata documents), so the browser tells them apart, and revoking one leaves the others (complaint 24).
+"""
 
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Grant, Project, Session, User
@@ -18,38 +24,58 @@ from .operator import Operator
 
 @dataclass(frozen=True, slots=True)
 class ConnectedApp:
-    """An app on a server in the words its owner knows it by. `grant` is the newest of all it was given there."""
+    """An app on a server in the words its owner knows it by.
+
+    `grant` is the newest of all it was given there from one browser, `last_used_at` when any of them was used.
+    """
 
     grant: Grant
     client: ClientMetadata
     resource_name: str
     scope_titles: tuple[str, ...]
+    last_used_at: int | None
 
 
 async def list_apps(operator: Operator, project: Project, user: User) -> list[ConnectedApp]:
     """The apps a person has let in, newest first; one that asked for more later on is there once, with all of it."""
     connections = await operator.database.read(list_connections, project.project_id, user.user_id)
-    apps: dict[tuple[str, str], ConnectedApp] = {}
+    apps: dict[Hashable, ConnectedApp] = {}
     for connection in connections:
         grant = connection.grant
         titles = {scope.name: scope.title for scope in load_scopes(connection.resource_scopes)}
-        newer = apps.get((grant.client_id, grant.resource_id))
+        newer = apps.get(_line_of(grant))
         granted = tuple(titles[name] for name in grant.scope if name in titles)
-        apps[grant.client_id, grant.resource_id] = ConnectedApp(
+        uses = (grant.last_used_at, newer.last_used_at if newer else None)
+        apps[_line_of(grant)] = ConnectedApp(
             grant=newer.grant if newer else grant,
             client=load_client_metadata(json.loads(connection.client_metadata)),
             resource_name=connection.resource_name,
             scope_titles=union(newer.scope_titles if newer else (), granted),
+            last_used_at=max((used for used in uses if used is not None), default=None),
         )
     return list(apps.values())
 
 
 async def revoke(operator: Operator, project: Project, user: User, grant_id: str) -> bool:
-    """End one of the person's own connections, and with it all that its app was given on the same server.
+    """End one of the person's own connections, with all that its app was given on the same server from there.
 
-    Every token of it is void at once. False when it was not theirs.
+    Every token of it is void at once; the same app elsewhere stays connected. False when it was not theirs.
     """
     return await operator.database.write(_revoke, project, user, grant_id, operator.actor, operator.clock())
+
+
+def describe(app: ConnectedApp) -> dict[str, Any]:
+    """A connection as operators see it."""
+    return {
+        "connection_id": app.grant.grant_id,
+        "client_id": app.grant.client_id,
+        "client_name": app.client.client_name,
+        "resource": app.resource_name,
+        "scope": list(app.grant.scope),
+        "device": app.grant.device_label,
+        "created_at": app.grant.created_at,
+        "last_used_at": app.last_used_at,
+    }
 
 
 async def sessions(operator: Operator, project: Project, user: User) -> list[Session]:
@@ -67,13 +93,19 @@ async def recent_events(operator: Operator, project: Project, *, at_most: int = 
     return await operator.database.read(list_events, project.project_id, at_most=at_most)
 
 
+def _line_of(grant: Grant) -> Hashable:
+    """What makes grants one connection. Two devices without a browser are two, whichever browser approved them."""
+    device = grant.grant_id if grant.kind == "device" else grant.device_id
+    return grant.client_id, grant.resource_id, grant.kind, device
+
+
 async def _revoke(tx: Transaction, project: Project, user: User, grant_id: str, actor: str, now: int) -> bool:
     grants = [connection.grant for connection in await list_connections(tx, project.project_id, user.user_id)]
     named = next((grant for grant in grants if grant.grant_id == grant_id), None)
     if named is None:
         return False
     for grant in grants:
-        if (grant.client_id, grant.resource_id) != (named.client_id, named.resource_id):
+        if _line_of(grant) != _line_of(named):
             continue
         await revoke_own_grant(tx, project.project_id, user.user_id, grant.grant_id, now)
         event = AuditEvent(audit.GRANT_REVOKED, actor, grant.grant_id, {"client": grant.client_id})

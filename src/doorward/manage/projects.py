@@ -87,6 +87,7 @@ def describe(project: Project) -> dict[str, Any]:
         "name": project.name,
         "path": project.path or "/",
         "default": project.slug == DEFAULT_SLUG,
+        "stopped_at": project.stopped_at,
         **asdict(project.settings),
     }
 

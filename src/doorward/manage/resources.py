@@ -96,6 +96,7 @@ def describe(resource: Resource) -> dict[str, Any]:
         "default": resource.is_default,
         **asdict(resource.settings),
         "aliases": list(resource.settings.aliases),
+        "stopped_at": resource.stopped_at,
     }
 
 
@@ -224,6 +225,6 @@ async def _change(
 
 
 async def _remove(tx: Transaction, resource: Resource, actor: str, now: int) -> None:
-    if await remove_resource(tx, resource.project_id, resource.resource_id):
+    if await remove_resource(tx, resource.project_id, resource.resource_id, now):
         event = AuditEvent(audit.RESOURCE_REMOVED, actor, resource.resource_id, {"uri": resource.uri})
         await record(tx, resource.project_id, event, now)

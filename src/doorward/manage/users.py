@@ -178,7 +178,7 @@ async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> 
 
 
 async def _change(tx: Transaction, user: User, changes: dict[str, Any], actor: str, now: int) -> None:
-    if not await update_user(tx, user):
+    if not await update_user(tx, user, now):
         raise ActionRefused(f"{user.email or user.user_id} was removed meanwhile.")
     if not user.enabled:
         await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
@@ -194,6 +194,6 @@ async def _change_password(tx: Transaction, user: User, password_hash: str, acto
 
 
 async def _remove(tx: Transaction, user: User, actor: str, now: int) -> None:
-    if await remove_user(tx, user.project_id, user.user_id):
+    if await remove_user(tx, user.project_id, user.user_id, now):
         event = AuditEvent(audit.USER_REMOVED, actor, audit.user_actor(user.user_id))
         await record(tx, user.project_id, event, now)

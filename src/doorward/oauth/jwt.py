@@ -29,6 +29,12 @@ EMBEDDED_KEY_ALGORITHMS = (*ALGORITHMS, "Ed25519")
 """What a token may be signed with that carries its key. RFC 9864 calls EdDSA by its curve, and libraries follow it."""
 MAX_JWT_LENGTH = 8192
 ACCESS_TOKEN_TYPE = "at+jwt"
+GRANT_CLAIM = "grant_id"
+"""Ties an access token to its grant, so that introspection and the revocation feed can end it at once."""
+CAME_FROM_CLAIM = "came_from"
+"""The ids of the tokens it was exchanged from: ending one of them ends it."""
+CAME_THROUGH_CLAIM = "came_through"
+"""The `client_id` and `aud` of each of those: ending everything of such a client or server ends it, too."""
 _ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -150,6 +156,11 @@ def sign_access_token(claims: Mapping[str, Any], key: SigningKey) -> str:
     return _sign(_access_token_header(key.alg, key.kid), claims, key)
 
 
+def sign_jwt(typ: str, claims: Mapping[str, Any], key: SigningKey) -> str:
+    """A signed JWT of type `typ` that names its key, as an access token does. Spec: RFC 8725 §3.11 (AT-08)"""
+    return _sign(_encode_json({"alg": key.alg, "typ": typ, "kid": key.kid}), claims, key)
+
+
 def sign_with_embedded_key(typ: str, claims: Mapping[str, Any], key: SigningKey) -> str:
     """A signed JWT of type `typ` that carries the public half of `key`. Spec: RFC 7515 §4.1.3"""
     public = key.key.as_dict(private=False)
@@ -175,13 +186,14 @@ def read_unverified(
     accepted_types: frozenset[str],
     header_members: frozenset[str] = _HEADER_MEMBERS,
     algorithms: Collection[str] = ALGORITHMS,
+    max_length: int = MAX_JWT_LENGTH,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of a JWT of one of the types, before its signature is checked.
 
     `accepted_types` are in lower case; an empty one stands for a missing `typ`. A header with any other member than
     `header_members` is refused, so that only the kind of JWT that defines `jwk` can bring one. Raises `InvalidToken`.
     """
-    if len(token) > MAX_JWT_LENGTH:
+    if len(token) > max_length:
         raise InvalidToken("token is too long")
     match = _COMPACT_JWS.fullmatch(token)
     if match is None:

@@ -23,20 +23,21 @@ from .authorization_answer import ReturnToClient, build_answer, build_refusal
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
 from .page_error import START_AGAIN, PageError, request_over
+from .sessions import Device
 from .tenancy import ProjectView
 
 UNUSED_LIFE_MS = 30 * 86_400_000
 
 
 async def decide(
-    context: Context, view: ProjectView, flow: str, session: Session, *, allow: bool, now: int
+    context: Context, view: ProjectView, flow: str, browser: tuple[Session, Device], *, allow: bool, now: int
 ) -> ReturnToClient:
     """Spend the stored request: a code for `allow`, `access_denied` otherwise. Raises `PageError` when it is over.
 
     Spec: CON-04, CON-06 (I1)
     """
     waiting = await context.database.read(
-        find_interaction, view.project.project_id, hash_secret(flow), session.session_hash, now
+        find_interaction, view.project.project_id, hash_secret(flow), browser[0].session_hash, now
     )
     if waiting is None:
         raise request_over()
@@ -48,7 +49,7 @@ async def decide(
         raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
     code, grant_id = new_secret(CODE), GrantId(new_id("grt"))
     interaction = await context.database.write(
-        _decide, view, client, hash_secret(flow), session, (code, grant_id) if allow else None, now
+        _decide, view, client, hash_secret(flow), browser, (code, grant_id) if allow else None, now
     )
     if interaction is None:
         raise request_over()
@@ -65,7 +66,7 @@ async def _decide(
     view: ProjectView,
     client: Client,
     interaction_hash: TokenHash,
-    session: Session,
+    browser: tuple[Session, Device],
     allowed: tuple[str, GrantId] | None,
     now: int,
 ) -> Interaction | None:
@@ -74,6 +75,7 @@ async def _decide(
     `allowed` is the code to give and the id of the connection it opens; None when the person declined.
     """
     project_id = view.project.project_id
+    session, device = browser
     interaction = await consume_interaction(tx, project_id, interaction_hash, session.session_hash, now)
     if interaction is None:
         return None
@@ -99,6 +101,8 @@ async def _decide(
                 scope=request.scope,
                 redirect_uri=request.redirect_uri,
                 created_at=now,
+                device_label=device.label,
+                device_id=device.device_id,
                 auth_time=session.created_at,
                 alias=request.alias,
             ),

@@ -13,19 +13,12 @@ from typing import Any
 from doorward.core.models import Authorization
 from doorward.core.policy import access_token_seconds, asked_alias
 from doorward.core.secrets import ACCESS_TOKEN, RefreshTokens, hash_secret, new_id, new_secret
-from doorward.oauth.jwt import sign_access_token
+from doorward.oauth.jwt import GRANT_CLAIM, sign_access_token
 from doorward.oauth.scopes import OFFLINE_ACCESS, format_scope
 from doorward.storage.access_tokens import add_access_token
 from doorward.storage.database import Transaction
 
 from .tenancy import ProjectView
-
-GRANT_CLAIM = "grant_id"
-"""Ties an access token to its grant, so that introspection and the revocation feed can end it at once."""
-CAME_FROM_CLAIM = "came_from"
-"""The ids of the tokens it was exchanged from: ending one of them ends it."""
-CAME_THROUGH_CLAIM = "came_through"
-"""The `client_id` and `aud` of each of those: ending everything of such a client or server ends it, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
 from doorward.storage.pushed_requests import sweep_pushed_requests
 from doorward.storage.registrations import sweep_registrations
+from doorward.storage.revocations import sweep_revocations
 from doorward.storage.signing_keys import sweep_signing_keys
 from doorward.storage.spent_ids import sweep_spent_ids
 from doorward.storage.throttles import sweep_throttles
@@ -48,6 +49,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_registrations, now)
     swept += await database.write(sweep_spent_ids, now)
     swept += await database.write(sweep_access_tokens, now)
+    swept += await database.write(sweep_revocations, now)
     swept += await database.write(sweep_audit, now - AUDIT_LIFE_MS)
     swept += await database.write(sweep_throttles, now)
     swept += await database.write(sweep_timeline, now - TIMELINE_LIFE_MS)

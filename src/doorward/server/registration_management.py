@@ -188,7 +188,7 @@ async def _update(
 
 
 async def _delete(tx: Transaction, client: Client, now: int) -> None:
-    await remove_client(tx, client.project_id, client.client_id)
+    await remove_client(tx, client.project_id, client.client_id, now)
     await bury_client(tx, client.project_id, client.client_id, "deleted", now)
     actor = audit.client_actor(client.client_id)
     await record(tx, client.project_id, AuditEvent(audit.CLIENT_REMOVED, actor, actor), now)

@@ -54,6 +54,6 @@ async def _revoke_refresh_token(
 
 async def _revoke_access_token(tx: Transaction, client: Client, claims: VerifiedClaims, now: int) -> None:
     """End this access token alone."""
-    if await revoke_access_token(tx, client.project_id, claims["jti"], int(claims["exp"]) * 1000):
+    if await revoke_access_token(tx, client.project_id, claims["jti"], int(claims["exp"]) * 1000, now):
         event = AuditEvent(audit.TOKEN_REVOKED, audit.client_actor(client.client_id), claims["jti"])
         await record(tx, client.project_id, event, now)

@@ -6,16 +6,16 @@ Spec: threats T39 … T41; security defaults, session and login limits
 from dataclasses import dataclass
 
 from doorward.core import audit
+from doorward.core.agents import MAX_AGENT_LENGTH, describe_agent
 from doorward.core.limits import LOGIN_ACCOUNT, LOGIN_DEVICE, LOGIN_SOURCE, Limit
 from doorward.core.models import AuditEvent, Session, User
 from doorward.core.passwords import email_key, needs_rehash
-from doorward.core.secrets import SESSION, hash_secret, is_well_formed, new_secret, sign_value, verify_value
-from doorward.oauth.ids import ProjectId
+from doorward.core.secrets import SESSION, hash_secret, is_well_formed, new_id, new_secret, sign_value, verify_value
+from doorward.oauth.ids import ProjectId, UserId
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
 from doorward.storage.throttles import reset, spend
 from doorward.storage.users import (
-    Credentials,
     end_session,
     find_credentials,
     find_session,
@@ -32,7 +32,6 @@ IDLE_MS = 3_600_000
 LIFE_MS = 24 * 3_600_000
 STAFF_LIFE_MS = 12 * 3_600_000
 TOUCH_EVERY_MS = 60_000
-MAX_AGENT_LENGTH = 200
 _DEVICE = "device"
 
 
@@ -43,6 +42,14 @@ class SignedIn:
     session_token: str
     device_token: str
     user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The browser that a decision was made in: the same id for everything of it, and what it calls itself."""
+
+    device_id: bytes
+    label: str
 
 
 async def sign_in(
@@ -64,7 +71,8 @@ async def sign_in(
     project_id = view.project.project_id
     key = email_key(email) or ""
     credentials = await context.database.read(find_credentials, project_id, key)
-    limit = LOGIN_DEVICE if credentials and _knows(context, project_id, device_token, credentials) else LOGIN_ACCOUNT
+    known = credentials is not None and _is_device_of(context, project_id, credentials.user.user_id, device_token)
+    limit = LOGIN_DEVICE if known else LOGIN_ACCOUNT
     wait = await context.database.write(_count_try, project_id, source, limit, key[:128], now)
     if wait:
         raise TooManyRequests(wait)
@@ -85,7 +93,7 @@ async def sign_in(
         agent=agent[:MAX_AGENT_LENGTH],
     )
     await context.database.write(_start, session, limit, key[:128], fresh_hash, source)
-    return SignedIn(token, _device_token(context, project_id, user), user)
+    return SignedIn(token, device_token if known else _new_device_token(context, project_id, user.user_id), user)
 
 
 async def find_signed_in(
@@ -106,14 +114,24 @@ async def sign_out(context: Context, session: Session, *, now: int) -> None:
     await context.database.write(_end, session, now)
 
 
-def _knows(context: Context, project_id: ProjectId, device_token: str, credentials: Credentials) -> bool:
-    user_id, _, signature = device_token.partition(".")
-    value = f"{project_id}:{user_id}"
-    return user_id == credentials.user.user_id and verify_value(context.form_key, _DEVICE, value, signature)
+def read_device(context: Context, session: Session, device_token: str, agent: str) -> Device:
+    """The browser of a session. One that keeps no device cookie is told by its session, for as long as that lasts."""
+    is_kept = _is_device_of(context, session.project_id, session.user_id, device_token)
+    return Device(hash_secret(device_token) if is_kept else session.session_hash, describe_agent(agent))
 
 
-def _device_token(context: Context, project_id: ProjectId, user: User) -> str:
-    return f"{user.user_id}.{sign_value(context.form_key, _DEVICE, f'{project_id}:{user.user_id}')}"
+def _is_device_of(context: Context, project_id: ProjectId, user_id: UserId, device_token: str) -> bool:
+    """Whether a device cookie is ours, and of this person."""
+    owner, _, rest = device_token.partition(".")
+    browser, _, signature = rest.rpartition(".")
+    value = f"{project_id}:{owner}:{browser}"
+    return bool(browser) and owner == user_id and verify_value(context.form_key, _DEVICE, value, signature)
+
+
+def _new_device_token(context: Context, project_id: ProjectId, user_id: UserId) -> str:
+    """A cookie that is one browser's of one person's, and that nobody else can make."""
+    browser = new_id("dev")
+    return f"{user_id}.{browser}.{sign_value(context.form_key, _DEVICE, f'{project_id}:{user_id}:{browser}')}"
 
 
 async def _count_try(tx: Transaction, project_id: ProjectId, source: str, limit: Limit, account: str, now: int) -> int:

@@ -6,7 +6,7 @@ Every change of a row takes its fingerprint away; see `superseding`.
 import json
 from functools import lru_cache
 
-from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, null, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, exists, func, null, select, update
 
 from doorward.core.models import Client, ClientStatus
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
@@ -14,8 +14,9 @@ from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 
 from .database import Row, Transaction
 from .registrations import bury_client
+from .revocations import announce
 from .schema import clients, grants
-from .statements import Statement, insert_row
+from .statements import Statement, insert_row, later_of
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _COLUMNS = tuple(clients.columns)
@@ -38,7 +39,7 @@ _LIST = Statement(
     .limit(bindparam("at_most"))
 )
 _COUNT = Statement(select(func.count()).where(clients.c.project_id == bindparam("of_project")))
-_DELETE = Statement(delete(clients).where(*_THIS_CLIENT).returning(clients.c.client_id))
+_DELETE = Statement(delete(clients).where(*_THIS_CLIENT).returning(clients.c.status))
 _TOUCH = Statement(
     update(clients)
     .where(*_THIS_CLIENT)
@@ -56,7 +57,10 @@ _SET_STATUS = Statement(
     .returning(clients.c.client_id)
 )
 _VOID = Statement(
-    update(clients).where(*_THIS_CLIENT).values(void_before=bindparam("now")).returning(clients.c.client_id)
+    update(clients)
+    .where(*_THIS_CLIENT)
+    .values(void_before=later_of(clients.c.void_before, "now"))
+    .returning(clients.c.client_id)
 )
 _SET_METADATA = Statement(
     update(clients)
@@ -65,7 +69,7 @@ _SET_METADATA = Statement(
         fingerprint=null(),
         metadata=bindparam("new_metadata"),
         proposed=bindparam("new_proposed"),
-        status=func.coalesce(bindparam("new_status"), clients.c.status),
+        status=case((and_(clients.c.status == "pending", bindparam("admit") == 1), "active"), else_=clients.c.status),
         fresh_until=bindparam("new_fresh_until"),
     )
     .returning(clients.c.client_id)
@@ -142,15 +146,22 @@ async def touch_client(
     await tx.run(_TOUCH, of_project=project_id, of_client=client_id, now=now, new_expires_at=expires_at)
 
 
-async def set_client_status(tx: Transaction, project_id: ProjectId, client_id: ClientId, status: ClientStatus) -> bool:
-    """Let a client in or keep it out; its tokens follow at once."""
-    row = await tx.one(_SET_STATUS, of_project=project_id, of_client=client_id, new_status=status)
-    return row is not None
+async def set_client_status(
+    tx: Transaction, project_id: ProjectId, client_id: ClientId, status: ClientStatus, now: int
+) -> bool:
+    """Let a client in or keep it out, and announce it; its tokens follow at once."""
+    if await tx.one(_SET_STATUS, of_project=project_id, of_client=client_id, new_status=status) is None:
+        return False
+    await announce(tx, project_id, "client", client_id, "free" if status == "active" else "hold", now, now)
+    return True
 
 
 async def void_client_grants(tx: Transaction, project_id: ProjectId, client_id: ClientId, now: int) -> bool:
-    """End every grant the client holds, however many there are, in one step."""
-    return await tx.one(_VOID, of_project=project_id, of_client=client_id, now=now) is not None
+    """End every grant the client holds, however many there are, in one step, and announce it."""
+    if await tx.one(_VOID, of_project=project_id, of_client=client_id, now=now) is None:
+        return False
+    await announce(tx, project_id, "client", client_id, "void", now, now)
+    return True
 
 
 async def update_client_metadata(
@@ -158,13 +169,13 @@ async def update_client_metadata(
     client: Client,
     metadata: ClientMetadata,
     *,
-    status: ClientStatus | None = None,
+    admit: bool = False,
     proposed: ClientMetadata | None = None,
     fresh_until: int | None = None,
 ) -> bool:
     """Store what a client says of itself now, and what of it waits for approval.
 
-    Without `status` it stays as it is in the database: whoever suspended the client meanwhile is not undone.
+    `admit` lets a client in that waits; one that was suspended meanwhile stays out.
     """
     row = await tx.one(
         _SET_METADATA,
@@ -172,7 +183,7 @@ async def update_client_metadata(
         of_client=client.client_id,
         new_metadata=_dump(metadata),
         new_proposed=_dump(proposed) if proposed else None,
-        new_status=status,
+        admit=int(admit),
         new_fresh_until=fresh_until,
     )
     return row is not None
@@ -214,9 +225,15 @@ async def rotate_registration_token(tx: Transaction, client: Client, token_hash:
     return row is not None
 
 
-async def remove_client(tx: Transaction, project_id: ProjectId, client_id: ClientId) -> bool:
-    """Remove a client with every grant it holds, and so every token."""
-    return await tx.one(_DELETE, of_project=project_id, of_client=client_id) is not None
+async def remove_client(tx: Transaction, project_id: ProjectId, client_id: ClientId, now: int) -> bool:
+    """Remove a client with every grant it holds, and so every token, and announce it."""
+    row = await tx.one(_DELETE, of_project=project_id, of_client=client_id)
+    if row is None:
+        return False
+    await announce(tx, project_id, "client", client_id, "void", now, now)
+    if row[0] != "active":  # the same id may come back, and is not held then
+        await announce(tx, project_id, "client", client_id, "free", now, now)
+    return True
 
 
 async def sweep_clients(tx: Transaction, now: int) -> int:

@@ -8,6 +8,7 @@ from doorward.core.models import Grant
 from doorward.oauth.ids import ClientId, GrantId, ProjectId, ResourceId, UserId
 
 from .database import Row, Transaction
+from .revocations import announce
 from .schema import clients, codes, grants, projects, refresh_families, resources, users
 from .statements import Statement, insert_row
 
@@ -176,16 +177,22 @@ async def touch_grant(tx: Transaction, project_id: ProjectId, grant_id: GrantId,
 
 
 async def revoke_grant(tx: Transaction, project_id: ProjectId, grant_id: GrantId, now: int) -> bool:
-    """End a grant and with it every token; True for the call that ended it."""
-    return await tx.one(_REVOKE, of_project=project_id, of_grant=grant_id, now=now) is not None
+    """End a grant and with it every token, and announce it; True for the call that ended it."""
+    if await tx.one(_REVOKE, of_project=project_id, of_grant=grant_id, now=now) is None:
+        return False
+    await announce(tx, project_id, "grant", grant_id, "void", now, now)
+    return True
 
 
 async def revoke_own_grant(
     tx: Transaction, project_id: ProjectId, user_id: UserId, grant_id: str, now: int
 ) -> ClientId | None:
-    """End a grant of this person; its client, or None when there was no such live grant of theirs."""
+    """End a grant of this person and announce it; its client, or None when they had no such live grant."""
     row = await tx.one(_REVOKE_OWN, of_project=project_id, of_grant=grant_id, of_user=user_id, now=now)
-    return ClientId(row[0]) if row else None
+    if row is None:
+        return None
+    await announce(tx, project_id, "grant", grant_id, "void", now, now)
+    return ClientId(row[0])
 
 
 async def list_connections(tx: Transaction, project_id: ProjectId, user_id: UserId) -> list[Connection]:

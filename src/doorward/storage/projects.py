@@ -4,14 +4,16 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, null, select, update
 
 from doorward.core.models import Project, ProjectSettings
 from doorward.oauth.ids import ProjectId
+from doorward.oauth.revocations import WHOLE_PROJECT
 
 from .database import Row, Transaction
+from .revocations import announce
 from .schema import projects, server_secrets
-from .statements import Statement, insert_row
+from .statements import Statement, insert_row, later_of
 
 _COLUMNS = (
     projects.c.project_id,
@@ -31,6 +33,25 @@ _UPDATE = Statement(
     update(projects)
     .where(projects.c.project_id == bindparam("of_project"))
     .values(name=bindparam("new_name"), settings=bindparam("new_settings"))
+)
+_THIS_PROJECT = projects.c.project_id == bindparam("of_project")
+_VOID = Statement(
+    update(projects)
+    .where(_THIS_PROJECT)
+    .values(void_before=later_of(projects.c.void_before, "now"))
+    .returning(projects.c.slug)
+)
+_STOP = Statement(
+    update(projects)
+    .where(_THIS_PROJECT, projects.c.stopped_at.is_(None))
+    .values(stopped_at=bindparam("now"))
+    .returning(projects.c.slug)
+)
+_RESUME = Statement(
+    update(projects)
+    .where(_THIS_PROJECT, projects.c.stopped_at.is_not(None))
+    .values(stopped_at=null())
+    .returning(projects.c.slug)
 )
 _INSERT_SECRET = Statement(insert_row(server_secrets))
 _REMOVE_SECRET = Statement(
@@ -92,6 +113,30 @@ async def update_project(tx: Transaction, project: Project) -> bool:
 async def hold_project(tx: Transaction, project_id: ProjectId) -> None:
     """Let no other transaction that holds the project come between what this one reads of it and what it writes."""
     await tx.one(_HOLD, project_id=project_id)
+
+
+async def void_project_grants(tx: Transaction, project_id: ProjectId, now: int) -> bool:
+    """End every grant, token and session of a project in one step, and announce it."""
+    if await tx.one(_VOID, of_project=project_id, now=now) is None:
+        return False
+    await announce(tx, project_id, "project", WHOLE_PROJECT, "void", now, now)
+    return True
+
+
+async def stop_project(tx: Transaction, project_id: ProjectId, now: int) -> bool:
+    """Let nothing of a project in until it is resumed, and announce it; True for the call that stopped it."""
+    if await tx.one(_STOP, of_project=project_id, now=now) is None:
+        return False
+    await announce(tx, project_id, "project", WHOLE_PROJECT, "hold", now, now)
+    return True
+
+
+async def resume_project(tx: Transaction, project_id: ProjectId, now: int) -> bool:
+    """Take a stop back and announce it; True for the call that did."""
+    if await tx.one(_RESUME, of_project=project_id) is None:
+        return False
+    await announce(tx, project_id, "project", WHOLE_PROJECT, "free", now, now)
+    return True
 
 
 async def add_server_secret(tx: Transaction, purpose: str, ciphertext: bytes, now: int) -> None:

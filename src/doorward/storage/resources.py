@@ -4,15 +4,16 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, null, select, update
 
 from doorward.core.models import Resource, ResourceSettings, Scope, Tool
 from doorward.oauth.ids import ProjectId, ResourceId
 from doorward.oauth.resources import match_key
 
 from .database import Row, Transaction
+from .revocations import announce
 from .schema import resources
-from .statements import Statement
+from .statements import Statement, later_of
 
 _COLUMNS = (
     resources.c.project_id,
@@ -57,7 +58,29 @@ _UPDATE = Statement(
 _DELETE = Statement(
     delete(resources)
     .where(resources.c.project_id == bindparam("project_id"), resources.c.resource_id == bindparam("resource_id"))
-    .returning(resources.c.resource_id)
+    .returning(resources.c.uri, resources.c.stopped_at)
+)
+_THIS_RESOURCE = (
+    resources.c.project_id == bindparam("of_project"),
+    resources.c.resource_id == bindparam("of_resource"),
+)
+_VOID = Statement(
+    update(resources)
+    .where(*_THIS_RESOURCE)
+    .values(void_before=later_of(resources.c.void_before, "now"))
+    .returning(resources.c.uri)
+)
+_STOP = Statement(
+    update(resources)
+    .where(*_THIS_RESOURCE, resources.c.stopped_at.is_(None))
+    .values(stopped_at=bindparam("now"))
+    .returning(resources.c.uri)
+)
+_RESUME = Statement(
+    update(resources)
+    .where(*_THIS_RESOURCE, resources.c.stopped_at.is_not(None))
+    .values(stopped_at=null())
+    .returning(resources.c.uri)
 )
 
 
@@ -105,9 +128,43 @@ async def update_resource(tx: Transaction, resource: Resource) -> bool:
     return changed == 1
 
 
-async def remove_resource(tx: Transaction, project_id: ProjectId, resource_id: ResourceId) -> bool:
-    """Remove a resource with every grant for it, and so every token."""
-    return await tx.one(_DELETE, project_id=project_id, resource_id=resource_id) is not None
+async def void_resource_grants(tx: Transaction, project_id: ProjectId, resource_id: ResourceId, now: int) -> bool:
+    """End every grant for a resource, however many there are, in one step, and announce it."""
+    row = await tx.one(_VOID, of_project=project_id, of_resource=resource_id, now=now)
+    if row is None:
+        return False
+    await announce(tx, project_id, "resource", row[0], "void", now, now)
+    return True
+
+
+async def stop_resource(tx: Transaction, project_id: ProjectId, resource_id: ResourceId, now: int) -> bool:
+    """Let nothing for a resource in until it is resumed, and announce it; True for the call that stopped it."""
+    row = await tx.one(_STOP, of_project=project_id, of_resource=resource_id, now=now)
+    if row is None:
+        return False
+    await announce(tx, project_id, "resource", row[0], "hold", now, now)
+    return True
+
+
+async def resume_resource(tx: Transaction, project_id: ProjectId, resource_id: ResourceId, now: int) -> bool:
+    """Take a stop back and announce it; True for the call that did."""
+    row = await tx.one(_RESUME, of_project=project_id, of_resource=resource_id)
+    if row is None:
+        return False
+    await announce(tx, project_id, "resource", row[0], "free", now, now)
+    return True
+
+
+async def remove_resource(tx: Transaction, project_id: ProjectId, resource_id: ResourceId, now: int) -> bool:
+    """Remove a resource with every grant for it, and so every token, and announce it."""
+    row = await tx.one(_DELETE, project_id=project_id, resource_id=resource_id)
+    if row is None:
+        return False
+    uri, stopped_at = row
+    await announce(tx, project_id, "resource", uri, "void", now, now)
+    if stopped_at is not None:  # the same server may be added again, and is not stopped then
+        await announce(tx, project_id, "resource", uri, "free", now, now)
+    return True
 
 
 def dump_scopes(scopes: tuple[Scope, ...]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import ClauseElement, Table, bindparam, insert
+from sqlalchemy import BigInteger, Case, ClauseElement, Column, Table, bindparam, case, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -64,3 +64,9 @@ class Statement:
 def insert_row(table: Table) -> Insert:
     """An insert of every column of `table`, each bound under its own name."""
     return insert(table).values({column.name: bindparam(column.name) for column in table.columns})
+
+
+def later_of(column: Column[int], name: str) -> Case[int]:
+    """The parameter `name`, or what the column holds where that is later: an epoch never goes back (I3, I9)."""
+    given = bindparam(name, type_=BigInteger)
+    return case((column < given, given), else_=column)

@@ -6,6 +6,7 @@ from doorward.core.models import RefreshFamily
 from doorward.oauth.ids import ClientId, FamilyId, GrantId, ProjectId
 
 from .database import Row, Transaction
+from .revocations import announce
 from .schema import refresh_families, revoked_tokens
 from .statements import Statement, insert_row
 
@@ -147,9 +148,12 @@ async def revoke_family(tx: Transaction, project_id: ProjectId, family_id: Famil
     return await tx.one(_REVOKE, of_project=project_id, of_family=family_id, now=now) is not None
 
 
-async def revoke_access_token(tx: Transaction, project_id: ProjectId, jti: str, expires_at: int) -> bool:
-    """Remember until its expiry that one access token is void; True for the call that made it so."""
-    return await tx.one(_REVOKE_TOKEN, project_id=project_id, jti=jti, expires_at=expires_at) is not None
+async def revoke_access_token(tx: Transaction, project_id: ProjectId, jti: str, expires_at: int, now: int) -> bool:
+    """Remember until its expiry that one access token is void, and announce it; True for the call that made it so."""
+    if await tx.one(_REVOKE_TOKEN, project_id=project_id, jti=jti, expires_at=expires_at) is None:
+        return False
+    await announce(tx, project_id, "jti", jti, "void", now, now)
+    return True
 
 
 async def is_access_token_revoked(tx: Transaction, project_id: ProjectId, jti: str) -> bool:

@@ -6,10 +6,12 @@ from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from doorward.core.models import Session, User
 from doorward.oauth.ids import ProjectId, TokenHash, UserId
+from doorward.oauth.revocations import RevocationState
 
 from .database import Row, Transaction
-from .schema import sessions, setup_links, users
-from .statements import Statement, insert_row
+from .revocations import announce
+from .schema import projects, sessions, setup_links, users
+from .statements import Statement, insert_row, later_of
 
 _COLUMNS = (
     users.c.project_id,
@@ -50,7 +52,23 @@ _COUNT_STAFF = Statement(
 _UPDATE = Statement(
     update(users)
     .where(users.c.project_id == bindparam("of_project"), users.c.user_id == bindparam("of_user"))
-    .values(name=bindparam("new_name"), role=bindparam("new_role"), enabled=bindparam("new_enabled"))
+    .values(name=bindparam("new_name"), role=bindparam("new_role"))
+)
+_SET_ENABLED = Statement(
+    update(users)
+    .where(
+        users.c.project_id == bindparam("of_project"),
+        users.c.user_id == bindparam("of_user"),
+        users.c.enabled != bindparam("new_enabled"),
+    )
+    .values(enabled=bindparam("new_enabled"))
+    .returning(users.c.user_id)
+)
+_VOID = Statement(
+    update(users)
+    .where(users.c.project_id == bindparam("of_project"), users.c.user_id == bindparam("of_user"))
+    .values(void_before=later_of(users.c.void_before, "now"))
+    .returning(users.c.user_id)
 )
 _SET_PASSWORD = Statement(
     update(users)
@@ -66,14 +84,19 @@ _DELETE = Statement(
     delete(users).where(_OF_PROJECT, users.c.user_id == bindparam("user_id")).returning(users.c.user_id)
 )
 _INSERT_SESSION = Statement(insert_row(sessions))
+# "Everything of a person", or of a project, includes where they are signed in.
+_NOT_VOID = (sessions.c.created_at > users.c.void_before, sessions.c.created_at > projects.c.void_before)
+_SAME_PERSON = (users.c.project_id == sessions.c.project_id) & (users.c.user_id == sessions.c.user_id)
 _FIND_SESSION = Statement(
     select(*_SESSION_COLUMNS, *_COLUMNS)
-    .join(users, (users.c.project_id == sessions.c.project_id) & (users.c.user_id == sessions.c.user_id))
+    .join(users, _SAME_PERSON)
+    .join(projects, projects.c.project_id == sessions.c.project_id)
     .where(
         sessions.c.project_id == bindparam("project_id"),
         sessions.c.session_hash == bindparam("session_hash"),
         sessions.c.expires_at > bindparam("now"),
         sessions.c.last_seen_at > bindparam("seen_after"),
+        *_NOT_VOID,
         users.c.enabled == 1,
     )
 )
@@ -84,7 +107,9 @@ _TOUCH_SESSION = Statement(
 )
 _LIST_SESSIONS = Statement(
     select(*_SESSION_COLUMNS)
-    .where(sessions.c.project_id == bindparam("project_id"), sessions.c.user_id == bindparam("user_id"))
+    .join(users, _SAME_PERSON)
+    .join(projects, projects.c.project_id == sessions.c.project_id)
+    .where(sessions.c.project_id == bindparam("project_id"), sessions.c.user_id == bindparam("user_id"), *_NOT_VOID)
     .order_by(sessions.c.last_seen_at.desc())
 )
 _END_SESSION = Statement(
@@ -172,17 +197,23 @@ async def count_staff(tx: Transaction, project_id: ProjectId) -> int:
     return int(row[0]) if row else 0
 
 
-async def update_user(tx: Transaction, user: User) -> bool:
-    """Store a person's new name, role and whether they may sign in."""
-    changed = await tx.run(
-        _UPDATE,
-        of_project=user.project_id,
-        of_user=user.user_id,
-        new_name=user.name,
-        new_role=user.role,
-        new_enabled=int(user.enabled),
-    )
-    return changed == 1
+async def update_user(tx: Transaction, user: User, now: int) -> bool:
+    """Store a person's new name, role and whether they may sign in; the last is announced when it changes."""
+    of_user = {"of_project": user.project_id, "of_user": user.user_id}
+    if await tx.run(_UPDATE, **of_user, new_name=user.name, new_role=user.role) != 1:
+        return False
+    if await tx.one(_SET_ENABLED, **of_user, new_enabled=int(user.enabled)) is not None:
+        state: RevocationState = "free" if user.enabled else "hold"
+        await announce(tx, user.project_id, "user", user.user_id, state, now, now)
+    return True
+
+
+async def void_user_grants(tx: Transaction, project_id: ProjectId, user_id: UserId, now: int) -> bool:
+    """End every grant and session of a person, however many there are, in one step, and announce it."""
+    if await tx.one(_VOID, of_project=project_id, of_user=user_id, now=now) is None:
+        return False
+    await announce(tx, project_id, "user", user_id, "void", now, now)
+    return True
 
 
 async def set_password(tx: Transaction, project_id: ProjectId, user_id: UserId, password_hash: str) -> None:
@@ -190,9 +221,12 @@ async def set_password(tx: Transaction, project_id: ProjectId, user_id: UserId, 
     await tx.run(_SET_PASSWORD, of_project=project_id, of_user=user_id, new_hash=password_hash)
 
 
-async def remove_user(tx: Transaction, project_id: ProjectId, user_id: UserId) -> bool:
-    """Remove a person with sessions and grants."""
-    return await tx.one(_DELETE, project_id=project_id, user_id=user_id) is not None
+async def remove_user(tx: Transaction, project_id: ProjectId, user_id: UserId, now: int) -> bool:
+    """Remove a person with sessions and grants, and announce it."""
+    if await tx.one(_DELETE, project_id=project_id, user_id=user_id) is None:
+        return False
+    await announce(tx, project_id, "user", user_id, "void", now, now)
+    return True
 
 
 async def start_session(tx: Transaction, session: Session) -> None:

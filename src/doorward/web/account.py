@@ -2,6 +2,7 @@
 
 from doorward.asgi import Request, Response, redirect
 from doorward.core import audit
+from doorward.core.agents import describe_agent
 from doorward.core.models import User
 from doorward.manage import connections
 from doorward.manage.operator import Operator
@@ -62,13 +63,14 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
                 "resource_name": app.resource_name,
                 "scopes": list(app.scope_titles),
                 "created": ago(app.grant.created_at, now),
-                "last_used": ago(app.grant.last_used_at, now),
+                "device": app.grant.device_label,
+                "last_used": ago(app.last_used_at, now),
             }
             for app in apps
         ],
         sessions=[
             {
-                "agent": entry.agent,
+                "agent": describe_agent(entry.agent) or entry.agent,
                 "created": ago(entry.created_at, now),
                 "last_seen": ago(entry.last_seen_at, now),
                 "current": entry.session_hash == session.session_hash,

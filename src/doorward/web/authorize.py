@@ -17,6 +17,7 @@ from doorward.server.clients import MAX_CLIENT_ID_LENGTH
 from doorward.server.context import Context
 from doorward.server.decision import decide
 from doorward.server.page_error import PageError
+from doorward.server.sessions import read_device
 from doorward.server.tenancy import ProjectView
 from doorward.server.visitor import Visitor
 
@@ -46,7 +47,8 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
         raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
     flow = form.get("flow", "")
     request.learn(flow=flow_name(flow), user_id=session.user_id)
-    answer = await decide(context, view, flow, session, allow=decision == "allow", now=request.now)
+    device = read_device(context, session, visit.device_token(), request.header("user-agent"))
+    answer = await decide(context, view, flow, (session, device), allow=decision == "allow", now=request.now)
     return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
 
 

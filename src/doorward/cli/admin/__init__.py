@@ -5,6 +5,7 @@ import typer
 from .admission import admission_commands
 from .audit import audit_commands, incident_commands
 from .client import client_commands
+from .connection import connection_commands, token_commands
 from .exchange import exchange_commands
 from .key import key_commands, sealing_key_commands
 from .project import project_commands
@@ -21,6 +22,8 @@ for name, commands in {
     "resource": resource_commands,
     "client": client_commands,
     "user": user_commands,
+    "connection": connection_commands,
+    "token": token_commands,
     "key": key_commands,
     "signing-key": signing_key_commands,
     "sealing-key": sealing_key_commands,

@@ -70,3 +70,30 @@ def project_set(
         parsed[name] = projects.parse_setting(name, value)
     changed = run_on(data, project, lambda operator, found: projects.change_project(operator, found, parsed))
     show_one(projects.describe(changed), as_json=as_json)
+
+
+@project_commands.command("revoke")
+def project_revoke(*, project: ProjectSlug = "default", data: Data = None) -> None:
+    """End every grant, token and session of a project at once."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    run_on(data, project, revocations.revoke_project)
+    typer.echo(f"revoked everything of {project}")
+
+
+@project_commands.command("stop")
+def project_stop(*, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Let nothing of a project in until it is resumed."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    run_on(data, project, revocations.stop_everything)
+    typer.echo(f"stopped {project}")
+
+
+@project_commands.command("resume")
+def project_resume(*, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Take a stop back; what was not ended meanwhile works again."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    run_on(data, project, revocations.resume_everything)
+    typer.echo(f"resumed {project}")

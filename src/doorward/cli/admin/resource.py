@@ -1,5 +1,7 @@
 """`doorward admin resource …`"""
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +75,17 @@ def _parse_scopes(texts: list[str]) -> "tuple[Scope, ...]":
         kind: ScopeKind = "destructive" if "delete" in lowered else "write" if "write" in lowered else "read"
         scopes.append(Scope(name=name, title=title or name, kind=kind))
     return tuple(scopes)
+
+
+def _act_on(
+    data: Path | None, project: str, uri: str, action: "Callable[[Operator, Resource], Awaitable[None]]"
+) -> None:
+    from doorward.manage import resources  # keeps --help fast
+
+    async def act(operator: "Operator", of: "Project") -> None:
+        await action(operator, await resources.get(operator, of, uri))
+
+    run_on(data, project, act)
 
 
 @resource_commands.command("add")
@@ -175,13 +188,37 @@ def resource_set(  # noqa: PLR0913  # one for each option
     show_one(resources.describe(run_on(data, project, act)), as_json=as_json)
 
 
+@resource_commands.command("revoke")
+def resource_revoke(uri: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """End every grant and token for an MCP server at once; people may let apps in again."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    _act_on(data, project, uri, revocations.revoke_resource)
+    typer.echo(f"revoked everything for {uri}")
+
+
+@resource_commands.command("stop")
+def resource_stop(uri: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Let nothing for an MCP server in until it is resumed."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    _act_on(data, project, uri, revocations.stop_server)
+    typer.echo(f"stopped {uri}")
+
+
+@resource_commands.command("resume")
+def resource_resume(uri: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Take a stop back; what was not ended meanwhile works again."""
+    from doorward.manage import revocations  # keeps --help fast
+
+    _act_on(data, project, uri, revocations.resume_server)
+    typer.echo(f"resumed {uri}")
+
+
 @resource_commands.command("remove")
 def resource_remove(uri: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
     """Remove an MCP server; every grant for it ends."""
     from doorward.manage import resources  # keeps --help fast
 
-    async def act(operator: "Operator", of: "Project") -> None:
-        await resources.remove(operator, await resources.get(operator, of, uri))
-
-    run_on(data, project, act)
+    _act_on(data, project, uri, resources.remove)
     typer.echo(f"removed {uri}")

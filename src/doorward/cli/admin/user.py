@@ -101,6 +101,18 @@ def user_set(
     show_one(users.describe(run_on(data, project, act)), as_json=as_json)
 
 
+@user_commands.command("revoke")
+def user_revoke(email: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """End every connection and session of a person at once; they may sign in again."""
+    from doorward.manage import revocations, users  # keeps --help fast
+
+    async def act(operator: "Operator", of: "Project") -> None:
+        await revocations.revoke_user(operator, await users.get(operator, of, email))
+
+    run_on(data, project, act)
+    typer.echo(f"revoked everything of {email}")
+
+
 @user_commands.command("remove")
 def user_remove(email: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
     """Remove a person with sessions and grants."""

@@ -16,11 +16,10 @@ from doorward.core.models import TOKEN_EXCHANGE, AuditEvent, Authorization, Exch
 from doorward.core.policy import asked_alias, exchange_scopes, select_resource
 from doorward.oauth.errors import INVALID_TARGET, OAuthError, invalid_request
 from doorward.oauth.forms import Form
-from doorward.oauth.jwt import VerifiedClaims
+from doorward.oauth.jwt import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM, VerifiedClaims
 from doorward.oauth.token_exchange import JWT_TYPE, ExchangeRequest, build_act, parse_exchange, permits_actor
 from doorward.server.context import Context
 from doorward.server.introspection import find_access_token, standing_of
-from doorward.server.issue import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM
 from doorward.storage.access_tokens import is_token_live
 from doorward.storage.audit import record
 from doorward.storage.clients import touch_client
