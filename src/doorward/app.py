@@ -82,7 +82,7 @@ def build_context(
         vault=store.vault,
         refresh_tokens=store.refresh_tokens,
         sealer=store.sealer,
-        documents=DocumentSource(fetcher or _build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
+        documents=DocumentSource(fetcher or build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
         form_key=store.form_key,
         tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
         timeline=Timeline(store.database),
@@ -92,7 +92,8 @@ def build_context(
     )
 
 
-def _build_fetcher(settings: Settings) -> GuardedFetcher:
+def build_fetcher(settings: Settings) -> GuardedFetcher:
+    """The guard that everything strangers name is fetched with."""
     cimd = settings.cimd
     return GuardedFetcher(allow_cidrs=cimd.allow_cidrs, trust=cimd.ca_file or None, proxy=cimd.proxy or None)
 

@@ -67,10 +67,13 @@ def test_the_secret_of_a_confidential_client_is_printed_once(doorward: Command) 
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        ([], 2, "give --redirect-uri, --template or --grant"),
+        ([], 2, "give --redirect-uri, --document, --template or --grant"),
         (["--redirect-uri", "http://client.example.com/cb"], 1, "use https"),
         (["--redirect-uri", "javascript:alert(1)"], 1, "scheme that is not allowed"),
         (["--template", "nobody"], 1, "Known: "),
+        (["--document", "http://client.example.com/app.json"], 1, "must be https"),
+        (["--document", "https://127.0.0.1/app.json"], 1, "only names"),
+        (["--document", "https://localhost/app.json"], 1, "must not be reached"),
         (["--grant", "password"], 1, "Known: authorization_code, refresh_token, client_credentials, device_code"),
         (["--grant", "refresh_token"], 1, "None of the grant_types"),
         (["--grant", "authorization_code"], 1, "redirect_uris must be a non-empty array"),

@@ -10,10 +10,12 @@ import pytest
 
 import doorward.manage
 from doorward.core.models import Scope
+from doorward.fetch import GuardedFetcher
 from doorward.manage import (
     admission,
     clients,
     connections,
+    documents,
     exchange,
     keys,
     master_key,
@@ -30,6 +32,17 @@ from tests.inside import LOOPBACK
 from tests.manage.ground import ISSUER, PASSWORD, Ground, dump
 
 Act = Callable[[Ground], Awaitable[Any]]
+KNOWN_DOCUMENT = "https://claude.ai/oauth/mcp-oauth-client-metadata"
+
+
+def nowhere() -> GuardedFetcher:
+    """A fetcher for which no name leads anywhere."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        raise OSError(host, port)
+
+    return GuardedFetcher(resolve=resolve)
+
 
 ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     projects.create_project: ("project.created", lambda g: projects.create_project(g.operator, "acme", "Acme")),
@@ -51,6 +64,10 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     resources.change: ("resource.changed", lambda g: resources.change(g.operator, g.resource, name="New")),
     resources.remove: ("resource.removed", lambda g: resources.remove(g.operator, g.resource)),
     clients.add: ("client.added", lambda g: clients.add(g.operator, g.project, (LOOPBACK,), name="New")),
+    documents.add_document: (
+        "client.added",
+        lambda g: documents.add_document(g.operator, g.project, KNOWN_DOCUMENT, nowhere(), max_bytes=5120),
+    ),
     clients.change_scope: ("client.changed", lambda g: clients.change_scope(g.operator, g.client, "tools:read")),
     clients.rotate_secret: (
         "client.secret_rotated",

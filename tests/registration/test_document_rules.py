@@ -1,4 +1,7 @@
-"""When documents are fetched, how long they count, who may be known by one, and what happens when one changes."""
+"""When documents are fetched, how long they count, who may be known by one, and what happens when one changes.
+
+Spec: CIMD-05, CIMD-12, CIMD-14 … CIMD-16, CIMD-23, CIMD-25; T6; complaints 9 and 24
+"""
 
 import asyncio
 from typing import Any
@@ -45,7 +48,7 @@ OTHER = "https://client.example.com/other"
         ("max-age=nonsense", HOUR),
     ],
 )
-async def test_a_document_is_used_as_long_as_it_says_within_bounds_cimd_14(
+async def test_a_document_is_used_as_long_as_it_says_within_bounds_cimd_05_cimd_14(
     door: Door, site: Site, cache: str, fresh: int
 ) -> None:
     client_id = site.publish(cache=cache)

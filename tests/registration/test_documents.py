@@ -1,4 +1,7 @@
-"""Clients known by a document: what a document may say, what of it counts, and what a person is told otherwise."""
+"""Clients known by a document: what a document may say, what of it counts, and what a person is told otherwise.
+
+Spec: CIMD-01, CIMD-03, CIMD-04, CIMD-08 … CIMD-10, CIMD-13, CIMD-17 … CIMD-22, CIMD-26 … CIMD-28; T4, T6; complaint 8
+"""
 
 import json
 from typing import Any
@@ -17,7 +20,9 @@ PUBLIC_KEYS = {"keys": [EC.public_jwk()]}
 CHATGPT = "https://chatgpt.com/connector_platform_oauth_redirect"
 
 
-async def test_a_published_app_gets_through_to_tokens_and_its_row_is_made_at_consent(door: Door, site: Site) -> None:
+async def test_a_published_app_gets_through_to_tokens_and_its_row_is_made_at_consent_cimd_01(
+    door: Door, site: Site
+) -> None:
     client_id = site.publish()
     assert await is_accepted(door, client_id)
     assert await stored(door, client_id) is None
@@ -181,7 +186,7 @@ async def test_a_member_that_is_there_twice_is_refused_wherever_it_is(door: Door
         ({"grant_types": ["urn:ietf:params:oauth:grant-type:jwt-bearer"]}, "authorization_code"),
     ],
 )
-async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_18(
+async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_18_cimd_28(
     door: Door, site: Site, members: dict[str, Any], why: str
 ) -> None:
     assert why in told(await authorize(door, site.publish(**members)))
@@ -247,7 +252,9 @@ async def test_the_port_of_a_loopback_redirect_is_free(door: Door, site: Site, h
         "http://127.0.0.1/callback",
     ],
 )
-async def test_a_redirect_must_be_one_of_the_documents_as_a_string_t6(door: Door, site: Site, asked: str) -> None:
+async def test_a_redirect_must_be_one_of_the_documents_as_a_string_cimd_17_t6(
+    door: Door, site: Site, asked: str
+) -> None:
     client_id = site.publish(redirect_uris=["https://client.example.com/cb", "http://localhost/callback"])
     assert await is_accepted(door, client_id, "https://client.example.com/cb")
     text = told(await authorize(door, client_id, asked))

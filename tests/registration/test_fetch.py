@@ -1,4 +1,7 @@
-"""The only fetch of what strangers name: ways to lead it astray, and none of them leads anywhere (T5)."""
+"""The only fetch of what strangers name: ways to lead it astray, and none of them leads anywhere.
+
+Spec: T5; CIMD-06, CIMD-07, CIMD-11 … CIMD-13, DCR-20
+"""
 
 import asyncio
 import gzip

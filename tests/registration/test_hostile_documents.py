@@ -127,7 +127,7 @@ def test_there_are_more_than_sixty_of_them() -> None:
     assert len(SITE_PAGES) >= 30
 
 
-async def test_a_client_id_that_leads_inside_ends_in_a_page_and_nobody_is_called(
+async def test_a_client_id_that_leads_inside_ends_in_a_page_and_nobody_is_called_cimd_11_cimd_16_t5(
     door: Door, witness: Witness, authority: Authority
 ) -> None:
     guarded(door, authority, witness)
@@ -155,7 +155,7 @@ async def test_a_name_that_leads_inside_at_the_second_look_is_looked_up_once(
 
 
 @pytest.mark.parametrize("name", SITE_PAGES)
-async def test_a_site_that_answers_badly_ends_in_a_page_and_leads_nobody_inside(
+async def test_a_site_that_answers_badly_ends_in_a_page_and_leads_nobody_inside_cimd_06(
     door: Door, site: Site, witness: Witness, authority: Authority, name: str
 ) -> None:
     guarded(door, authority, witness, "127.0.0.1/32")

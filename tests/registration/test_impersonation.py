@@ -1,4 +1,7 @@
-"""Names of known clients that are used by others (T4): told where a code would leave the machine, and only there."""
+"""Names of known clients that are used by others (T4): told where a code would leave the machine, and only there.
+
+Spec: T4; DCR-11; complaint 19
+"""
 
 import pytest
 
@@ -42,7 +45,7 @@ async def is_warned(door: Door, person: Person, client_id: str, redirect_uri: st
         "Z\u0435d",
     ],
 )
-async def test_a_known_name_on_a_foreign_site_is_told(door: Door, person: Person, name: str) -> None:
+async def test_a_known_name_on_a_foreign_site_is_told_dcr_11(door: Door, person: Person, name: str) -> None:
     client_id = (await door.register(client_name=name, redirect_uris=[EVIL]))["client_id"]
     assert await is_warned(door, person, client_id, EVIL)
 

@@ -1,4 +1,7 @@
-"""Registrations that change, end, and are kept out: by the client itself (RFC 7592) and by the operator."""
+"""Registrations that change, end, and are kept out: by the client itself and by the operator.
+
+Spec: RFC 7592, DCM-01 … DCM-08; PRE-03; complaint 23
+"""
 
 import asyncio
 import json
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 from doorward.cli.commands import app as cli
 from doorward.manage import admission, clients
 from doorward.manage.operator import ActionRefused
+from doorward.server.jobs import sweep
 from tests.inside import LOOPBACK, Answer, Door, open_door
 from tests.registration.steps import WEB, audited, authorize, is_accepted, row_counts, tokens_of, told
 from tests.server.steps import (
@@ -20,6 +24,7 @@ from tests.server.steps import (
     bearer,
     confidential_tokens,
     is_active,
+    plain_description,
     refusal,
     set_project,
     success,
@@ -74,7 +79,7 @@ async def test_a_wrong_token_and_an_unknown_client_are_the_same_401_dcm_01(door:
         await manage(door, method, {**client, "client_id": "mcl_unknown"}),
     ]
     assert {refusal(answer) for answer in answers} == {(401, "invalid_token")}
-    assert {answer.body for answer in answers} == {answers[0].body}
+    assert {plain_description(answer) for answer in answers} == {plain_description(answers[0])}
     missing = await door.call(method, f"{REGISTER}/{client['client_id']}")
     assert refusal(missing)[0] == 401
     assert "error=" not in missing.header("www-authenticate")
@@ -119,7 +124,7 @@ async def test_an_update_replaces_everything_and_the_token_dcm_03(door: Door) ->
         {"grant_types": ["client_credentials"]},
     ],
 )
-async def test_an_update_that_breaks_a_rule_changes_nothing_dcm_03(door: Door, members: dict[str, Any]) -> None:
+async def test_an_update_that_breaks_a_rule_changes_nothing_dcm_03_dcm_04(door: Door, members: dict[str, Any]) -> None:
     client = await made(door)
     status, error = refusal(await put(door, client, **members))
     assert status == 400
@@ -137,6 +142,24 @@ async def test_of_two_updates_at_once_one_wins(door: Door) -> None:
     client = await made(door)
     answers = await asyncio.gather(*(put(door, client, client_name=f"Name {number}") for number in range(10)))
     assert sorted(answer.status for answer in answers) == [200] + [401] * 9
+
+
+async def test_the_token_that_manages_a_client_lives_as_long_as_the_client_dcm_07(door: Door) -> None:
+    client = await made(door)
+    await confidential_tokens(door, client)
+    for _ in range(3):
+        door.clock.advance(seconds=150 * DAY)
+        await sweep(door.context)
+        assert (await manage(door, "GET", client)).status == 200
+        await confidential_tokens(door, client)
+
+
+async def test_a_client_that_is_kept_out_may_read_its_registration_and_change_nothing_dcm_06(door: Door) -> None:
+    client = await made(door)
+    await admission.suspend(door.operator, await get(door, client["client_id"]))
+    assert (await manage(door, "GET", client)).status == 200
+    assert refusal(await put(door, client)) == (403, "access_denied")
+    assert refusal(await manage(door, "DELETE", client)) == (403, "access_denied")
 
 
 async def test_a_deleted_client_is_dead_with_all_it_held_dcm_05(door: Door) -> None:

@@ -1,4 +1,7 @@
-"""Who may register and who has to wait: the modes of a project, its tokens, and software that somebody vouches for."""
+"""Who may register and who has to wait: the modes of a project, its tokens, and software that somebody vouches for.
+
+Spec: DCR-01, DCR-02, DCR-06, DCR-07; T16; complaint 23
+"""
 
 import asyncio
 import json

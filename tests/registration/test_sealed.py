@@ -1,4 +1,7 @@
-"""Sealed client ids: nothing is stored for a registration, and so nothing can be forgotten (complaints 1 to 3, T15)."""
+"""Sealed client ids: nothing is stored for a registration, and so nothing can be forgotten.
+
+Spec: T15; DCR-12, DCR-13, DCM-02, DCM-05, DCM-06; complaints 1 to 3
+"""
 
 import gc
 import re

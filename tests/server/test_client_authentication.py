@@ -90,10 +90,11 @@ async def test_a_public_client_with_a_secret_is_refused(door: Door) -> None:
     assert not await works(door, {}, basic(client_id, "made up"))
 
 
-async def test_an_empty_secret_does_not_open_a_confidential_client(door: Door) -> None:
+async def test_neither_an_empty_secret_nor_an_id_alone_opens_a_confidential_client_reg_06(door: Door) -> None:
     client = await confidential(door)
     assert not await works(door, {}, basic(client["client_id"], ""))
     assert not await works(door, {"client_id": client["client_id"], "client_secret": ""})
+    assert not await works(door, {"client_id": client["client_id"]})
 
 
 @pytest.mark.parametrize("encoded", [True, False])

@@ -1,4 +1,7 @@
-"""Dynamic registration: what is answered to what clients really send (RFC 7591; clients.md §3.2)."""
+"""Dynamic registration: what is answered to what clients really send.
+
+Spec: RFC 7591, DCR-04, DCR-05, DCR-09 … DCR-15, DCR-19; DCM-08; REG-07 … REG-10; clients.md §3.2
+"""
 
 import json
 from typing import Any
@@ -46,7 +49,7 @@ def managed(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: answer[name] for name in ("registration_access_token", "registration_client_uri")}
 
 
-async def test_a_native_client_is_answered_everything_that_was_registered_dcr_05(door: Door) -> None:
+async def test_a_native_client_is_answered_everything_registered_dcr_04_dcr_05_dcm_08(door: Door) -> None:
     answer = await registered(door, redirect_uris=[LOOPBACK], client_name="Inspector")
     assert answer == {
         "client_id": answer["client_id"],
@@ -81,7 +84,7 @@ async def test_a_secret_is_stored_as_its_hash_only_pre_03(door: Door) -> None:
     assert len(client.secret_hash) == 32
 
 
-async def test_ids_and_secrets_read_the_same_raw_and_encoded_and_never_repeat(door: Door) -> None:
+async def test_ids_and_secrets_read_the_same_raw_and_encoded_and_never_repeat_dcr_12(door: Door) -> None:
     answers = [await registered(door, redirect_uris=[WEB_REDIRECT]) for _ in range(10)]
     for member in ("client_id", "client_secret"):
         values = {answer[member] for answer in answers}
@@ -119,7 +122,7 @@ async def test_an_application_type_is_kept_and_never_a_reason_to_refuse_dcr_15(
 
 
 @pytest.mark.parametrize("method", ["none", "client_secret_basic", "client_secret_post"])
-async def test_the_method_that_was_asked_for_is_registered(door: Door, method: str) -> None:
+async def test_the_method_that_was_asked_for_is_registered_reg_08(door: Door, method: str) -> None:
     answer = await registered(door, redirect_uris=[LOOPBACK], token_endpoint_auth_method=method)
     assert answer["token_endpoint_auth_method"] == method
     assert ("client_secret" in answer) is (method != "none")
@@ -186,7 +189,7 @@ async def test_grant_types_are_narrowed_to_what_is_offered_dcr_14(
         ("x" * 60_000, "tools:read"),
     ],
 )
-async def test_a_scope_is_never_an_error_and_the_known_part_is_answered(
+async def test_a_scope_is_never_an_error_and_the_known_part_is_answered_reg_10(
     door: Door, asked: str | None, answered: str
 ) -> None:
     assert (await registered(door, redirect_uris=[LOOPBACK], scope=asked))["scope"] == answered

@@ -26,7 +26,7 @@ def assert_challenged(answer: Answer, *, presented: bool) -> None:
     assert ('error="invalid_token"' in challenge) is presented
 
 
-async def test_in_open_mode_nobody_needs_the_secret_and_everybody_may_use_it(door: Door) -> None:
+async def test_in_open_mode_nobody_needs_the_secret_and_everybody_may_use_it_dcr_01_dcr_02(door: Door) -> None:
     assert (await register(door)).status == 201
     assert (await register(door, await project_key(door, "register"))).status == 201
 

@@ -27,6 +27,8 @@ CAPABILITIES: tuple[Capability, ...] = ("register", "introspect", "mint")
 REGISTRATION_MODES: tuple[RegistrationMode, ...] = ("open", "approved_redirects", "approval", "protected", "closed")
 REUSE_POLICIES: tuple[ReusePolicy, ...] = ("until_used", "overlap", "strict")
 DEFAULT_SLUG = "default"
+ADMINISTRATOR = "an administrator"
+"""Who vouches for a client that describes itself by a document and was let in by hand."""
 AUTHORIZATION_CODE = "authorization_code"
 REFRESH_TOKEN = "refresh_token"
 CLIENT_CREDENTIALS = "client_credentials"
@@ -170,7 +172,7 @@ class Client:
     previous_secret_expires_at: int | None = None
     registration_token_hash: TokenHash | None = None
     verified_by: str | None = None
-    """Who vouches for it besides an operator: the issuer of its software statement."""
+    """Who vouches for one that no operator made: the issuer of its software statement, or an `ADMINISTRATOR`."""
     fresh_until: int | None = None
     """When the document it was read from has to be fetched again."""
     proposed: ClientMetadata | None = None

@@ -18,6 +18,7 @@ client_commands = make_group("Applications that ask for tokens.")
 def client_add(  # noqa: PLR0913  # each is an option of the command, and keyword-only
     *,
     redirect_uri: Annotated[list[str] | None, typer.Option(help="Where answers go; may be repeated.")] = None,
+    document: Annotated[str, typer.Option(help="The URL of its metadata document, in place of all the others.")] = "",
     template: Annotated[str, typer.Option(help="A known client, such as claude, chatgpt, vscode, cursor.")] = "",
     name: Annotated[str, typer.Option(help="Shown at consent.")] = "",
     confidential: Annotated[bool, typer.Option("--confidential", help="Give it a secret.")] = False,
@@ -34,8 +35,11 @@ def client_add(  # noqa: PLR0913  # each is an option of the command, and keywor
     """Add a client by hand; a confidential one's secret is printed once."""
     from doorward.manage import clients  # keeps --help fast
 
+    if document:
+        show_one(clients.describe(_add_document(data, project, document)), as_json=as_json)
+        return
     if not redirect_uri and not template and not grant:
-        raise typer.BadParameter("give --redirect-uri, --template or --grant")
+        raise typer.BadParameter("give --redirect-uri, --document, --template or --grant")
     keys: dict[str, Any] = {"jwks": read_json(jwks_file)} if jwks_file else {}
     keys |= {"jwks_uri": jwks_uri} if jwks_uri else {}
 
@@ -56,6 +60,20 @@ def client_add(  # noqa: PLR0913  # each is an option of the command, and keywor
     client, secret = run_on(data, project, act)
     shown_once = {"client_secret": secret} if secret else {}
     show_one({**clients.describe(client), **shown_once}, as_json=as_json)
+
+
+def _add_document(data: Path | None, project: str, url: str) -> "Client":
+    from doorward.app import build_fetcher  # keeps --help fast
+    from doorward.cli.opening import read_settings
+    from doorward.manage import documents
+
+    async def act(operator: "Operator", of: "Project") -> "Client":
+        settings = read_settings({"data": data})
+        return await documents.add_document(
+            operator, of, url, build_fetcher(settings), max_bytes=settings.cimd.max_bytes
+        )
+
+    return run_on(data, project, act)
 
 
 @client_commands.command("list")
