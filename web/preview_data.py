@@ -81,8 +81,21 @@ def back(
     return "return_to_client.html", context | changes
 
 
+def device(**changes: Any) -> tuple[str, dict[str, Any]]:
+    context = {"action": "/device", "shown": "", "typed": "", "error": None, "user": ADA, "switch_href": "/login"}
+    return "device.html", context | changes
+
+
+def device_consent(**changes: Any) -> tuple[str, dict[str, Any]]:
+    client = CLIENT | {"impersonated": None}
+    origin = {"source": "203.0.113.9", "is_elsewhere": False, "agent": "node", "asked": "1 minute ago"}
+    context = consent(client=client, action="/device/decide")[1] | {"user_code": "WDJB-MJHT", "origin": origin}
+    return "device_consent.html", context | changes
+
+
 def login(**changes: Any) -> tuple[str, dict[str, Any]]:
-    return "login.html", {"action": "/login", "next": "/", "email": "", "error": None, "client": None} | changes
+    context = {"action": "/login", "next": "/", "email": "", "error": None, "client": None, "for_device": False}
+    return "login.html", context | changes
 
 
 def setup(**changes: Any) -> tuple[str, dict[str, Any]]:
@@ -206,6 +219,22 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "consent-unbroken": consent(client=CLIENT | {"name": UNBROKEN}, resource=RESOURCE | {"name": UNBROKEN}, scopes=[]),
     "consent-mixed": consent(client=CLIENT | {"name": MIXED}, resource=RESOURCE | {"name": "مكتب السفر"}),
+    "device": device(),
+    "device-compare": device(shown="WDJB-MJHT"),
+    "device-wrong": device(typed="wdjb mjhx", error="No device waits with this code."),
+    "device-consent": device_consent(),
+    "device-consent-elsewhere": device_consent(
+        client=CLIENT | {"name": UNBROKEN, "impersonated": "Claude"},
+        origin={"source": "2001:db8:1234:5678::/64", "is_elsewhere": True, "agent": UNBROKEN, "asked": "9 minutes ago"},
+        scopes=[READ, WRITE, DESTRUCTIVE],
+    ),
+    "device-consent-verified": device_consent(
+        client=CLIENT | {"name": "Acme portal", "verified": True, "kind": "pre-registered", "impersonated": None},
+        scopes=[READ],
+    ),
+    "device-allowed": ("device_decided.html", {"allowed": True, "client_name": "Claude Code"}),
+    "device-denied": ("device_decided.html", {"allowed": False, "client_name": MIXED}),
+    "login-device": login(for_device=True),
     "return-allowed": back("allowed"),
     "return-denied": back("denied", "https", "claude.ai"),
     "return-error": back(

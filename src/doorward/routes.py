@@ -7,6 +7,7 @@ from doorward.asgi import BODY_LIMIT, Request, Response
 from doorward.core.timeline import TimelineStep
 from doorward.server import registration_management
 from doorward.server.context import Context
+from doorward.server.device import answer_device_authorization
 from doorward.server.introspection import answer_introspect
 from doorward.server.mint import answer_mint
 from doorward.server.pushed import answer_push
@@ -18,6 +19,7 @@ from doorward.server.token import answer_token
 from doorward.web.account import post_end_sessions, post_revoke_connection, show_account
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
 from doorward.web.dashboard import show_dashboard, show_home
+from doorward.web.device import post_device, post_device_decision, show_device
 from doorward.web.setup import post_setup, show_setup
 from doorward.web.sign_in import post_sign_in, post_sign_out, show_sign_in
 
@@ -50,6 +52,7 @@ ROUTES: Mapping[str, Route] = {
     ),
     "/api/oauth/par": Route({"POST": answer_push}, cors=True, step="push"),
     "/api/oauth/token": Route({"POST": answer_token}, cors=True, step="token"),
+    "/api/oauth/device": Route({"POST": answer_device_authorization}, cors=True, step="device"),
     # For an operator's own backend, and never for a browser (finding 7)
     "/api/oauth/token/exchange": Route({"POST": answer_mint}, step="token"),
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True, step="revoke"),
@@ -64,6 +67,8 @@ ROUTES: Mapping[str, Route] = {
     "/oauth/consent": Route({"POST": post_consent}, html=True, step="consent"),
     # People
     "/": Route({"GET": show_home}, html=True),
+    "/device": Route({"GET": show_device, "POST": post_device}, html=True),
+    "/device/decide": Route({"POST": post_device_decision}, html=True, step="consent"),
     "/setup": Route({"GET": show_setup, "POST": post_setup}, html=True),
     "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True, step="sign_in"),
     "/logout": Route({"POST": post_sign_out}, html=True),

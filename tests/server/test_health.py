@@ -123,7 +123,7 @@ async def test_a_fault_nobody_thought_of_is_500_with_a_reference_and_nothing_els
     async def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("doorward.server.client_auth.resolve_client", fail)
+    monkeypatch.setattr("doorward.server.token.authenticate_client", fail)
     answer = await door.post_form(TOKEN, FORM)
     assert refusal(answer) == (500, "server_error")
     assert answer.header("x-request-id") in answer.json()["error_description"]

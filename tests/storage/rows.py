@@ -9,6 +9,7 @@ from doorward.core.models import (
     AuthorizationRequest,
     Client,
     Code,
+    DeviceCode,
     ExchangeRule,
     Grant,
     Interaction,
@@ -55,6 +56,8 @@ SETUP_HASH = hash_secret("setup one")
 KEY_HASH = hash_secret("key one")
 INITIAL_HASH = hash_secret("initial one")
 EXCHANGE_RULE = "exr_one"
+DEVICE_HASH = hash_secret("device one")
+USER_CODE_HASH = hash_secret("user code one")
 SOFTWARE_ISSUER = "https://software.example.com"
 URI = "https://api.example.com/mcp"
 
@@ -152,6 +155,23 @@ def make_code(project: Project, code_hash: TokenHash = CODE_HASH, **changes: Any
         redirect_uri_sent=True,
         code_challenge="c" * 43,
         expires_at=NOW + 5 * MINUTE,
+    )
+    return replace(code, **changes)
+
+
+def make_device_code(project: Project, device_hash: TokenHash = DEVICE_HASH, **changes: Any) -> DeviceCode:
+    code = DeviceCode(
+        project_id=project.project_id,
+        device_hash=device_hash,
+        user_code_hash=USER_CODE_HASH,
+        client_id=CLIENT,
+        resource_id=RESOURCE,
+        scope=("tools:read", "tools:write"),
+        source="203.0.113.9",
+        agent="node",
+        created_at=NOW,
+        expires_at=NOW + 10 * MINUTE,
+        interval_ms=5000,
     )
     return replace(code, **changes)
 

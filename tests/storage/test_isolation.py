@@ -22,6 +22,7 @@ from doorward.storage import (
     audit,
     clients,
     codes,
+    device_codes,
     encryption,
     exchange_rules,
     grants,
@@ -45,6 +46,7 @@ from doorward.storage import (
 from doorward.storage.access_tokens import Standing
 from doorward.storage.codes import Unknown
 from doorward.storage.database import Database, Transaction
+from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
 from tests.storage.rows import (
@@ -52,6 +54,7 @@ from tests.storage.rows import (
     CLIENT,
     CODE_HASH,
     DAY,
+    DEVICE_HASH,
     EXCHANGE_RULE,
     FAMILY,
     FLOW_HASH,
@@ -66,11 +69,13 @@ from tests.storage.rows import (
     SETUP_HASH,
     SOFTWARE_ISSUER,
     USER,
+    USER_CODE_HASH,
     Tenant,
     add_tenant,
     dump,
     make_client,
     make_code,
+    make_device_code,
     make_exchange_rule,
     make_family,
     make_grant,
@@ -91,6 +96,8 @@ _NEWEST_MARK = unlisted(select(revoked.c.seq, revoked.c.mark).order_by(revoked.c
 LIMIT = Limit("test", burst=1, period_ms=DAY)
 VAULT = Vault([bytes(range(32))])
 IDLE = 3_600_000
+HELD_USER_CODE = TokenHash(b"held user code")
+ALLOWED_HASH = TokenHash(b"allowed device")
 Act = Callable[[Transaction, Tenant], Awaitable[Any]]
 
 
@@ -158,6 +165,21 @@ CHANGES: dict[Callable[..., Any], Act] = {
     codes.add_code: lambda tx, t: codes.add_code(tx, make_code(t.project, TokenHash(b"new"))),
     codes.consume_code: lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW),
     codes.count_failed_try: lambda tx, t: codes.count_failed_try(tx, t.project_id, CODE_HASH),
+    device_codes.add_device_code: lambda tx, t: device_codes.add_device_code(
+        tx, make_device_code(t.project, TokenHash(b"new"), user_code_hash=TokenHash(b"new"))
+    ),
+    device_codes.claim_user_code: lambda tx, t: device_codes.claim_user_code(
+        tx, t.project_id, USER_CODE_HASH, USER, NOW
+    ),
+    device_codes.decide_device_code: lambda tx, t: device_codes.decide_device_code(
+        tx, t.project_id, HELD_USER_CODE, USER, "denied", None, NOW
+    ),
+    device_codes.poll_device_code: lambda tx, t: device_codes.poll_device_code(
+        tx, t.project_id, DEVICE_HASH, CLIENT, NOW
+    ),
+    device_codes.consume_device_code: lambda tx, t: device_codes.consume_device_code(
+        tx, t.project_id, ALLOWED_HASH, CLIENT, NOW
+    ),
     grants.add_grant: lambda tx, t: grants.add_grant(tx, make_grant(t.project, "grt_new")),
     grants.touch_grant: lambda tx, t: grants.touch_grant(tx, t.project_id, GRANT, NOW + 1),
     grants.revoke_grant: lambda tx, t: grants.revoke_grant(tx, t.project_id, GRANT, NOW),
@@ -215,6 +237,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     resources.remove_resource: lambda tx, t: resources.remove_resource(tx, t.project_id, RESOURCE, NOW),
     revocations.announce: lambda tx, t: revocations.announce(tx, t.project_id, "key", "kid", "void", NOW, NOW),
     throttles.spend: lambda tx, t: throttles.spend(tx, t.project_id, LIMIT, "new", NOW),
+    throttles.refund: lambda tx, t: throttles.refund(tx, t.project_id, LIMIT, "somebody"),
     throttles.reset: lambda tx, t: throttles.reset(tx, t.project_id, LIMIT, "somebody"),
     tokens.start_family: lambda tx, t: tokens.start_family(tx, make_family(t.project, "family-new")),
     tokens.rotate_family: lambda tx, t: tokens.rotate_family(tx, t.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW),
@@ -287,6 +310,22 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     codes.find_code: (lambda tx, t: codes.find_code(tx, t.project_id, CODE_HASH), None),
     codes.consume_code: (lambda tx, t: codes.consume_code(tx, t.project_id, CODE_HASH, CLIENT, NOW), Unknown()),
+    device_codes.find_device_code: (
+        lambda tx, t: device_codes.find_device_code(tx, t.project_id, DEVICE_HASH),
+        None,
+    ),
+    device_codes.find_waiting_device: (
+        lambda tx, t: device_codes.find_waiting_device(tx, t.project_id, USER_CODE_HASH, NOW),
+        None,
+    ),
+    device_codes.claim_user_code: (
+        lambda tx, t: device_codes.claim_user_code(tx, t.project_id, USER_CODE_HASH, USER, NOW),
+        NotWaiting(),
+    ),
+    device_codes.is_client_awaited: (
+        lambda tx, t: device_codes.is_client_awaited(tx, t.project_id, CLIENT, NOW),
+        False,
+    ),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
     grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id), []),
     grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
@@ -357,7 +396,6 @@ def make_step() -> TimelineEvent:
 
 # Tables that stand in the schema before the verbs that fill them.
 AWAITED_TABLES = {
-    "device_codes",
     "trusted_issuers",
 }
 
@@ -372,6 +410,11 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await pushed_requests.add_pushed_request(tx, make_pushed_request(project), NOW)
     await grants.touch_grant(tx, project_id, GRANT, NOW)
     await codes.add_code(tx, make_code(project))
+    await device_codes.add_device_code(tx, make_device_code(project))
+    held = make_device_code(project, TokenHash(b"held"), user_code_hash=HELD_USER_CODE, user_id=USER)
+    await device_codes.add_device_code(tx, held)
+    allowed = replace(held, device_hash=ALLOWED_HASH, user_code_hash=TokenHash(b"allowed"), decision="allowed")
+    await device_codes.add_device_code(tx, allowed)
     await tokens.start_family(tx, make_family(project))
     await tokens.revoke_access_token(tx, project_id, "mat_one", NOW + DAY, NOW)
     await clients.add_client(tx, make_held_client(project))

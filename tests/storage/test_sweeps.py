@@ -10,6 +10,7 @@ from doorward.oauth.ids import TokenHash
 from doorward.storage.clients import add_client, list_clients, sweep_clients
 from doorward.storage.codes import REPLAY_MEMORY_MS, Reused, add_code, consume_code, find_code, sweep_codes
 from doorward.storage.database import Database
+from doorward.storage.device_codes import MEMORY_MS, add_device_code, find_device_code, sweep_device_codes
 from doorward.storage.grants import add_grant, find_live_grant, revoke_grant, sweep_grants
 from doorward.storage.interactions import add_interaction, consume_interaction, find_interaction, sweep_interactions
 from doorward.storage.pushed_requests import (
@@ -44,6 +45,7 @@ from tests.storage.rows import (
     add_tenant,
     make_client,
     make_code,
+    make_device_code,
     make_family,
     make_grant,
     make_interaction,
@@ -55,6 +57,7 @@ from tests.storage.rows import (
 EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
     "clients": lambda database: database.write(sweep_clients, NOW),
     "codes": lambda database: database.write(sweep_codes, NOW),
+    "device codes": lambda database: database.write(sweep_device_codes, NOW),
     "grants": lambda database: database.write(sweep_grants, NOW),
     "interactions": lambda database: database.write(sweep_interactions, NOW),
     "pushed requests": lambda database: database.write(sweep_pushed_requests, NOW),
@@ -114,6 +117,18 @@ async def test_pushed_requests_go_when_they_expire_spent_or_not_and_stay_as_long
     assert await database.write(sweep_pushed_requests, unused) == 2
     assert await database.read(find_pushed_request, *opened, unused) is not None
     assert await database.write(sweep_pushed_requests, NOW + DAY) == 1
+
+
+async def test_device_codes_are_remembered_for_a_while_so_that_a_device_is_told_that_they_ran_out(
+    database: Database, tenant: Tenant
+) -> None:
+    code = make_device_code(tenant.project)
+    await database.write(add_device_code, code)
+    late = code.expires_at + MEMORY_MS
+    assert await database.write(sweep_device_codes, late - 1) == 0
+    assert await database.read(find_device_code, tenant.project_id, code.device_hash) == code
+    assert await database.write(sweep_device_codes, late) == 1
+    assert await database.read(find_device_code, tenant.project_id, code.device_hash) is None
 
 
 async def test_families_go_when_idle_over_or_long_revoked(database: Database, tenant: Tenant) -> None:

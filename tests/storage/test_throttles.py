@@ -6,7 +6,7 @@ import pytest
 
 from doorward.core.limits import Limit
 from doorward.storage.database import Database
-from doorward.storage.throttles import is_spent, reset, spend
+from doorward.storage.throttles import is_spent, refund, reset, spend
 from tests.storage.rows import NOW, Tenant
 
 LIMIT = Limit("test", burst=3, period_ms=1000)
@@ -53,6 +53,13 @@ async def test_asking_does_not_count(database: Database, tenant: Tenant) -> None
     assert await spend_all(database, tenant, [0, 0, 0]) == [0, 0, 0]
     assert await database.read(is_spent, tenant.project_id, LIMIT, "somebody", NOW) == 1000
     assert await database.read(is_spent, tenant.project_id, LIMIT, "somebody", NOW + 1000) == 0
+
+
+async def test_a_refund_takes_one_event_back(database: Database, tenant: Tenant) -> None:
+    await spend_all(database, tenant, [0, 0, 0])
+    await database.write(refund, tenant.project_id, LIMIT, "somebody")
+    assert await spend_all(database, tenant, [0, 0]) == [0, 1000]
+    await database.write(refund, tenant.project_id, LIMIT, "nobody who was counted")
 
 
 async def test_a_reset_forgets_what_was_counted(database: Database, tenant: Tenant) -> None:

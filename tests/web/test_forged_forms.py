@@ -16,6 +16,8 @@ FORMS: dict[str, Mapping[str, str]] = {
     "/login": {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD, "next": ""},
     "/logout": {"ignored": "field"},
     "/oauth/consent": {"flow": "mfl_x", "decision": "allow"},
+    "/device": {"user_code": "BCDF-GHJK"},
+    "/device/decide": {"user_code": "BCDF-GHJK", "decision": "allow"},
     "/account/connections/revoke": {"grant_id": "grt_x"},
     "/account/sessions/revoke": {"ignored": "field"},
 }

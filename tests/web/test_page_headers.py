@@ -10,7 +10,8 @@ import pytest
 from doorward.core.limits import AUTHORIZE_SESSION
 from doorward.storage.executor_sqlite import SqliteDatabase
 from tests.inside import LOOPBACK, Door
-from tests.person import Person
+from tests.person import Person, read_page
+from tests.server.devices import add_device, ask, offer
 from tests.server.steps import VERIFIER, WEB_REDIRECT
 
 CSP = (
@@ -52,6 +53,23 @@ async def interstitial(door: Door, person: Person) -> httpx2.Response:
     return await person.http.post("/oauth/consent", data={**form, "decision": "allow"})
 
 
+async def device_entry(door: Door, person: Person) -> httpx2.Response:
+    await offer(door)
+    return await person.http.get("/device?user_code=BCDF-GHJK")
+
+
+async def device_consent(door: Door, person: Person) -> httpx2.Response:
+    await offer(door)
+    user_code = (await ask(door, (await add_device(door))["client_id"]))["user_code"]
+    form = (await person.open("/device")).forms[0]
+    return await person.http.post("/device", data={"csrf": form["csrf"], "user_code": user_code})
+
+
+async def device_decided(door: Door, person: Person) -> httpx2.Response:
+    form = read_page(await device_consent(door, person)).forms[0]
+    return await person.http.post(form.pop("action"), data={**form, "decision": "deny"})
+
+
 async def wrong_password(door: Door, _: Person) -> httpx2.Response:
     stranger = door.person()
     page = await stranger.open("/login")
@@ -79,6 +97,9 @@ PAGES: dict[str, tuple[int, Visit]] = {
     "dashboard": (200, get("/dashboard")),
     "consent": (200, consent),
     "the way back to a client": (200, interstitial),
+    "entering a device's code": (200, device_entry),
+    "consent to a device": (200, device_consent),
+    "a decided device": (200, device_decided),
     "unknown client": (400, get(f"/oauth/authorize?client_id=x&redirect_uri={LOOPBACK}")),
     "an error for a stranger's client": (400, unverified_error),
     "unreadable form": (400, lambda _, person: person.http.post("/login", content=b"x")),

@@ -55,6 +55,16 @@ PUSH_CLIENT = Limit("push-client", burst=600, period_ms=100)
 """600 a minute of one client that proved itself."""
 PUSH_PROJECT = Limit("push-project", burst=3000, period_ms=20)
 """3,000 a minute of all public clients of a project: what is pushed lies on the disk until it expires (I13)."""
+DEVICE_SOURCE = Limit("device-source", burst=20, period_ms=30_000)
+"""20 device requests at once from one address, then 120 an hour: what waits for ten minutes is bounded (T42)."""
+DEVICE_CLIENT = Limit("device-client", burst=120, period_ms=2_000)
+"""The same for one client; many people share the id of a metadata document."""
+DEVICE_PROJECT = Limit("device-project", burst=600, period_ms=1_000)
+"""And for a whole project: at most 1,200 codes wait, so that one of 2**34 is hardly ever guessed (T39)."""
+USER_CODE_PERSON = Limit("user-code-person", burst=5, period_ms=180_000)
+"""5 wrong codes, then one every 3 minutes; of the person and so of each of their sessions (DEV-04, T39)."""
+USER_CODE_SOURCE = Limit("user-code-source", burst=30, period_ms=20_000)
+"""30 wrong codes in 10 min from one address, whoever is signed in there."""
 SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
 """Tries at the one-time set-up link."""
 

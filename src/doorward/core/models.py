@@ -17,6 +17,7 @@ Capability = Literal["register", "introspect", "mint"]
 ReusePolicy = Literal["until_used", "overlap", "strict"]
 TokenFormat = Literal["jwt", "opaque"]
 GrantKind = Literal["consent", "device", "mint", "assertion"]
+DeviceDecision = Literal["waiting", "allowed", "denied"]
 ExchangeMode = Literal["delegation", "impersonation"]
 EXCHANGE_MODES: tuple[ExchangeMode, ...] = ("delegation", "impersonation")
 TrustKind = Literal["id-jag", "workload"]
@@ -307,6 +308,40 @@ class Code:
     used_at: int | None = None
     dpop_jkt: str | None = None
     """Thumbprint of the only key that may redeem it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """A device that waits for a person's decision, or has it. Spec: RFC 8628 §3.2 (DEV-02)"""
+
+    project_id: ProjectId
+    device_hash: TokenHash
+    user_code_hash: TokenHash
+    client_id: ClientId
+    resource_id: ResourceId
+    scope: Scopes
+    source: str
+    agent: str
+    """Where the request came from, for the person to recognise it by."""
+    created_at: int
+    expires_at: int
+    interval_ms: int
+    """How long the device has to wait between two questions; it grows when it does not."""
+    alias: str | None = None
+    """The alias that the resource was asked for by."""
+    dpop_jkt: str | None = None
+    """Thumbprint of the only key that may redeem it."""
+    polled_at: int | None = None
+    user_id: UserId | None = None
+    """Who entered the code first: nobody else may decide. Spec: T42"""
+    decision: DeviceDecision = "waiting"
+    grant_id: GrantId | None = None
+    used_at: int | None = None
+
+    @property
+    def flow(self) -> str:
+        """What the timeline calls it by; nothing can be opened with it."""
+        return self.user_code_hash.hex()[:24]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ INVALID_REDIRECT_URI = "invalid_redirect_uri"
 INVALID_CLIENT_METADATA = "invalid_client_metadata"
 INVALID_SOFTWARE_STATEMENT = "invalid_software_statement"
 UNAPPROVED_SOFTWARE_STATEMENT = "unapproved_software_statement"
+# RFC 8628 §3.5
+AUTHORIZATION_PENDING = "authorization_pending"
+SLOW_DOWN = "slow_down"
+EXPIRED_TOKEN = "expired_token"
 # RFC 8707 §2
 INVALID_TARGET = "invalid_target"
 # RFC 9396 §5

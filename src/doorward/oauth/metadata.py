@@ -115,10 +115,13 @@ def keep_redirect_uris(
     """(the registration with the redirect URIs that pass `check`, in order; the others, each with its reason).
 
     A program cannot correct what its makers wrote, and one address for an old build must not keep out all the
-    others. `check` raises `invalid_redirect_uri`; so does this when nothing is left, naming the first.
+    others. `check` raises `invalid_redirect_uri`; so does this when nothing is left, naming the first. Whether a client
+    needs any is for `parse_client_metadata` to say.
 
     Spec: RFC 7591 §2, §3.2.1 (DCR-05, DCR-09); clients.md no. 16; issues of Cursor in §1e
     """
+    if not members.get("redirect_uris"):
+        return members, ()
     kept: list[str] = []
     refused: list[RefusedRedirect] = []
     for uri in _parse_redirect_uris(members.get("redirect_uris")):
@@ -139,8 +142,9 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
     """Read a registration, narrowing what is unsupported and refusing what is wrong.
 
     Grant and response types that are not offered are dropped and the answer says so; redirect URIs are all kept in
-    order or the registration is refused naming the one at fault, where `keep_redirect_uris` was not asked before,
-    unless the client takes no codes: then nothing goes anywhere. Display URLs that are not https are dropped.
+    order or the registration is refused naming the one at fault, where `keep_redirect_uris` was not asked before. A
+    client that takes no codes needs none; some name them all the same, and look for them in the answer. Display URLs
+    that are not https are dropped.
 
     Raises `invalid_redirect_uri` and `invalid_client_metadata`.
 
@@ -148,7 +152,8 @@ def parse_client_metadata(members: dict[str, Any], *, supported_grants: Iterable
     """
     grant_types = _narrow_list(members, "grant_types", default=_USUAL_GRANTS, supported=supported_grants)
     takes_codes = "authorization_code" in grant_types
-    redirect_uris = _parse_redirect_uris(members.get("redirect_uris")) if takes_codes else ()
+    given = members.get("redirect_uris")
+    redirect_uris = _parse_redirect_uris(given) if takes_codes or given else ()
     for name in _LABELS:
         _optional_text(members, name, MAX_URL_LENGTH)
     kinds = {check_redirect_uri(uri) for uri in redirect_uris}

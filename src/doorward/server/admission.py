@@ -56,29 +56,49 @@ async def check_admission(context: Context, view: ProjectView, client: Client, u
     In a project that approves clients, the first person who is asked puts a new one into the operator's queue, so
     that nothing is queued for registrations that nobody ever used.
     """
+    check_kept_out(view, client)
+    mode = view.project.settings.registration_mode
+    is_new = client.kind in ("sealed", "document") and client.activated_at is None and not client.is_verified
+    if mode == "approval" and is_new and client.status == "active" and client.last_used_at is None:
+        queued = await context.database.write(_queue, client, user, now)
+        if isinstance(queued, int):
+            raise TooManyRequests(queued)
+        client = queued
+    check_kept_out(view, client)
+
+
+def check_kept_out(view: ProjectView, client: Client) -> None:
+    """Refuse a client that nobody is to be asked about, whoever it is. Raises `PageError`."""
     if client.status == "suspended":
         raise PageError(
             "This app was suspended", "An administrator of this server does not let it in any more.", status=403
         )
     mode = view.project.settings.registration_mode
-    is_new = client.kind in ("sealed", "document") and client.activated_at is None and not client.is_verified
     if mode == "approved_redirects" and client.kind in ("sealed", "document") and not client.is_verified:
         approved = view.project.settings.approved_redirects
         if not all(is_approved_redirect(uri, approved) for uri in client.metadata.redirect_uris):
             raise PageError(
                 "This app may not be used here", "It returns to a place that the operator has not approved.", status=403
             )
-    if mode == "approval" and is_new and client.status == "active" and client.last_used_at is None:
-        queued = await context.database.write(_queue, client, user, now)
-        if isinstance(queued, int):
-            raise TooManyRequests(queued)
-        client = queued
     if client.status == "pending":
         raise PageError(
             "Waiting for approval",
             "An administrator of this server has to approve this app before anybody can use it.",
             (f"Ask an administrator to approve {client.client_id[:120]}", "Then connect again in the app."),
             status=403,
+        )
+
+
+def check_device_client(view: ProjectView, client: Client) -> None:
+    """Refuse a client that nobody is to be asked about by a code on another device. Raises `PageError`.
+
+    Where the operator approves the places that apps return to, one that returns nowhere would go past that: it takes
+    somebody who vouches for the app.
+    """
+    check_kept_out(view, client)
+    if view.project.settings.registration_mode == "approved_redirects" and not client.is_verified:
+        raise PageError(
+            "This app may not be used by a code", "An administrator of this server has to add it for that.", status=403
         )
 
 

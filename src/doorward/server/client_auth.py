@@ -13,11 +13,18 @@ from doorward.core.limits import CLIENT_AUTH, CLIENT_AUTH_SOURCE
 from doorward.core.models import Client
 from doorward.core.secrets import hash_secret
 from doorward.oauth.bearer import parse_authorization
-from doorward.oauth.errors import INVALID_CLIENT, OAuthError, invalid_request
+from doorward.oauth.errors import INVALID_CLIENT, TEMPORARILY_UNAVAILABLE, OAuthError, invalid_request
 from doorward.oauth.forms import Form
 
 from .assertion_auth import authenticate_by_assertion
-from .clients import MAX_CLIENT_ID_LENGTH, Resolve, resolve_client
+from .clients import (
+    MAX_CLIENT_ID_LENGTH,
+    DocumentRefused,
+    Resolve,
+    UnknownClient,
+    discover_client,
+    resolve_client,
+)
 from .context import Context
 from .limiter import check_limit, source_of, spend_limit
 from .tenancy import ProjectView
@@ -59,6 +66,27 @@ async def authenticate_client(
     await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
     await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     raise _invalid_client(presented.method)
+
+
+def discover_from(source: str) -> Resolve:
+    """Clients as the authorization endpoint knows them, for others that one known by a document may come to first."""
+
+    async def discover(context: Context, view: ProjectView, client_id: str) -> Client | None:
+        try:
+            return await discover_client(context, view, client_id, source=source)
+        except UnknownClient:
+            return None
+        except DocumentRefused as refused:
+            if refused.is_final:
+                raise OAuthError(INVALID_CLIENT, f"The client's document is refused. {refused}", status=401) from None
+            raise OAuthError(
+                TEMPORARILY_UNAVAILABLE,
+                f"The client's document could not be fetched. {refused}",
+                status=503,
+                headers={"retry-after": "10"},
+            ) from None
+
+    return discover
 
 
 def _parse(request: Request, form: Form) -> _Presented:

@@ -1,7 +1,8 @@
 """client_id → Client: every way in which a client can be known, in one place.
 
-A row in the database wins; then a sealed id speaks for itself; then, where an authorization request begins, the URL
-of a metadata document is fetched. Token, revocation and introspection never fetch on behalf of an unknown client.
+A row in the database wins; then a sealed id speaks for itself; then, where an authorization request begins or a
+device asks first, the URL of a metadata document is fetched. Token, revocation and introspection never fetch on
+behalf of an unknown client; one whose device waits is known, although it has no row yet.
 
 Spec: REG-02, REG-05; CIMD-05, CIMD-16, CIMD-23, CIMD-27; complaints 2, 3, 9
 """
@@ -24,6 +25,7 @@ from doorward.settings import is_loopback_host
 from doorward.storage.audit import record
 from doorward.storage.clients import find_client, update_client_metadata
 from doorward.storage.database import Transaction
+from doorward.storage.device_codes import is_client_awaited
 from doorward.storage.registrations import Tombstone, find_tombstone
 
 from .context import Context
@@ -54,11 +56,35 @@ class DocumentRefused(Exception):  # noqa: N818  # a decision, told to a person
 
 
 async def resolve_client(context: Context, view: ProjectView, client_id: str) -> Client | None:
-    """The client of this project with this id, or None; nothing is fetched.
+    """The client of this project with this id, or None; nothing is fetched for one that is unknown.
 
     A registration that nobody used in its time is as good as unknown; what was used once stays until the sweeper,
     which spares clients with a live grant, removes it.
     """
+    client = await _find_known(context, view, client_id)
+    if client is None and is_document_url(client_id):
+        return await _find_awaited(context, view, client_id)
+    return client
+
+
+async def discover_client(context: Context, view: ProjectView, client_id: str, *, source: str) -> Client:
+    """The client of an authorization request, its document fetched when it is known by one.
+
+    Raises `UnknownClient` and `DocumentRefused`, and `TooManyRequests` for a source that asks for too many documents.
+    """
+    client = await _find_known(context, view, client_id)
+    if client is None:
+        buried = await context.database.read(find_tombstone, view.project.project_id, client_id[:MAX_CLIENT_ID_LENGTH])
+        kept_out = buried is not None and buried.reason in ("removed", "denied")
+        if kept_out or not is_document_url(client_id):
+            raise UnknownClient(buried, is_sealed(client_id))
+    if client is None or is_document_url(client_id):
+        return await _read_document(context, view, client_id, client, source=source)
+    return client
+
+
+async def _find_known(context: Context, view: ProjectView, client_id: str) -> Client | None:
+    """The client that has a row or speaks for itself."""
     if len(client_id) > MAX_CLIENT_ID_LENGTH:
         return None
     client = await context.database.read(find_client, view.project.project_id, client_id)
@@ -70,20 +96,17 @@ async def resolve_client(context: Context, view: ProjectView, client_id: str) ->
     return client
 
 
-async def discover_client(context: Context, view: ProjectView, client_id: str, *, source: str) -> Client:
-    """The client of an authorization request, its document fetched when it is known by one.
+async def _find_awaited(context: Context, view: ProjectView, client_id: str) -> Client | None:
+    """The client of a document whose device asks what was decided: until somebody lets it in, it has no row.
 
-    Raises `UnknownClient` and `DocumentRefused`, and `TooManyRequests` for a source that asks for too many documents.
+    Its document was fetched when the device came; it is fetched again only once that copy has run out.
     """
-    client = await resolve_client(context, view, client_id)
-    if client is None:
-        buried = await context.database.read(find_tombstone, view.project.project_id, client_id[:MAX_CLIENT_ID_LENGTH])
-        kept_out = buried is not None and buried.reason in ("removed", "denied")
-        if kept_out or not is_document_url(client_id):
-            raise UnknownClient(buried, is_sealed(client_id))
-    if client is None or is_document_url(client_id):
-        return await _read_document(context, view, client_id, client, source=source)
-    return client
+    if not await context.database.read(is_client_awaited, view.project.project_id, client_id, context.clock()):
+        return None
+    try:
+        return await discover_client(context, view, client_id, source="")
+    except (UnknownClient, DocumentRefused):
+        return None
 
 
 async def _unseal(context: Context, view: ProjectView, client_id: str) -> Client | None:

@@ -84,7 +84,7 @@ async def _decide(
         pushed_hash = TokenHash(bytes.fromhex(request.pushed))
         if not await consume_pushed_request(tx, project_id, pushed_hash, now):
             return None  # decided on in another tab
-    if view.resource(request.resource_id) is None or not await _is_still_admitted(
+    if view.resource(request.resource_id) is None or not await is_still_admitted(
         tx, view, client, allow=allowed is not None, now=now
     ):
         return None  # removed or suspended while the person was deciding
@@ -122,7 +122,7 @@ async def _decide(
     return interaction
 
 
-async def _is_still_admitted(tx: Transaction, view: ProjectView, client: Client, *, allow: bool, now: int) -> bool:
+async def is_still_admitted(tx: Transaction, view: ProjectView, client: Client, *, allow: bool, now: int) -> bool:
     """Whether the client may have a grant; one that spoke for itself so far gets its row with an Allow, not before."""
     stored = await find_client(tx, client.project_id, client.client_id)
     if stored is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from doorward.core.models import Project, Resource
+from doorward.core.models import DEVICE_CODE, Project, Resource
 from doorward.oauth.dpop import PROOF_ALGORITHMS
 from doorward.oauth.jwt import ALGORITHMS
 from doorward.oauth.metadata import AUTH_METHODS, SECRET_AUTH_METHODS, build_resource_metadata
@@ -62,6 +62,8 @@ def build_server_metadata(
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     }
+    if DEVICE_CODE in grant_types:
+        members["device_authorization_endpoint"] = f"{issuer}/api/oauth/device"
     if project.settings.registration_mode in ("protected", "closed"):
         del members["registration_endpoint"]
     if not project.settings.documents:

@@ -13,6 +13,7 @@ from doorward.storage.audit import sweep_audit
 from doorward.storage.clients import sweep_clients
 from doorward.storage.codes import sweep_codes
 from doorward.storage.database import StorageUnavailable
+from doorward.storage.device_codes import sweep_device_codes
 from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
 from doorward.storage.pushed_requests import sweep_pushed_requests
@@ -42,6 +43,7 @@ async def sweep(context: Context) -> int:
     swept = await database.write(sweep_interactions, now)
     swept += await database.write(sweep_pushed_requests, now)
     swept += await database.write(sweep_codes, now)
+    swept += await database.write(sweep_device_codes, now)
     swept += await database.write(sweep_tokens, now, revoked_before=now - DAY_MS)
     swept += await database.write(sweep_grants, now - DAY_MS)
     swept += await database.write(sweep_sessions, now)

@@ -16,9 +16,7 @@ from doorward.core.models import Client, PushedRequest, Refused
 from doorward.core.secrets import PUSHED_REQUEST, hash_secret, is_well_formed, new_secret
 from doorward.oauth.dpop import DpopProof
 from doorward.oauth.errors import (
-    INVALID_CLIENT,
     INVALID_DPOP_PROOF,
-    TEMPORARILY_UNAVAILABLE,
     UNAUTHORIZED_CLIENT,
     OAuthError,
     invalid_request,
@@ -30,8 +28,7 @@ from doorward.storage.pushed_requests import add_pushed_request, bind_pushed_req
 from doorward.storage.throttles import spend
 
 from .authorization_request import MAX_REQUEST_LENGTH, PARAMETERS, find_redirect_uri, parse_request
-from .client_auth import authenticate_client
-from .clients import DocumentRefused, Resolve, UnknownClient, discover_client
+from .client_auth import authenticate_client, discover_from
 from .context import Context
 from .limiter import source_of
 from .page_error import request_over
@@ -48,7 +45,7 @@ async def answer_push(context: Context, view: ProjectView, request: Request) -> 
     """Take a request in and name it. Everything that is wrong with it is said here, to the client, as JSON."""
     form = parse_form(await request.body(), request.header("content-type"))
     source = source_of(context, request)
-    client = await authenticate_client(context, view, request, form, resolve=_discover_from(source))
+    client = await authenticate_client(context, view, request, form, resolve=discover_from(source))
     if client.status == "suspended":
         raise OAuthError(UNAUTHORIZED_CLIENT, "An administrator has suspended this client.")
     if "request_uri" in form:
@@ -120,27 +117,6 @@ def _read_name(form: Form) -> TokenHash | None:
     if "request_uri" in form.repeated or secret == name or not is_well_formed(secret, PUSHED_REQUEST):
         return None
     return hash_secret(secret)
-
-
-def _discover_from(source: str) -> Resolve:
-    """Clients as the authorization endpoint knows them: for one known by a document its first request comes here."""
-
-    async def discover(context: Context, view: ProjectView, client_id: str) -> Client | None:
-        try:
-            return await discover_client(context, view, client_id, source=source)
-        except UnknownClient:
-            return None
-        except DocumentRefused as refused:
-            if refused.is_final:
-                raise OAuthError(INVALID_CLIENT, f"The client's document is refused. {refused}", status=401) from None
-            raise OAuthError(
-                TEMPORARILY_UNAVAILABLE,
-                f"The client's document could not be fetched. {refused}",
-                status=503,
-                headers={"retry-after": "10"},
-            ) from None
-
-    return discover
 
 
 def _judge(

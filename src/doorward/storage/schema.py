@@ -395,6 +395,7 @@ device_codes = Table(
     _text("client_id"),
     _text("resource_id"),
     _text("scope"),
+    _text("alias", nullable=True),
     _text("source"),
     _text("agent"),
     _text("dpop_jkt", nullable=True),

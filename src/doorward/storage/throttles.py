@@ -1,6 +1,6 @@
 """Rate limit buckets shared by every process of a deployment: one row and one statement each."""
 
-from sqlalchemy import BigInteger, bindparam, case, delete, select
+from sqlalchemy import BigInteger, bindparam, case, delete, select, update
 
 from doorward.core.limits import Limit
 from doorward.oauth.ids import ProjectId
@@ -28,6 +28,11 @@ _SPEND = Statement(
         )
         .returning(throttles.c.full_at)
     )
+)
+_REFUND = Statement(
+    update(throttles)
+    .where(throttles.c.project_id == bindparam("of_project"), throttles.c.bucket == bindparam("of_bucket"))
+    .values(full_at=throttles.c.full_at - _period)
 )
 _FULL_AT = Statement(
     select(throttles.c.full_at).where(
@@ -59,6 +64,14 @@ async def spend(tx: Transaction, project_id: ProjectId, limit: Limit, subject: s
 async def is_spent(tx: Transaction, project_id: ProjectId, limit: Limit, subject: str, now: int) -> int:
     """What `spend` would answer, without counting."""
     return await _wait(tx, project_id, limit, bucket_name(limit, subject), now)
+
+
+async def refund(tx: Transaction, project_id: ProjectId, limit: Limit, subject: str) -> None:
+    """Take back one event that was just counted and turned out to be none.
+
+    Counting first holds the bucket, so that tries made at once cannot all look before the first is counted.
+    """
+    await tx.run(_REFUND, of_project=project_id, of_bucket=bucket_name(limit, subject), period=limit.period_ms)
 
 
 async def reset(tx: Transaction, project_id: ProjectId, limit: Limit, subject: str) -> None:

@@ -1,15 +1,17 @@
 """The authorization endpoint as a browser sees it: every step's page, and the answer on its way to the client."""
 
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from doorward.asgi import Request, Response, redirect
-from doorward.core.known_clients import find_impersonated
-from doorward.core.models import Client, Scope, ScopeKind
+from doorward.core.known_clients import KnownClient, find_impersonated
+from doorward.core.models import Client, Resource, Scope, ScopeKind
+from doorward.core.policy import access_token_seconds
 from doorward.core.secrets import hash_secret
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
-from doorward.oauth.scopes import OFFLINE_ACCESS
+from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes
 from doorward.server.authorization_answer import ReturnToClient
 from doorward.server.authorization_request import MAX_REQUEST_LENGTH
 from doorward.server.authorize import Consent, begin
@@ -106,13 +108,30 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
     host = display_host(request.redirect_uri)
     base = visit.view.project.path
     impersonated = find_impersonated(client.metadata.client_name, client.client_id, request.redirect_uri)
-    granted = [scope for scope in consent.resource.scopes if scope.name in request.scope]
     return visit.render(
         "consent.html",
         in_flow=True,
         action=f"{base}/oauth/consent",
         flow=consent.flow,
-        client={
+        redirect={"host": host, "kind": kind, "display": request.redirect_uri},
+        dropped=list(request.dropped),
+        **describe_question(visit, client, consent.resource, request.scope, host=host, impersonated=impersonated),
+        switch_href=f"{base}/login?{urlencode({'next': here})}",
+    )
+
+
+def describe_question(
+    visit: Visit,
+    client: Client,
+    resource: Resource,
+    scope: Scopes,
+    *,
+    host: str,
+    impersonated: KnownClient | None,
+) -> dict[str, Any]:
+    """What a person is told of the app, the server and the scopes, whichever way the app asks."""
+    return {
+        "client": {
             "name": client.metadata.client_name or host,
             "host": urlsplit(client.client_id).hostname if client.kind == "document" else None,
             "impersonated": impersonated.name if impersonated else None,
@@ -120,18 +139,11 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
             "kind": "pre-registered" if client.kind == "manual" else "self-registered",
             "registered": _provenance(client, visit.request.now),
         },
-        redirect={"host": host, "kind": kind, "display": request.redirect_uri},
-        resource={
-            "name": consent.resource.name,
-            "uri": consent.resource.uri,
-            "host": display_host(consent.resource.uri),
-        },
-        scopes=[_describe(scope) for scope in granted],
-        offline="refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in request.scope,
-        access_minutes=-(-visit.view.project.settings.access_token_seconds // 60),
-        dropped=list(request.dropped),
-        switch_href=f"{base}/login?{urlencode({'next': here})}",
-    )
+        "resource": {"name": resource.name, "uri": resource.uri, "host": display_host(resource.uri)},
+        "scopes": [_describe(each) for each in resource.scopes if each.name in scope],
+        "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,
+        "access_minutes": -(-access_token_seconds(resource, visit.view.project.settings) // 60),
+    }
 
 
 def _provenance(client: Client, now: int) -> str:

@@ -89,6 +89,7 @@ async def _render(
         email=email,
         error=error,
         client=await _find_client(visit, await _read_request(visit, next_path)),
+        for_device=next_path.startswith(f"{visit.view.project.path}/device"),
     )
 
 
@@ -127,6 +128,6 @@ def _parse(query: bytes) -> Form | None:
 def _safe_next(visit: Visit, path: str) -> str:
     """`path` when it is a page of this project that a sign-in may lead to, else nothing. Spec: T50"""
     base = visit.view.project.path
-    allowed = (f"{base}/oauth/authorize?", f"{base}/account", f"{base}/dashboard")
+    allowed = (f"{base}/oauth/authorize?", f"{base}/device", f"{base}/account", f"{base}/dashboard")
     is_ours = len(path) <= _MAX_NEXT and path.isascii() and path.isprintable() and "\\" not in path
     return path if is_ours and path.startswith(allowed) else ""

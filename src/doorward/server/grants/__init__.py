@@ -12,7 +12,7 @@ from doorward.oauth.forms import Form
 from doorward.server.context import Context
 from doorward.storage.database import Transaction
 
-from . import authorization_code, client_credentials, refresh_token, token_exchange
+from . import authorization_code, client_credentials, device_code, refresh_token, token_exchange
 from .call import TokenCall
 
 
@@ -31,7 +31,8 @@ class GrantType(Protocol):
 Resolve = Callable[[Context, TokenCall, Any], Awaitable[Any]]
 
 GRANTS: Mapping[str, GrantType] = {
-    grant.GRANT_TYPE: grant for grant in (authorization_code, refresh_token, client_credentials, token_exchange)
+    grant.GRANT_TYPE: grant
+    for grant in (authorization_code, refresh_token, client_credentials, device_code, token_exchange)
 }
 RESOLVERS: Mapping[str, Resolve] = {token_exchange.GRANT_TYPE: token_exchange.resolve}
 """What has to be looked at before the transaction, such as signatures: the parameters, with what was found."""

@@ -58,7 +58,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: CodeRequest) -> A
     code, grant, resource = judged
     outcome = await consume_code(tx, code.project_id, code.code_hash, call.client.client_id, call.now)
     if isinstance(outcome, Consumed):
-        return await _redeem(tx, call, grant, resource)
+        return await open_connection(tx, call, grant, resource, audit.CODE_REDEEMED)
     if isinstance(outcome, Reused):
         await revoke_grant(tx, grant.project_id, grant.grant_id, call.now)
         await _record(tx, call, grant, audit.CODE_REUSED)
@@ -89,7 +89,10 @@ async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tupl
     return code, grant, resource
 
 
-async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Resource) -> Authorization:
+async def open_connection(
+    tx: Transaction, call: TokenCall, grant: Grant, resource: Resource, action: str
+) -> Authorization:
+    """What a connection is given first, whatever was spent for it: a token and, for clients that refresh, a lineage."""
     family = None
     if "refresh_token" in call.client.metadata.grant_types:
         family = build_family(call, grant)
@@ -97,7 +100,7 @@ async def _redeem(tx: Transaction, call: TokenCall, grant: Grant, resource: Reso
     await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
     if call.is_first_use_in_a_while:
         await touch_client(tx, grant.project_id, grant.client_id, call.now, call.client_expires_at)
-    await _record(tx, call, grant, audit.CODE_REDEEMED)
+    await _record(tx, call, grant, action)
     return Authorization(
         subject=grant.user_id,
         client_id=grant.client_id,

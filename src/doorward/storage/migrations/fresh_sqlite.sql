@@ -416,6 +416,7 @@ CREATE TABLE device_codes (
     client_id TEXT NOT NULL, 
     resource_id TEXT NOT NULL, 
     scope TEXT NOT NULL, 
+    alias TEXT, 
     source TEXT NOT NULL, 
     agent TEXT NOT NULL, 
     dpop_jkt TEXT, 

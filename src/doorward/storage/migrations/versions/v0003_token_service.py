@@ -127,6 +127,7 @@ def _create_device_codes() -> None:
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("resource_id", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("alias", sa.Text(), nullable=True),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("agent", sa.Text(), nullable=False),
         sa.Column("dpop_jkt", sa.Text(), nullable=True),
