@@ -128,6 +128,7 @@ class Doorward:
         async with AsyncExitStack() as stack:
             for mounted in self._mounts.values():
                 await stack.enter_async_context(mounted.lifespan())
+            await self.context.tenancy.find()  # known from the first request on, to those who cannot wait for it
             beside = [asyncio.create_task(run_jobs(self.context)), asyncio.create_task(self.context.timeline.run())]
             try:
                 yield

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 from anyio.abc import Process
@@ -13,7 +14,7 @@ from anyio.streams.text import TextReceiveStream
 from tests.interop.browsers import FormBrowser
 from tests.interop.clients import PATIENCE_SECONDS
 from tests.needs import find_free_port
-from tests.running import RunningDoorward
+from tests.running import RunningDoorward, start_doorward
 
 SIGN_IN_ADDRESS = re.compile(r"^\s+(http://\S+/oauth/authorize\?\S+)$", re.MULTILINE)
 
@@ -56,6 +57,26 @@ async def test_the_connect_command_prints_the_weather(doorward: RunningDoorward,
     assert 'weather_forecast({"city": "Lisbon"})' in printed
     assert '"country": "Portugal"' in printed
     assert "Sample data" in printed
+
+
+async def test_the_operator_reads_a_connection_as_one_story(tmp_path: Path, fresh_browser: FormBrowser) -> None:
+    server = start_doorward(tmp_path / "data", "--demo")
+    async with run_connect(server.demo, "--no-browser") as process:
+        await fresh_browser.visit(await sign_in_address(process))
+        assert (await finish(process))[0] == 0
+    assert server.stop() == 0  # what it saw is written by then
+    (row,) = server.admin("timeline", "list")
+    assert row["verdict"] == "connected and calling"
+    told = server.admin("timeline", "show", row["reference"])
+    steps = [step["step"] for step in told["steps"]]
+    assert steps[0] == "challenge"
+    assert [step for step in steps if step in ("register", "consent", "token", "call")] == [
+        "register",
+        "consent",
+        "token",
+        "call",
+    ]
+    assert {step["outcome"] for step in told["steps"]} == {"ok"}
 
 
 async def test_the_connect_command_calls_the_tool_it_is_told(doorward: RunningDoorward, browser: FormBrowser) -> None:
