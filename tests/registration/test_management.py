@@ -16,6 +16,7 @@ from doorward.manage import admission, clients
 from doorward.manage.operator import ActionRefused
 from doorward.server.jobs import sweep
 from tests.inside import LOOPBACK, Answer, Door, open_door
+from tests.registration.site import Site
 from tests.registration.steps import WEB, audited, authorize, is_accepted, row_counts, tokens_of, told
 from tests.server.steps import (
     REGISTER,
@@ -289,7 +290,7 @@ async def test_a_suspended_client_is_dead_at_once_and_alive_when_it_is_back(door
     success(await door.refresh(client_id, tokens["refresh_token"]))
 
 
-async def test_the_same_software_is_one_family_however_it_is_known(door: Door) -> None:
+async def test_the_same_software_is_one_family_however_it_is_known(door: Door, site: Site) -> None:
     for number in range(3):
         uri = f"http://localhost:{5000 + number}/callback"
         client_id = (await door.register(client_name=f"Claude Code (server {number})", redirect_uris=[uri]))[
@@ -297,10 +298,11 @@ async def test_the_same_software_is_one_family_however_it_is_known(door: Door) -
         ]
         await tokens_of(door, client_id, uri)
     await clients.add(door.operator, door.project, ("http://localhost/callback",), name="Claude Code")
+    await tokens_of(door, site.publish(client_name="Claude Code"))
     other = (await door.register(client_name="Other"))["client_id"]
     await tokens_of(door, other, LOOPBACK)
     first, second = await admission.list_families(door.operator, door.project)
-    assert (len(first.clients), first.connections, first.kinds) == (4, 3, ("manual", "sealed"))
+    assert (len(first.clients), first.connections, first.kinds) == (5, 4, ("document", "manual", "sealed"))
     assert (second.name, second.connections) == ("Other", 1)
     described = admission.describe_family(first)
     assert described["redirects"] == ["loopback"]
