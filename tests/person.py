@@ -102,6 +102,16 @@ class Person:
         assert page.status == 200, page.text
         return page.links["continue"]
 
+    async def let_in_device(self, url: str, decision: str = "allow") -> Page:
+        """Go through sign-in, the code and the decision for a program on another device; the last page."""
+        page = await self.open(url)
+        if "password" in (page.forms[0] if page.forms else {}):
+            page = await self.sign_in(page)
+        if ("decision", decision) not in page.buttons:
+            page = await self.submit(page)
+        assert ("decision", decision) in page.buttons, page.text
+        return await self.submit(page, decision=decision)
+
     async def _settle(self, response: httpx2.Response) -> Page:
         for _ in range(10):
             if not response.has_redirect_location:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +18,11 @@ from joserfc.jwk import ECKey
 
 from doorward.oauth.jwt import generate_signing_key
 from tests.interop.browsers import FormBrowser
-from tests.running import RunningDoorward
+from tests.running import RunningDoorward, start_doorward
 
 REDIRECT = "http://127.0.0.1:8765/callback"
 REFRESH_TOKEN = "refresh_token"
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @asynccontextmanager
@@ -136,3 +138,22 @@ async def test_the_token_endpoint_as_audience_is_refused_cau_08(
             await client.fetch_token(
                 metadata["token_endpoint"], grant_type="client_credentials", resource=doorward.demo
             )
+
+
+async def test_a_device_is_let_in_by_a_person(tmp_path: Path, fresh_browser: FormBrowser) -> None:
+    server = start_doorward(tmp_path / "data", "--demo")
+    try:
+        server.admin("project", "set", "device_flow=true")
+        async with open_client(server, token_endpoint_auth_method="none") as (client, metadata):
+            await register(client, metadata, grant_types=[DEVICE, REFRESH_TOKEN], redirect_uris=[])
+            form = {"client_id": client.client_id, "resource": server.demo, "scope": "tools:read"}
+            endpoint = metadata["device_authorization_endpoint"]
+            device = (await client.request("POST", endpoint, data=form, withhold_token=True)).json()
+            ask = {"grant_type": DEVICE, "device_code": device["device_code"]}
+            await fresh_browser.person.let_in_device(device["verification_uri"] + "?user_code=" + device["user_code"])
+            tokens = await client.fetch_token(metadata["token_endpoint"], **ask)
+            assert (tokens["token_type"], tokens["scope"]) == ("Bearer", "tools:read")
+            with pytest.raises(OAuthError, match="invalid_grant"):
+                await client.fetch_token(metadata["token_endpoint"], **ask)
+    finally:
+        assert server.stop() == 0

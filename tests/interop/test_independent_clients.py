@@ -15,6 +15,7 @@ from tests.interop.node.independent import run_client
 from tests.interop.node.programs import Step, find_node
 from tests.running import RunningDoorward, start_doorward
 
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 OPENID, OAUTH = "openid.mjs", "oauth4webapi.mjs"
 EITHER = pytest.mark.parametrize("program", [OPENID, OAUTH])
 
@@ -26,9 +27,9 @@ def node() -> str:
 
 @pytest.fixture(scope="module")
 def proving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorward]:
-    """A server that asks for a nonce in every proof."""
+    """A server that asks for a nonce in every proof, and lets devices in."""
     server = start_doorward(tmp_path_factory.mktemp("proving") / "data", "--demo")
-    server.admin("project", "set", "dpop_nonces=true")
+    server.admin("project", "set", "dpop_nonces=true", "device_flow=true")
     yield server
     assert server.stop() == 0
 
@@ -179,6 +180,30 @@ async def test_a_pushed_request_goes_all_the_way(
     assert kept(refreshed) == ("dpop" if dpop else "bearer", 900, "tools:read")
     assert "request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3A" in browser.visits[0]
     assert "scope=" not in browser.visits[0]
+
+
+@pytest.mark.parametrize("dpop", [None, "ES256"])
+async def test_a_device_waits_until_a_person_lets_it_in(
+    proving: RunningDoorward, fresh_browser: FormBrowser, dpop: str | None
+) -> None:
+    async def approve(device: dict[str, Any]) -> None:
+        await fresh_browser.person.let_in_device(device["verification_uri_complete"])
+
+    registered, tokens, refreshed, told = await run_client(
+        OPENID,
+        fresh_browser,
+        proving.issuer,
+        ["register", {"grant_types": [DEVICE, "refresh_token"], "redirect_uris": []}],
+        ["device", {"resource": proving.demo, "scope": "tools:read"}],
+        ["refresh"],
+        ["call", proving.demo],
+        method="none",
+        dpop=dpop,
+        approve=approve,
+    )
+    assert registered["grant_types"] == [DEVICE, "refresh_token"]
+    assert kept(tokens) == kept(refreshed) == ("dpop" if dpop else "bearer", 900, "tools:read")
+    assert told == {"status": 200}
 
 
 async def test_a_resource_server_of_another_library_takes_our_tokens(
