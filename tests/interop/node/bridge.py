@@ -1,7 +1,8 @@
 """mcp-remote as an MCP host runs it: JSON-RPC over its standard streams, its files in a folder of its own."""
 
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.interop.node.programs import PACKAGES, PATH, PATIENCE_SECONDS, Progra
 BRIDGE = PACKAGES / "mcp-remote" / "dist" / "proxy.js"
 OPENERS = ("xdg-open", "open")
 LONGEST_URL = 1 << 16
+_PRINTED_LINK = re.compile(r"https?://\S+/device\?user_code=\S+")
 
 
 class Home:
@@ -91,6 +93,35 @@ class Host:
         result = await self.request("tools/call", name=name, arguments=arguments)
         assert not result.get("isError"), result
         return result["structuredContent"]
+
+
+@asynccontextmanager
+async def run_headless_bridge(
+    home: Home, url: str, approve: Callable[[str], Awaitable[None]], *options: str
+) -> AsyncIterator[Host]:
+    """Run mcp-remote where no browser is; its person goes to the address that it prints, on a machine of their own."""
+
+    async def read_log() -> None:
+        assert program.process.stderr is not None
+        said = b""
+        async for chunk in program.process.stderr:
+            said += chunk
+            *lines, said = said.split(b"\n")
+            for line in lines:
+                if found := _PRINTED_LINK.search(line.decode()):
+                    await approve(found[0])
+
+    arguments = [url, *options, "--device-code"]
+    async with (
+        run_node(BRIDGE, *arguments, environment=home.environment, listens_to_errors=True) as program,
+        anyio.create_task_group() as person,
+    ):
+        person.start_soon(read_log)
+        yield Host(program)
+        assert program.process.stdin is not None
+        await program.process.stdin.aclose()
+        assert await program.process.wait() == 0
+        person.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -57,12 +57,20 @@ class Program:
 
 
 @asynccontextmanager
-async def run_node(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Program]:
-    """Run a program of Node for a bounded time, and not beyond the block."""
+async def run_node(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, listens_to_errors: bool = False
+) -> AsyncIterator[Program]:
+    """Run a program of Node for a bounded time, and not beyond the block.
+
+    With `listens_to_errors`, what it writes to its standard error is for the caller to read.
+    """
     command = [find_node(), *map(str, arguments)]
     with anyio.fail_after(PATIENCE_SECONDS):
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stderr=None, env=environment or {**os.environ, "PATH": PATH}
+            command,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE if listens_to_errors else None,
+            env=environment or {**os.environ, "PATH": PATH},
         )
         assert process.stdout is not None
         try:
