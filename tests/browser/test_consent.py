@@ -181,7 +181,9 @@ async def test_a_web_app_keeps_hold_of_its_popup_through_every_page(
 
 
 @pytest.mark.parametrize("path", ["/login", "/oauth/authorize", "/"])
-async def test_no_page_shows_itself_in_a_frame(doorward: RunningDoorward, browser: Chromium, path: str) -> None:
+async def test_no_page_shows_itself_in_a_frame_authz_08(
+    doorward: RunningDoorward, browser: Chromium, path: str
+) -> None:
     frame = f'<title>Trap</title><iframe src="{doorward.issuer}{path}"></iframe>'
     await browser.context.route(
         "http://trap.localhost/", lambda route: route.fulfill(content_type="text/html", body=frame)
@@ -192,7 +194,9 @@ async def test_no_page_shows_itself_in_a_frame(doorward: RunningDoorward, browse
     browser.complaints.clear()  # the browser may tell of the refusal, and shall
 
 
-async def test_what_somebody_slips_into_a_page_does_not_run(doorward: RunningDoorward, browser: Chromium) -> None:
+async def test_what_somebody_slips_into_a_page_does_not_run_authz_10(
+    doorward: RunningDoorward, browser: Chromium
+) -> None:
     slipped = (
         '<script>document.title = "Mine"</script><style>h1 { display: none }</style>'
         '<img src="https://evil.example/pixel"><base href="https://evil.example/">'

@@ -72,7 +72,9 @@ def load(environ: dict[str, str] | None = None, **options: Any) -> Settings:
 
 
 @pytest.mark.parametrize(("environ", "setting", "words"), REFUSED, ids=lambda value: str(value)[:60])
-def test_what_is_unsafe_or_unknown_stops_the_start_by_name(environ: dict[str, str], setting: str, words: str) -> None:
+def test_what_is_unsafe_or_unknown_stops_the_start_by_name_authz_19_t51(
+    environ: dict[str, str], setting: str, words: str
+) -> None:
     with pytest.raises(UnsafeConfiguration, match=re.escape(words)) as caught:
         load(environ)
     assert caught.value.setting == setting
@@ -89,7 +91,7 @@ def test_a_refusal_never_repeats_the_value(name: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_without_any_setting_the_server_is_on_this_machine() -> None:
+def test_without_any_setting_the_server_is_on_this_machine_trn_02() -> None:
     settings = load()
     assert (settings.data, settings.host, settings.port) == (Path("doorward-data"), "127.0.0.1", 8400)
     assert (settings.public_url, settings.is_secure) == ("http://127.0.0.1:8400", False)

@@ -91,7 +91,7 @@ async def let_in(server: RunningDoorward, http: httpx2.AsyncClient) -> dict[str,
     ],
     ids=str,
 )
-def test_an_unsafe_start_ends_with_78_and_names_the_setting(
+def test_an_unsafe_start_ends_with_78_and_names_the_setting_t51(
     tmp_path: Path, options: list[str], environ: dict[str, str], setting: str
 ) -> None:
     result = run_up(tmp_path / "data", *options, environ=environ)

@@ -24,7 +24,7 @@ GETTING_IN = [
 
 
 @ERAS
-async def test_the_sdk_discovers_registers_signs_in_and_calls_tools(
+async def test_the_sdk_discovers_registers_signs_in_and_calls_tools_gen_03(
     doorward: RunningDoorward, fresh_browser: FormBrowser, mode: str, version: str
 ) -> None:
     async with connect_sdk(doorward.demo, fresh_browser, mode=mode) as sdk:

@@ -81,7 +81,7 @@ async def is_refused(door: Door, assertion: str, headers: dict[str, str] | None 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256"])
 @pytest.mark.parametrize("by_uri", [False, True], ids=["jwks", "jwks_uri"])
-async def test_a_client_gets_and_refreshes_tokens_with_its_key(
+async def test_a_client_gets_and_refreshes_tokens_with_its_key_cimd_20_cau_07(
     door: Door, site: Site, alg: str, *, by_uri: bool
 ) -> None:
     key = KEYS[alg]
@@ -98,7 +98,7 @@ async def test_a_client_gets_and_refreshes_tokens_with_its_key(
     assert site.requests.count("/jwks.json") == (1 if by_uri else 0)
 
 
-async def test_an_assertion_is_taken_in_every_form_clients_send_it(door: Door, site: Site) -> None:
+async def test_an_assertion_is_taken_in_every_form_clients_send_it_cau_07_09_11(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     now = door.clock() // 1000
     good: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -117,7 +117,7 @@ async def test_an_assertion_is_taken_in_every_form_clients_send_it(door: Door, s
     assert not await is_refused(door, sign(door, client_id), client_id=client_id)
 
 
-async def test_an_assertion_that_is_not_quite_right_is_refused(door: Door, site: Site) -> None:
+async def test_an_assertion_that_is_not_quite_right_is_refused_cau_07_08_12(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     now = door.clock() // 1000
     wrong: list[dict[str, Any]] = [
@@ -154,7 +154,7 @@ async def test_an_assertion_that_is_not_quite_right_is_refused(door: Door, site:
     assert not await is_refused(door, sign(door, client_id))
 
 
-async def test_another_kind_of_token_or_of_key_is_refused(door: Door, site: Site) -> None:
+async def test_another_kind_of_token_or_of_key_is_refused_at_08_cau_07_12_t27(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     right = sign(door, client_id)
     head, body, signature = right.split(".")
@@ -185,14 +185,14 @@ async def test_another_kind_of_token_or_of_key_is_refused(door: Door, site: Site
         assert await is_refused(door, assertion), assertion[:40]
 
 
-async def test_one_assertion_authenticates_once_however_often_it_is_sent_t32(door: Door, site: Site) -> None:
+async def test_one_assertion_authenticates_once_however_often_it_is_sent_cau_10_t32_i1(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     assertion = sign(door, client_id)
     answers = await asyncio.gather(*(present(door, assertion) for _ in range(20)))
     assert sorted(answer.status for answer in answers) == [200] + [401] * 19
 
 
-async def test_an_assertion_stays_used_after_a_restart_t32(door: Door, site: Site, authority: Authority) -> None:
+async def test_an_assertion_stays_used_after_a_restart_cau_10_t32(door: Door, site: Site, authority: Authority) -> None:
     client_id = await known(door, publish(site))
     assertion = sign(door, client_id)
     assert not await is_refused(door, assertion)
@@ -215,7 +215,7 @@ async def test_an_assertion_that_was_refused_did_not_use_up_its_id(door: Door, s
     assert not await is_refused(door, sign(door, client_id, jti="one"))
 
 
-async def test_one_method_at_a_time_cau_04(door: Door, site: Site) -> None:
+async def test_one_method_at_a_time_cau_04_11(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     assert await is_refused(door, sign(door, client_id), basic(client_id, "secret"))
     assert await is_refused(door, sign(door, client_id), client_secret="secret")
@@ -284,7 +284,7 @@ async def test_a_key_set_larger_than_a_document_is_read(door: Door, site: Site) 
     assert not await is_refused(door, sign(door, client_id))
 
 
-async def test_guessing_is_slowed_down_and_audits_nothing(door: Door, site: Site) -> None:
+async def test_guessing_is_slowed_down_and_audits_nothing_cau_06(door: Door, site: Site) -> None:
     client_id = await known(door, publish(site))
     before = await audited(door)
     answers = [await present(door, sign(door, client_id, STRANGER, {"kid": EC.kid})) for _ in range(21)]

@@ -126,7 +126,7 @@ async def test_a_failure_is_never_kept_cimd_15(door: Door, site: Site, failure: 
         (Page(raw=b""), "could not be fetched"),
     ],
 )
-async def test_a_page_says_that_the_fetch_failed_and_why_complaint_9(
+async def test_a_page_says_that_the_fetch_failed_and_why_complaint_9_cimd_06_09_16(
     door: Door, site: Site, page: Page, why: str
 ) -> None:
     client_id = site.publish()
@@ -271,7 +271,7 @@ async def test_a_host_that_is_blocked_later_cannot_ask_again(door: Door, site: S
     assert not await is_accepted(door, client_id)
 
 
-async def test_documents_of_this_machine_are_for_projects_in_development(door: Door, site: Site) -> None:
+async def test_documents_of_this_machine_are_for_projects_in_development_cimd_11(door: Door, site: Site) -> None:
     client_id = site.publish(host="localhost")
     assert "for development only" in told(await authorize(door, client_id))
     assert site.connections == 0
@@ -279,7 +279,9 @@ async def test_documents_of_this_machine_are_for_projects_in_development(door: D
     assert await is_accepted(door, client_id)
 
 
-async def test_development_needs_the_servers_own_settings_too(data: Any, authority: Authority, site: Site) -> None:
+async def test_development_needs_the_servers_own_settings_too_cimd_11(
+    data: Any, authority: Authority, site: Site
+) -> None:
     client_id = site.publish(host="localhost")
     async with open_door(data) as door:
         await set_project(door, development=True)

@@ -186,13 +186,13 @@ async def test_a_member_that_is_there_twice_is_refused_wherever_it_is(door: Door
         ({"grant_types": ["urn:ietf:params:oauth:grant-type:jwt-bearer"]}, "authorization_code"),
     ],
 )
-async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_18_cimd_28(
+async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_08_18_28(
     door: Door, site: Site, members: dict[str, Any], why: str
 ) -> None:
     assert why in told(await authorize(door, site.publish(**members)))
 
 
-async def test_what_is_not_understood_in_a_document_is_ignored(door: Door, site: Site) -> None:
+async def test_what_is_not_understood_in_a_document_is_ignored_cimd_22(door: Door, site: Site) -> None:
     client_id = site.publish(
         grant_types=["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
         response_types=["code", "token"],

@@ -179,7 +179,9 @@ async def test_what_is_not_a_plain_https_address_is_refused(dials: Dials, url: s
 
 
 @pytest.mark.parametrize("addresses", PRIVATE, ids=str)
-async def test_a_name_that_leads_inside_is_refused_even_with_one_of_many(dials: Dials, addresses: list[str]) -> None:
+async def test_a_name_that_leads_inside_is_refused_even_with_one_of_many_cimd_11_t5(
+    dials: Dials, addresses: list[str]
+) -> None:
     for order in (addresses, addresses[::-1]):
         with pytest.raises(FetchRefused):
             await leading_to(order).get("https://app.example/c", max_bytes=LIMIT)
@@ -198,7 +200,7 @@ async def test_a_listener_on_this_machine_never_hears_of_it(authority: Authority
         assert came == [1]
 
 
-async def test_a_name_that_changes_its_mind_is_asked_once_and_dialled_as_judged(dials: Dials) -> None:
+async def test_a_name_that_changes_its_mind_is_asked_once_and_dialled_as_judged_cimd_12_t5(dials: Dials) -> None:
     fetcher = leading_to(["93.184.215.14"], ["127.0.0.1"])
     with pytest.raises(FetchFailed):
         await fetcher.get("https://app.example/c", max_bytes=LIMIT)
@@ -270,7 +272,7 @@ BAD_PAGES = {
 
 
 @pytest.mark.parametrize("name", BAD_PAGES)
-async def test_an_answer_beyond_the_caps_is_a_failure(site: Site, authority: Authority, name: str) -> None:
+async def test_an_answer_beyond_the_caps_is_a_failure_cimd_13(site: Site, authority: Authority, name: str) -> None:
     site.pages["/c"] = BAD_PAGES[name]
     with pytest.raises(FetchFailed):
         await of_the_site(authority).get(site.url("/c"), max_bytes=LIMIT)
@@ -291,7 +293,7 @@ async def test_a_bomb_that_does_not_say_so_stays_packed(site: Site, authority: A
     ],
     ids=["nothing", "headers", "body"],
 )
-async def test_an_answer_that_takes_too_long_is_a_failure(
+async def test_an_answer_that_takes_too_long_is_a_failure_cimd_12(
     site: Site, authority: Authority, monkeypatch: pytest.MonkeyPatch, page: Page
 ) -> None:
     monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.3)

@@ -160,7 +160,9 @@ async def test_a_site_that_answers_badly_ends_in_a_page_and_leads_nobody_inside_
 ) -> None:
     guarded(door, authority, witness, "127.0.0.1/32")
     client_id = site.publish()
-    site.pages["/client.json"] = SITE_PAGES[name]
+    page, right = SITE_PAGES[name], site.pages["/client.json"].body
+    # What is wrong is the answer around it: the document itself is the right one wherever there is room for one.
+    site.pages["/client.json"] = replace(page, body=right) if page.body == b"{}" else page
     text = await ask(door, client_id)
     assert "This app's description could not be" in text
     assert client_id in text

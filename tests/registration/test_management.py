@@ -205,7 +205,7 @@ async def test_a_renewed_secret_lives_for_ever_where_the_project_says_so_by_then
     assert await authenticates(door, client, renewed["client_secret"])
 
 
-async def test_an_operator_rotates_a_secret_with_an_overlap(door: Door) -> None:
+async def test_an_operator_rotates_a_secret_with_an_overlap_pre_03(door: Door) -> None:
     client, old = await clients.add(door.operator, door.project, (WEB,), confidential=True)
     assert old is not None
     shown = {"client_id": client.client_id}
@@ -253,7 +253,7 @@ async def test_an_overlap_brings_no_expired_secret_back(door: Door) -> None:
     assert not await authenticates(door, registered, secret)
 
 
-async def test_revoking_everything_is_one_row_and_takes_effect_at_once(door: Door) -> None:
+async def test_revoking_everything_is_one_row_and_takes_effect_at_once_con_05_t19(door: Door) -> None:
     client_id = (await door.register())["client_id"]
     held = [await tokens_of(door, client_id, LOOPBACK) for _ in range(3)]
     before = await row_counts(door)

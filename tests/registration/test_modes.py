@@ -254,7 +254,7 @@ async def test_software_that_a_trusted_issuer_vouches_for_is_verified(door: Door
     assert "vouched for by software.example" in page.text
 
 
-async def test_a_statement_nobody_trusts_is_unapproved_and_a_wrong_one_invalid(door: Door) -> None:
+async def test_a_statement_nobody_trusts_is_unapproved_and_a_wrong_one_invalid_dcr_06(door: Door) -> None:
     token = statement(generate_signing_key("ES256"))
     assert refusal(await register(door, software_statement=token)) == (400, "unapproved_software_statement")
     key = await trusted(door)

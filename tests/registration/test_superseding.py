@@ -49,7 +49,7 @@ async def log_in(door: Door, made: dict[str, Any]) -> dict[str, Any]:
     return await redeem(door, made, await door.person().consent(url_of(door, made)))
 
 
-async def test_sixty_registrations_over_a_day_leave_a_handful(door: Door) -> None:
+async def test_sixty_registrations_over_a_day_leave_a_handful_dcr_13_21(door: Door) -> None:
     most = 0
     for number in range(60):
         await register(door, 50_000 + number)

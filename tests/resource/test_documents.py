@@ -29,7 +29,7 @@ def document(resource: str, *scopes: str) -> dict[str, Any]:
         (f"{ROOT}/", RESOURCE),
     ],
 )
-async def test_every_form_of_the_address_has_the_document_prm_02_prm_06(path: str, resource: str) -> None:
+async def test_every_form_of_the_address_has_the_document_prm_01_02_04_06_07_13(path: str, resource: str) -> None:
     app = Echo()
     async with browse(Mint().protect(app)) as client:
         response = await client.get(path)

@@ -18,7 +18,7 @@ from tests.resource.world import Clock, Echo, Mint, browse
 NONCE_KEY = secrets.token_bytes(32)
 
 
-async def test_who_knows_nothing_of_dpop_is_not_troubled_with_it_clients_54() -> None:
+async def test_who_knows_nothing_of_dpop_is_not_troubled_with_it_clients_54_gen_04() -> None:
     assert (await get(Mint(), {})).headers["www-authenticate"] == BEARER
 
 

@@ -110,7 +110,7 @@ async def test_a_withdrawn_key_stops_working_at_the_next_reading() -> None:
         assert await keys.find(old.kid) is None
 
 
-async def test_the_last_good_keys_outlive_an_outage_for_a_day_i11() -> None:
+async def test_the_last_good_keys_outlive_an_outage_for_a_day_i11_t52() -> None:
     async with run_issuer() as issuer:
         clock = Clock()
         keys = make(issuer, clock)

@@ -16,7 +16,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND",
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_without_a_token_every_method_is_challenged_rs_17_www_01_www_02_www_04(method: str) -> None:
+async def test_without_a_token_every_method_is_challenged_rs_17_20_21_www_01_02_04_leg_05(method: str) -> None:
     app = Echo()
     async with browse(Mint().protect(app)) as client:
         response = await client.request(method, "/mcp")
@@ -25,6 +25,19 @@ async def test_without_a_token_every_method_is_challenged_rs_17_www_01_www_02_ww
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["content-type"].startswith("text/plain")
     assert "jsonrpc" not in response.text
+    assert app.calls == 0
+
+
+@pytest.mark.parametrize(
+    "version", ["", "2024-11-05", "2025-03-26", "2025-06-18", "2026-07-28", "2099-01-01", "no date"]
+)
+async def test_every_revision_is_asked_for_a_token_before_anything_else_leg_04_trn_15(version: str) -> None:
+    mint, app = Mint(), Echo()
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call"} if version else {}
+    async with browse(mint.protect(app)) as client:
+        for sent in (headers, {**headers, **mint.header(exp=1)}):
+            assert (await client.post("/mcp", json=body, headers=sent)).status_code == 401
     assert app.calls == 0
 
 
@@ -43,7 +56,7 @@ async def test_the_challenge_comes_before_the_body_is_read_rs_19() -> None:
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/", "/anything", "/mcp/admin", "//mcp", "/mcp/../mcp", "/.well-known/x"])
-async def test_nothing_is_reached_without_a_token_on_any_path(path: str) -> None:
+async def test_nothing_is_reached_without_a_token_on_any_path_rs_02(path: str) -> None:
     app = Echo()
     async with browse(Mint().protect(app)) as client:
         assert (await client.post(path)).status_code in {401, 404}
@@ -100,7 +113,7 @@ async def test_the_token_that_the_hostile_ones_are_made_from_gets_through() -> N
         assert (await client.get("/mcp", headers={"Authorization": f"Bearer {sign()}"})).status_code == 200
 
 
-async def test_a_bad_token_is_invalid_token_and_learns_nothing_of_why_www_05_rs_18(
+async def test_a_bad_token_is_invalid_token_and_learns_nothing_of_why_www_05_rs_17_18(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     mint = Mint()
@@ -151,7 +164,7 @@ async def test_an_outage_of_the_issuer_is_503_and_never_401_i11() -> None:
     assert app.calls == 0
 
 
-async def test_a_verifier_of_another_resource_or_issuer_lets_nobody_in_t9() -> None:
+async def test_a_verifier_of_another_resource_or_issuer_lets_nobody_in_rs_03_04_t9() -> None:
     here, there = Mint(), Mint(resource="https://api.test/other")
     there.key = here.key
     async with browse(here.protect(Echo(), verifier=there.verifier())) as client:
@@ -171,7 +184,7 @@ async def test_any_verifier_will_do() -> None:
         assert (await client.get("/mcp", headers={"Authorization": "Bearer a"})).status_code == 401
 
 
-async def test_a_missing_scope_is_403_naming_needed_and_held_step_01_step_04() -> None:
+async def test_a_missing_scope_is_403_naming_needed_and_held_step_01_04_rs_17_21_www_10() -> None:
     mint = Mint()
     guard = mint.protect(Echo(), required_scopes=["tools:admin", "tools:read"])
     async with browse(guard) as client:

@@ -48,7 +48,7 @@ async def test_a_call_needs_the_scopes_of_its_tool(tool: str, scope: str, status
     assert (response.status_code, app.calls) == (status, int(status == 200))
 
 
-async def test_the_challenge_names_what_is_needed_and_what_is_held_t20_step_02() -> None:
+async def test_the_challenge_names_what_is_needed_and_what_is_held_step_02_03_t20() -> None:
     response, _ = await post(json.dumps(call("book")), "tools:read")
     assert response.headers["www-authenticate"] == (
         'Bearer error="insufficient_scope", '
@@ -58,13 +58,24 @@ async def test_the_challenge_names_what_is_needed_and_what_is_held_t20_step_02()
     assert response.json()["error"] == "insufficient_scope"
 
 
+@pytest.mark.parametrize("version", ["", "2025-11-25", "2026-07-28"])
+async def test_what_the_headers_say_is_called_decides_nothing_trn_06_07(version: str) -> None:
+    said = {"Mcp-Method": "tools/list", "Mcp-Name": "weather", **({"MCP-Protocol-Version": version} if version else {})}
+    response, app = await post(json.dumps(call("book")), "tools:read", **said)
+    assert (response.status_code, app.calls) == (403, 0)
+    response, app = await post(
+        json.dumps(call("weather")), "", **{**said, "Mcp-Method": "tools/call", "Mcp-Name": "book"}
+    )
+    assert (response.status_code, app.calls) == (200, 1)
+
+
 @pytest.mark.parametrize("method", ["initialize", "tools/list", "ping", "server/discover", "tools/Call", "TOOLS/CALL"])
 async def test_other_methods_need_a_token_and_no_scope(method: str) -> None:
     response, _ = await post(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}), "")
     assert response.status_code == 200
 
 
-async def test_one_denied_call_denies_the_batch_and_names_all_scopes() -> None:
+async def test_one_denied_call_denies_the_batch_and_names_all_scopes_step_02_03() -> None:
     batch = [call("weather"), call("book"), call("audit")]
     response, app = await post(json.dumps(batch), "profile")
     assert (response.status_code, app.calls) == (403, 0)

@@ -10,7 +10,7 @@ BOB = ("https://auth.test", "bob", "app")
 
 
 @pytest.mark.parametrize("other", [{"sub": "bob"}, {"client_id": "other-app"}])
-async def test_anothers_session_is_not_found(other: dict[str, str]) -> None:
+async def test_anothers_session_is_not_found_leg_06_07_sta_01_t13(other: dict[str, str]) -> None:
     mint, app = Mint(), Echo((b"Mcp-Session-Id", b"s-1"))
     async with browse(mint.protect(app)) as client:
         assert (await client.post("/mcp", headers=mint.header())).status_code == 200
@@ -56,7 +56,7 @@ async def test_two_session_ids_are_refused() -> None:
         assert (await client.post("/mcp", headers=too_long)).status_code == 404
 
 
-def test_a_binding_is_not_taken_over() -> None:
+def test_a_binding_is_not_taken_over_leg_07_sta_02() -> None:
     owners = SessionOwners()
     owners.bind("s", ALICE)
     owners.bind("s", BOB)
@@ -64,7 +64,7 @@ def test_a_binding_is_not_taken_over() -> None:
     assert not owners.admits("s", BOB)
 
 
-def test_idle_bindings_go_after_a_day_and_used_ones_stay() -> None:
+def test_idle_bindings_go_after_a_day_and_used_ones_stay_sta_02() -> None:
     clock = Clock()
     owners = SessionOwners(clock=clock)
     owners.bind("idle", ALICE)

@@ -39,6 +39,13 @@ async def test_a_good_token_speaks_for_a_principal() -> None:
     assert not principal.has_scopes(["tools:read", "tools:write"])
 
 
+async def test_who_acts_and_who_acted_before_make_nobody_else_of_the_caller_tx_08() -> None:
+    before = {"sub": "admin", "iss": ISSUER, "client_id": "root", "scope": "tools:write"}
+    plain, acted = await make().verify(sign()), await make().verify(with_claims(act={"sub": "gateway", "act": before}))
+    assert (acted.identity, acted.scopes, acted.audience) == (plain.identity, plain.scopes, plain.audience)
+    assert acted.claims["act"]["sub"] == "gateway"
+
+
 async def test_claims_are_neither_shown_nor_changed() -> None:
     principal = await make().verify(with_claims(email="alice@example.com"))
     assert "alice@example.com" not in repr(principal)
@@ -48,7 +55,7 @@ async def test_claims_are_neither_shown_nor_changed() -> None:
 
 
 @pytest.mark.parametrize("aud", ["https://api.test/mcp/", "HTTPS://API.TEST/mcp", "https://api.test:443/mcp"])
-async def test_other_spellings_of_the_resource_are_its_audience_res_11(aud: str) -> None:
+async def test_other_spellings_of_the_resource_are_its_audience_res_09_11(aud: str) -> None:
     assert (await make().verify(with_claims(aud=aud))).audience == RESOURCE
 
 

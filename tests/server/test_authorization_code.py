@@ -31,7 +31,7 @@ async def granted(door: Door, **parameters: str) -> tuple[str, str, str]:
     return (client_id, *await door.obtain_code(client_id, door.person(), **parameters))
 
 
-async def test_a_code_is_redeemed_once_code_02(door: Door) -> None:
+async def test_a_code_is_redeemed_once_code_02_tok_04_gen_01(door: Door) -> None:
     client_id, code, verifier = await granted(door)
     success(await door.redeem(client_id, code, verifier))
     assert refusal(await door.redeem(client_id, code, verifier)) == REFUSED
@@ -118,7 +118,7 @@ async def test_a_late_replay_still_ends_everything(door: Door, seconds: float) -
     ],
     ids=str,
 )
-async def test_a_request_that_is_wrong_in_anything_is_refused_and_leaves_the_code_to_its_owner_code_06(
+async def test_a_wrong_request_is_refused_and_leaves_the_code_to_its_owner_code_03_04_06_authz_14_pkce_04_t22(
     door: Door, fields: dict[str, str], error: str
 ) -> None:
     client_id, code, verifier = await granted(door)
@@ -157,7 +157,9 @@ async def test_wrong_verifiers_kill_a_code_after_a_few(door: Door, tries: int, *
     assert ((await door.redeem(client_id, code, verifier)).status == 200) is works
 
 
-async def test_another_client_with_the_right_verifier_gets_nothing_and_takes_nothing_t24(door: Door) -> None:
+async def test_another_client_with_the_right_verifier_gets_nothing_and_takes_nothing_authz_14_code_01_t24(
+    door: Door,
+) -> None:
     client_id, code, verifier = await granted(door)
     evil = (await door.register(client_name="Evil"))["client_id"]
     for _ in range(MAX_FAILED_TRIES + 1):
@@ -168,7 +170,7 @@ async def test_another_client_with_the_right_verifier_gets_nothing_and_takes_not
 
 
 @pytest.mark.parametrize(("seconds", "works"), [(299, True), (300, False), (86_400, False)])
-async def test_a_code_lives_five_minutes_code_01(door: Door, seconds: int, *, works: bool) -> None:
+async def test_a_code_lives_five_minutes_code_01_authz_14(door: Door, seconds: int, *, works: bool) -> None:
     client_id, code, verifier = await granted(door)
     door.clock.advance(seconds=seconds)
     assert ((await door.redeem(client_id, code, verifier)).status == 200) is works
@@ -226,7 +228,7 @@ async def test_the_granted_resource_may_be_named_again_in_any_spelling_res_07(do
     assert claims_of(tokens["access_token"])["aud"] == RESOURCE
 
 
-async def test_another_resource_of_the_project_is_not_the_granted_one_t31(door: Door) -> None:
+async def test_another_resource_of_the_project_is_not_the_granted_one_res_04_07_t31(door: Door) -> None:
     await resources.add(door.operator, door.project, "https://second.example.com/mcp", name="Second")
     door.clock.advance(seconds=1)
     client_id, code, verifier = await granted(door)
@@ -267,7 +269,7 @@ async def test_with_a_removed_client_its_codes_are_gone(door: Door) -> None:
     assert refusal(await door.redeem(client.client_id, code, verifier)) == (401, "invalid_client")
 
 
-async def test_codes_and_tokens_are_hashed_at_rest_t49(door: Door) -> None:
+async def test_codes_and_tokens_are_hashed_at_rest_tok_07_t49(door: Door) -> None:
     client_id, code, verifier = await granted(door)
     tokens = success(await door.redeem(client_id, code, verifier))
     key = await project_key(door, "introspect")

@@ -26,7 +26,7 @@ REFUSED = (400, "invalid_authorization_details")
 
 
 @EVERY
-async def test_a_link_with_details_is_refused_rar_02(door: Door, details: str) -> None:
+async def test_a_link_with_details_is_refused_rar_01_02(door: Door, details: str) -> None:
     client_id = await public(door)
     for http in (door.http, (await signed_in(door)).http):
         response = await http.get(door.authorization_url(client_id, VERIFIER, authorization_details=details))
@@ -43,12 +43,12 @@ async def test_and_leads_nobody_to_a_strangers_site_t50(door: Door) -> None:
 
 
 @EVERY
-async def test_a_pushed_request_with_details_is_refused_rar_02(door: Door, details: str) -> None:
+async def test_a_pushed_request_with_details_is_refused_rar_01_02(door: Door, details: str) -> None:
     assert refusal(await push(door, await public(door), authorization_details=details)) == REFUSED
 
 
 @EVERY
-async def test_a_token_request_with_details_is_refused_and_burns_nothing_rar_02(door: Door, details: str) -> None:
+async def test_a_token_request_with_details_is_refused_and_burns_nothing_rar_01_02(door: Door, details: str) -> None:
     client_id = await public(door)
     code, verifier = await door.obtain_code(client_id, door.person())
     assert refusal(await door.redeem(client_id, code, verifier, authorization_details=details)) == REFUSED

@@ -7,10 +7,11 @@ import pytest
 
 from doorward.core.models import Scope
 from doorward.manage import clients, connections, resources, users
-from tests.inside import ISSUER, LOOPBACK, RESOURCE, Door
+from doorward.oauth.pkce import build_challenge
+from tests.inside import ISSUER, LOOPBACK, RESOURCE, SCOPES, Door
 from tests.person import Page, Person, answer_parameters
 from tests.running import ADMIN_EMAIL
-from tests.server.steps import VERIFIER, WEB_REDIRECT, add_neighbour, claims_of, success
+from tests.server.steps import VERIFIER, WEB_REDIRECT, add_neighbour, claims_of, refusal, success
 
 STATES = [
     "simple",
@@ -38,15 +39,18 @@ async def consent_page(door: Door, client_id: str, person: Person | None = None,
     return page
 
 
-async def test_an_answer_holds_code_state_and_iss_and_nothing_else_iss_01(door: Door, person: Person) -> None:
+async def test_an_answer_holds_code_state_and_iss_and_nothing_else_iss_01_09_pkce_06(
+    door: Door, person: Person
+) -> None:
     client_id = (await door.register())["client_id"]
     target = await person.consent(door.authorization_url(client_id, VERIFIER))
     assert target.startswith(f"{LOOPBACK}?")
     answered = answer_parameters(target)
     assert answered == {"code": answered["code"], "state": "state-1", "iss": ISSUER}
+    assert build_challenge(VERIFIER) not in target
 
 
-async def test_a_code_reads_the_same_encoded_or_not_and_never_repeats(door: Door) -> None:
+async def test_a_code_reads_the_same_encoded_or_not_and_never_repeats_tok_07(door: Door) -> None:
     client_id, person = (await door.register())["client_id"], await sign_in(door)
     codes = {(await door.obtain_code(client_id, person))[0] for _ in range(10)}
     assert len(codes) == 10
@@ -148,7 +152,7 @@ async def test_a_form_is_a_form_authz_01(door: Door, content_type: str) -> None:
     assert (answer.status, answer.header("content-type")) == (400, "text/html; charset=utf-8")
 
 
-async def test_who_is_not_signed_in_signs_in_first_and_comes_back_to_the_very_request(
+async def test_who_is_not_signed_in_signs_in_first_and_comes_back_to_the_very_request_authz_06(
     door: Door, person: Person
 ) -> None:
     client_id = (await door.register(client_name="Inspector"))["client_id"]
@@ -183,7 +187,7 @@ async def test_an_error_is_told_before_anybody_has_to_sign_in(door: Door) -> Non
         ("  tools:read   tools:write ", "tools:read tools:write"),
     ],
 )
-async def test_the_known_part_of_the_scopes_is_granted_and_answered_scp_05(
+async def test_the_known_part_of_the_scopes_is_granted_and_answered_scp_04_05_06_07(
     door: Door, asked: str, granted: str
 ) -> None:
     _, tokens = await door.tokens(scope=asked)
@@ -191,13 +195,13 @@ async def test_the_known_part_of_the_scopes_is_granted_and_answered_scp_05(
     assert claims_of(tokens["access_token"])["scope"] == granted.removesuffix("offline_access").strip()
 
 
-async def test_scopes_that_nobody_knows_are_shown_as_left_out(door: Door) -> None:
+async def test_scopes_that_nobody_knows_are_shown_as_left_out_scp_06(door: Door) -> None:
     client_id = (await door.register())["client_id"]
     page = await consent_page(door, client_id, scope="tools:read telepathy")
     assert "which is left out: telepathy" in page.text
 
 
-async def test_what_a_client_registered_for_is_no_ceiling_but_an_operators_list_is_scp_08(door: Door) -> None:
+async def test_what_a_client_registered_for_is_no_ceiling_but_an_operators_list_is_scp_08_reg_10(door: Door) -> None:
     own = (await door.register(scope="tools:read"))["client_id"]
     code, verifier = await door.obtain_code(own, door.person(), scope="tools:read tools:write")
     assert success(await door.redeem(own, code, verifier))["scope"] == "tools:read tools:write"
@@ -209,14 +213,31 @@ async def test_what_a_client_registered_for_is_no_ceiling_but_an_operators_list_
 @pytest.mark.parametrize(
     "spelling", [RESOURCE, f"{RESOURCE}/", "HTTPS://API.example.com/mcp", "https://api.example.com:443/mcp"]
 )
-async def test_any_spelling_of_the_resource_gets_a_token_for_the_registered_one_res_11(
+async def test_any_spelling_of_the_resource_gets_a_token_for_the_registered_one_res_09_10_11(
     door: Door, spelling: str
 ) -> None:
     _, tokens = await door.tokens(resource=spelling)
     assert claims_of(tokens["access_token"])["aud"] == RESOURCE
 
 
-async def test_without_resource_the_token_is_for_the_default_one_res_05(door: Door) -> None:
+async def test_the_path_of_a_tenant_is_part_of_its_resource_res_12(door: Door) -> None:
+    one, two = (f"https://host.example.com/{tenant}/mcp" for tenant in ("one", "two"))
+    for uri in (one, two):
+        await resources.add(door.operator, door.project, uri, scopes=SCOPES)
+    door.clock.advance(seconds=1)
+    for ours, theirs in ((one, two), (two, one)):
+        client_id, tokens = await door.tokens(resource=ours)
+        assert claims_of(tokens["access_token"])["aud"] == ours
+        refused = await door.refresh(client_id, tokens["refresh_token"], resource=theirs)
+        assert refusal(refused) == (400, "invalid_target")
+    client_id = (await door.register())["client_id"]
+    for neither in ("https://host.example.com/mcp", "https://host.example.com/three/mcp", "https://host.example.com"):
+        url = door.authorization_url(client_id, VERIFIER, resource=neither)
+        told = answer_parameters((await door.call("GET", url)).header("location"))
+        assert told["error"] == "invalid_target"
+
+
+async def test_without_resource_the_token_is_for_the_default_one_res_05_at_04(door: Door) -> None:
     await resources.add(
         door.operator, door.project, "https://second.example.com/mcp", scopes=(Scope("x", "X"),), is_default=True
     )
@@ -247,7 +268,7 @@ async def test_a_projects_answers_carry_the_projects_issuer_iss_02(door: Door, p
     assert (claims["iss"], claims["aud"]) == (f"{ISSUER}/p/acme", "https://acme.example.com/mcp")
 
 
-async def test_an_answer_to_a_strangers_site_waits_on_a_page_and_goes_on_by_itself_after_consent(
+async def test_an_answer_to_a_strangers_site_waits_on_a_page_and_goes_on_by_itself_after_consent_authz_07(
     door: Door, person: Person
 ) -> None:
     client_id = (await door.register(redirect_uris=[WEB_REDIRECT]))["client_id"]

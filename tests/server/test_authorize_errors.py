@@ -9,7 +9,7 @@ import pytest
 from doorward.manage import clients, resources
 from tests.inside import ISSUER, LOOPBACK, RESOURCE, Answer, Door
 from tests.person import answer_parameters, read_page
-from tests.server.steps import VERIFIER, WEB_REDIRECT, redirect_parameters
+from tests.server.steps import VERIFIER, WEB_REDIRECT, redirect_parameters, stop
 
 WRONG = [
     ({"response_type": ""}, "invalid_request"),
@@ -62,7 +62,9 @@ async def authorize(door: Door, client_id: str, **parameters: str) -> Answer:
 
 
 @pytest.mark.parametrize(("parameters", "error"), WRONG, ids=str)
-async def test_a_client_on_this_machine_is_told_by_redirect(door: Door, parameters: dict[str, str], error: str) -> None:
+async def test_a_client_on_this_machine_is_told_by_redirect_authz_03_11_pkce_02_03_res_03_04_iss_03(
+    door: Door, parameters: dict[str, str], error: str
+) -> None:
     client_id = (await door.register())["client_id"]
     answer = await authorize(door, client_id, **parameters)
     assert answer.status == 302
@@ -92,7 +94,7 @@ async def test_a_repeated_parameter_is_an_error_authz_02(door: Door, extra: str)
 
 @pytest.mark.parametrize(("parameters", "error"), [*WRONG[::4]], ids=str)
 @pytest.mark.parametrize("redirect_uri", [WEB_REDIRECT, "com.example.app:/callback"])
-async def test_a_strangers_site_or_app_is_never_told_by_redirect_t50(
+async def test_a_strangers_site_or_app_is_never_told_by_redirect_authz_06_iss_03_t50(
     door: Door, redirect_uri: str, parameters: dict[str, str], error: str
 ) -> None:
     client_id = (await door.register(redirect_uris=[redirect_uri]))["client_id"]
@@ -112,13 +114,27 @@ async def signed_in(door: Door) -> httpx2.AsyncClient:
 
 
 @pytest.mark.parametrize(("parameters", "error"), [*WRONG[::4]], ids=str)
-async def test_a_client_that_an_operator_added_is_told_by_redirect(
+async def test_a_client_that_an_operator_added_is_told_by_redirect_iss_03(
     door: Door, parameters: dict[str, str], error: str
 ) -> None:
     client, _ = await clients.add(door.operator, door.project, (WEB_REDIRECT,), name="Known")
     answer = await authorize(door, client.client_id, redirect_uri=WEB_REDIRECT, **parameters)
     assert answer.header("location").startswith(f"{WEB_REDIRECT}?")
     assert_told(redirect_parameters(answer), error)
+
+
+async def test_a_client_with_a_secret_uses_pkce_as_well_pkce_02(door: Door) -> None:
+    client, _ = await clients.add(door.operator, door.project, (WEB_REDIRECT,), confidential=True)
+    without = {"code_challenge": "", "code_challenge_method": ""}
+    answer = await authorize(door, client.client_id, redirect_uri=WEB_REDIRECT, **without)
+    assert_told(redirect_parameters(answer), "invalid_request")
+
+
+@pytest.mark.parametrize("what", ["resource", "project"])
+async def test_a_client_is_told_that_a_server_is_stopped_authz_11(door: Door, what: str) -> None:
+    client_id = (await door.register())["client_id"]
+    await stop(door, what)
+    assert_told(redirect_parameters(await authorize(door, client_id)), "temporarily_unavailable")
 
 
 async def test_without_a_state_none_is_returned(door: Door) -> None:
@@ -152,7 +168,7 @@ async def test_two_resources_are_refused_and_two_spellings_of_one_are_not_res_08
     assert one.header("location").startswith("/login?")
 
 
-async def test_without_resource_and_without_a_default_there_is_no_token_res_05(door: Door) -> None:
+async def test_without_resource_and_without_a_default_there_is_no_token_res_05_at_04(door: Door) -> None:
     client_id = (await door.register())["client_id"]
     assert (await authorize(door, client_id, resource="")).header("location").startswith("/login?")
     await resources.add(door.operator, door.project, "https://second.example.com/mcp", name="Second")

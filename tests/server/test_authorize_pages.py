@@ -29,14 +29,14 @@ async def authorize(door: Door, client_id: str, **parameters: str) -> Answer:
 
 
 @pytest.mark.parametrize("client_id", ["mcl_nobody", "x" * 3000, "é", "%"])
-async def test_an_app_that_nobody_knows_gets_a_page_that_says_what_to_do(door: Door, client_id: str) -> None:
+async def test_an_app_that_nobody_knows_gets_a_page_that_says_what_to_do_authz_04(door: Door, client_id: str) -> None:
     answer = await authorize(door, client_id)
     assert_page(answer, "This app is not known here")
     assert "claude mcp logout" in answer.body.decode()
 
 
 @pytest.mark.parametrize("parameters", [{}, {"client_id": ""}])
-async def test_a_request_of_no_app_gets_a_page(door: Door, parameters: dict[str, str]) -> None:
+async def test_a_request_of_no_app_gets_a_page_authz_04(door: Door, parameters: dict[str, str]) -> None:
     answer = await door.call("GET", f"/oauth/authorize?{urlencode({'redirect_uri': LOOPBACK, **parameters})}")
     assert_page(answer, "This link is incomplete")
 
@@ -88,7 +88,7 @@ async def test_a_request_with_two_addresses_to_return_to_gets_a_page_authz_02(do
         ("com.example.app:/callback", "com.example.app://callback"),
     ],
 )
-async def test_an_address_that_is_not_the_registered_one_gets_a_page_rdu_02(
+async def test_an_address_that_is_not_the_registered_one_gets_a_page_rdu_02_06_authz_04_t21(
     door: Door, registered: str, requested: str
 ) -> None:
     client_id = (await door.register(redirect_uris=[registered]))["client_id"]

@@ -47,7 +47,7 @@ async def test_a_client_authenticates_by_the_method_it_registered_and_no_other_c
     assert not await works(door, {"client_id": client_id})
 
 
-async def test_for_a_client_of_an_operator_both_ways_to_send_the_secret_are_one(door: Door) -> None:
+async def test_for_a_client_of_an_operator_both_ways_to_send_the_secret_are_one_cau_02_05(door: Door) -> None:
     client, secret = await clients.add(door.operator, door.project, (WEB_REDIRECT,), confidential=True)
     assert secret is not None
     assert await works(door, {}, basic(client.client_id, secret))
@@ -127,7 +127,7 @@ async def test_a_client_known_by_a_url_sends_it_in_basic_with_an_empty_secret(do
     assert await works(door, {"client_id": URL_ID})
 
 
-async def test_the_id_may_stand_in_the_body_beside_basic_when_it_is_the_same(door: Door) -> None:
+async def test_the_id_may_stand_in_the_body_beside_basic_when_it_is_the_same_cau_03(door: Door) -> None:
     client = await confidential(door)
     header = basic(client["client_id"], client["client_secret"])
     assert await works(door, {"client_id": client["client_id"]}, header)
@@ -180,7 +180,7 @@ async def test_a_client_of_another_project_is_nobody_here_i10(door: Door) -> Non
     assert refusal(answer) == (401, "invalid_client")
 
 
-async def test_a_failed_authentication_spends_neither_code_nor_token_t25(door: Door) -> None:
+async def test_a_failed_authentication_spends_neither_code_nor_token_cau_01_t25(door: Door) -> None:
     client = await confidential(door)
     client_id, header = client["client_id"], basic(client["client_id"], client["client_secret"])
     code, verifier = await door.obtain_code(client_id, door.person(), redirect_uri=WEB_REDIRECT)

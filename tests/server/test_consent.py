@@ -47,7 +47,7 @@ def assert_over(page: Page) -> None:
     assert "continue" not in page.links
 
 
-async def test_denying_tells_the_client_and_gives_it_nothing_con_06(door: Door) -> None:
+async def test_denying_tells_the_client_and_gives_it_nothing_con_06_iss_01(door: Door) -> None:
     page = await (person := await sign_in(door)).submit(await ask(door, person), decision="deny")
     target = page.links["continue"]
     assert target.startswith(f"{LOOPBACK}?")
@@ -85,7 +85,7 @@ async def test_a_denial_goes_to_a_strangers_place_only_by_a_click_t50(
     assert ('http-equiv="refresh"' in page.html) is goes_on_by_itself
 
 
-async def test_a_decision_counts_once(door: Door) -> None:
+async def test_a_decision_counts_once_i1(door: Door) -> None:
     person = await sign_in(door)
     page = await ask(door, person)
     first = await person.submit(page, decision="allow")
@@ -182,7 +182,7 @@ async def test_fields_that_a_form_adds_change_nothing_of_what_was_asked_t41(door
     assert (claims["scope"], claims["aud"], claims["client_id"]) == ("tools:read", RESOURCE, client_id)
 
 
-async def test_consent_is_asked_every_time_con_03(door: Door) -> None:
+async def test_consent_is_asked_every_time_con_03_t3(door: Door) -> None:
     person = await sign_in(door)
     client_id = (await door.register())["client_id"]
     for _ in range(3):
@@ -234,16 +234,19 @@ async def test_one_browser_opens_only_so_many_requests_at_once(door: Door) -> No
     await ask(door, person, client_id)
 
 
-async def test_each_decision_is_recorded_once_with_what_was_asked_i7(door: Door) -> None:
+async def test_each_decision_is_recorded_once_with_what_was_asked_scp_09_i7(door: Door) -> None:
     person = await sign_in(door)
     client_id = (await door.register())["client_id"]
-    await person.submit(await ask(door, person, client_id, scope="tools:write"), decision="allow")
+    await person.submit(await ask(door, person, client_id, scope="tools:write telepathy"), decision="allow")
     await person.submit(await ask(door, person, client_id), decision="deny")
     ada = await users.get(door.operator, door.project, ADMIN_EMAIL)
     denied, allowed = sorted(await decisions(door), key=lambda event: event.action, reverse=True)
-    for event, scope in ((allowed, "tools:write"), (denied, "tools:read")):
+    for event, scope, left_out in ((allowed, "tools:write", "telepathy"), (denied, "tools:read", "")):
         assert (event.actor, event.target) == (f"user:{ada.user_id}", f"client:{client_id}")
-        assert (event.detail["resource"], event.detail["scope"]) == (door.resource.resource_id, scope)
+        asked = (event.detail["resource"], event.detail["scope"], event.detail["left_out"])
+        assert asked == (door.resource.resource_id, scope, left_out)
+    assert str(allowed.detail["grant"]).startswith("grt_")
+    assert denied.detail["grant"] is None
 
 
 async def test_the_page_says_who_gets_what_where_and_as_whom_con_01_con_02(door: Door) -> None:
@@ -293,7 +296,7 @@ async def test_a_client_that_an_operator_added_is_shown_as_verified(door: Door) 
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x>', "{{ 7*7 }}", "Google <b>official</b>"])
-async def test_a_hostile_name_is_text_authz_10(door: Door, name: str) -> None:
+async def test_a_hostile_name_is_text_authz_10_t45(door: Door, name: str) -> None:
     client_id = (await door.register(client_name=name))["client_id"]
     page = await ask(door, await sign_in(door), client_id)
     assert name in page.text

@@ -68,14 +68,16 @@ UNKNOWN = [
 ]
 
 
-async def test_the_metadata_is_complete_and_says_nothing_else_asm_02(door: Door) -> None:
+async def test_the_metadata_is_complete_and_says_nothing_else_asm_02_04_05_06_07_08_09_10_11_12_14_15(
+    door: Door,
+) -> None:
     answer = await door.call("GET", "/.well-known/oauth-authorization-server")
     assert answer.status == 200
     assert answer.json() == METADATA
 
 
 @pytest.mark.parametrize("path", ROOT_FORMS)
-async def test_every_form_of_the_address_serves_the_same_bytes_asm_03(door: Door, path: str) -> None:
+async def test_every_form_of_the_address_serves_the_same_bytes_asm_01_03_16(door: Door, path: str) -> None:
     answer = await door.call("GET", path)
     assert (answer.status, answer.json()) == (200, METADATA)
     assert "location" not in answer.headers
@@ -110,7 +112,7 @@ async def test_no_document_holds_a_null(door: Door) -> None:
 
 @pytest.mark.parametrize("path", UNKNOWN)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_an_unknown_document_is_404_as_json_whoever_asks(door: Door, path: str, method: str) -> None:
+async def test_an_unknown_document_is_404_as_json_whoever_asks_asm_17(door: Door, path: str, method: str) -> None:
     answer = await door.call(method, path, headers={"authorization": "Bearer nonsense"})
     assert (answer.status, answer.header("content-type")) == (404, "application/json")
     assert answer.header("access-control-allow-origin") == "*"
@@ -124,7 +126,7 @@ async def test_documents_are_never_limited(door: Door) -> None:
 
 
 @pytest.mark.parametrize("path", [*ROOT_FORMS, "/.well-known/jwks.json"])
-async def test_documents_may_be_kept_for_five_minutes_and_are_not_sent_again(door: Door, path: str) -> None:
+async def test_documents_may_be_kept_for_five_minutes_and_are_not_sent_again_asm_04(door: Door, path: str) -> None:
     first = await door.call("GET", path)
     assert first.header("cache-control") == "public, max-age=300"
     assert first.header("content-type") == "application/json"
@@ -158,7 +160,7 @@ async def test_head_is_get_without_the_body(door: Door) -> None:
     }
 
 
-async def test_browsers_of_any_origin_may_read_documents_and_see_challenges(door: Door) -> None:
+async def test_browsers_of_any_origin_may_read_documents_and_see_challenges_asm_18(door: Door) -> None:
     answer = await door.call("GET", ROOT_FORMS[0], headers={"origin": "https://inspector.example.com"})
     assert answer.headers["access-control-allow-origin"] == ["*"]
     assert "WWW-Authenticate" in answer.header("access-control-expose-headers")
@@ -166,7 +168,7 @@ async def test_browsers_of_any_origin_may_read_documents_and_see_challenges(door
 
 
 @pytest.mark.parametrize("path", [ROOT_FORMS[0], "/.well-known/nothing"])
-async def test_a_preflight_of_a_document_is_allowed(door: Door, path: str) -> None:
+async def test_a_preflight_of_a_document_is_allowed_asm_18(door: Door, path: str) -> None:
     asked = {"origin": "https://a.example", "access-control-request-headers": "mcp-protocol-version"}
     answer = await door.call("OPTIONS", path, headers=asked)
     assert (answer.status, answer.body) == (204, b"")
@@ -176,7 +178,7 @@ async def test_a_preflight_of_a_document_is_allowed(door: Door, path: str) -> No
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_documents_are_only_read(door: Door, method: str) -> None:
+async def test_documents_are_only_read_asm_04(door: Door, method: str) -> None:
     answer = await door.call(method, ROOT_FORMS[0])
     assert refusal(answer) == (405, "invalid_request")
     assert answer.header("allow") == "GET, HEAD"
@@ -196,7 +198,7 @@ async def test_registration_is_advertised_only_to_those_who_can_use_it_asm_13(
     assert ("registration_endpoint" in (await door.call("GET", ROOT_FORMS[0])).json()) is is_there
 
 
-async def test_the_issuer_never_comes_from_a_request(door: Door) -> None:
+async def test_the_issuer_never_comes_from_a_request_t38(door: Door) -> None:
     forged = {"host": "evil.test", "x-forwarded-host": "evil.test", "x-forwarded-proto": "http", "forwarded": "host=e"}
     answer = await door.call("GET", ROOT_FORMS[0], headers=forged)
     assert answer.json() == METADATA
@@ -209,7 +211,7 @@ async def test_a_change_by_another_process_is_seen_within_a_second(door: Door) -
     assert "registration_endpoint" not in (await door.call("GET", ROOT_FORMS[0])).json()
 
 
-async def test_scopes_supported_is_the_small_set_with_offline_access(door: Door) -> None:
+async def test_scopes_supported_is_the_small_set_with_offline_access_asm_12(door: Door) -> None:
     supported = (await door.call("GET", ROOT_FORMS[0])).json()["scopes_supported"]
     assert supported == ["tools:read", "offline_access"]
     assert len(supported) < len(SCOPES) + 1

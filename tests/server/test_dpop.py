@@ -88,7 +88,7 @@ async def test_a_proof_is_good_once_whatever_becomes_of_its_request_dpop_09(door
     success(await redeem(door, client_id, code, prover.proof(door)))
 
 
-async def test_one_proof_sent_fifty_times_at_once_has_one_winner(door: Door) -> None:
+async def test_one_proof_sent_fifty_times_at_once_has_one_winner_dpop_09_i1(door: Door) -> None:
     prover = Prover()
     client_id, tokens = await bound_tokens(door, prover)
     headers = prover.proof(door)

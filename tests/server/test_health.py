@@ -73,7 +73,7 @@ async def test_a_server_that_cannot_write_is_not_ready_i14(door: Door) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 1])
 @pytest.mark.parametrize("name", API)
-async def test_a_fault_of_ours_is_503_and_never_makes_a_client_drop_its_tokens_i11(
+async def test_a_fault_of_ours_is_503_and_never_makes_a_client_drop_its_tokens_rev_06_i11(
     door: Door, name: str, seconds: int
 ) -> None:
     await warm(door)

@@ -32,7 +32,7 @@ async def add_second(door: Door) -> Resource:
     return second
 
 
-async def test_a_live_token_is_told_whole_int_05(door: Door) -> None:
+async def test_a_live_token_is_told_whole_int_05_07(door: Door) -> None:
     client_id, tokens = await door.tokens(scope="tools:read offline_access")
     claims = claims_of(tokens["access_token"])
     told = await introspect(door, tokens["access_token"], await project_key(door, "introspect"))
@@ -89,7 +89,7 @@ async def test_a_token_is_inactive_from_the_second_it_expires_int_04(door: Door,
     assert active or told == INACTIVE
 
 
-async def test_a_resource_server_learns_nothing_of_anothers_tokens_t28(door: Door) -> None:
+async def test_a_resource_server_learns_nothing_of_anothers_tokens_int_03_04_06_t28(door: Door) -> None:
     second = await add_second(door)
     _, ours = await door.tokens(resource=RESOURCE)
     _, theirs = await door.tokens(resource=SECOND)
@@ -146,7 +146,7 @@ async def test_nobody_asks_without_credentials_int_02(door: Door) -> None:
     assert refusal(await ask(door)) == (401, "invalid_client")
 
 
-async def test_a_public_client_may_not_ask_t28(door: Door) -> None:
+async def test_a_public_client_may_not_ask_int_02_t28(door: Door) -> None:
     client_id, tokens = await door.tokens()
     answer = await ask(door, client_id=client_id, token=tokens["access_token"])
     assert refusal(answer) == (401, "invalid_token")
@@ -155,7 +155,7 @@ async def test_a_public_client_may_not_ask_t28(door: Door) -> None:
 
 
 @pytest.mark.parametrize("capability", ["register", "mint"])
-async def test_a_key_for_something_else_may_not_ask(door: Door, capability: Capability) -> None:
+async def test_a_key_for_something_else_may_not_ask_int_02(door: Door, capability: Capability) -> None:
     answer = await ask(door, bearer(await project_key(door, capability)))
     assert refusal(answer) == (401, "invalid_token")
     assert 'error="invalid_token"' in answer.header("www-authenticate")
@@ -173,7 +173,7 @@ async def test_an_access_token_is_no_credential_for_asking(door: Door) -> None:
     assert refusal(answer) == (401, "invalid_token")
 
 
-async def test_a_wrong_secret_of_a_client_may_not_ask(door: Door) -> None:
+async def test_a_wrong_secret_of_a_client_may_not_ask_cau_01_int_02(door: Door) -> None:
     client = await confidential(door)
     answer = await ask(door, basic(client["client_id"], "wrong"))
     assert refusal(answer) == (401, "invalid_client")

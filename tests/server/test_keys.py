@@ -42,7 +42,7 @@ async def rotate(door: Door) -> StoredSigningKey:
     return key
 
 
-async def test_the_key_set_holds_public_members_only(door: Door) -> None:
+async def test_the_key_set_holds_public_members_only_at_06(door: Door) -> None:
     (key,) = await published(door)
     assert key == {
         "kty": "EC",
@@ -70,7 +70,7 @@ async def test_a_token_verifies_with_the_published_keys_at_01(door: Door) -> Non
     assert claims == claims_of(token)
 
 
-async def test_the_private_part_is_sealed_at_rest_t49(door: Door) -> None:
+async def test_the_private_part_is_sealed_at_rest_at_06_t49(door: Door) -> None:
     (stored,) = await door.context.database.read(list_signing_keys, door.project.project_id, door.clock())
     purpose = signing_key_purpose(door.project.project_id, stored.kid)
     private = json.loads(door.context.vault.decrypt(stored.private_ciphertext, purpose))
@@ -78,7 +78,7 @@ async def test_the_private_part_is_sealed_at_rest_t49(door: Door) -> None:
     assert "d" not in json.loads(stored.public_jwk)
 
 
-async def test_a_new_key_is_published_at_once_and_signs_once_every_cache_has_it(door: Door) -> None:
+async def test_a_new_key_is_published_at_once_and_signs_once_every_cache_has_it_at_06(door: Door) -> None:
     (old,) = await kids(door)
     new = await rotate(door)
     assert await kids(door) == [old, new.kid]

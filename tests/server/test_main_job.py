@@ -3,7 +3,7 @@
 from tests.inside import ISSUER, RESOURCE, Door
 
 
-async def test_a_registered_client_gets_in_refreshes_and_is_revoked(door: Door) -> None:
+async def test_a_registered_client_gets_in_refreshes_and_is_revoked_gen_01(door: Door) -> None:
     client_id, tokens = await door.tokens()
     assert tokens["token_type"] == "Bearer"
     assert tokens["expires_in"] == 900

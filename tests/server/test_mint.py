@@ -47,7 +47,7 @@ async def public_client(door: Door) -> str:
     return str((await door.register())["client_id"])
 
 
-async def test_a_backend_gets_tokens_that_are_called_what_it_calls_its_user(door: Door) -> None:
+async def test_a_backend_gets_tokens_that_are_called_what_it_calls_its_user_tx_10(door: Door) -> None:
     client_id, secret = await public_client(door), await project_key(door, "mint")
     tokens = success(await mint(door, secret, client_id=client_id, resource=RESOURCE))
     access_token, refresh_token = tokens.pop("access_token"), tokens.pop("refresh_token")
@@ -84,7 +84,7 @@ async def test_the_same_name_is_the_same_person_and_each_mint_a_connection_of_it
     assert claims_of(other["access_token"])["sub"] == "User-1"  # another person: names are compared as they are
 
 
-async def test_what_was_minted_is_written_down_with_who_made_it(door: Door) -> None:
+async def test_what_was_minted_is_written_down_with_who_made_it_tx_10_i7(door: Door) -> None:
     client_id = await public_client(door)
     key, secret = await keys.create(door.operator, door.project, ("mint",), name="shop backend")
     token = success(await mint(door, secret, client_id=client_id))["access_token"]
@@ -120,7 +120,7 @@ async def test_a_key_that_may_not_mint_mints_nothing_t16(door: Door, capabilitie
     assert "identities" not in await dump(door.context.database, door.project.project_id)
 
 
-async def test_nobody_mints_without_a_live_key_of_the_project_t16_t18(door: Door) -> None:
+async def test_nobody_mints_without_a_live_key_of_the_project_tx_10_t16_t18(door: Door) -> None:
     client_id = await public_client(door)
     anonymous = await mint(door, None, client_id=client_id)
     assert refusal(anonymous) == (401, "invalid_token")
@@ -206,7 +206,7 @@ async def test_a_body_that_can_be_read_in_two_ways_or_in_none_is_refused(door: D
     assert refusal(await door.call("POST", MINT, body, headers)) == (400, "invalid_request")
 
 
-async def test_members_it_does_not_know_and_those_that_are_null_change_nothing(door: Door) -> None:
+async def test_members_it_does_not_know_and_those_that_are_null_change_nothing_t44(door: Door) -> None:
     client_id, secret = await public_client(door), await project_key(door, "mint")
     asked = {"client_id": client_id, "subject": "user-1", "scopes": ["tools:read"]}
     more = {"resource": None, "may_act": None, "expires_in": 86_400, "role": "owner", "act": {"sub": "root"}}

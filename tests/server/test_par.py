@@ -99,7 +99,7 @@ async def test_what_everybody_pushes_together_is_bounded_i13(door: Door) -> None
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-async def test_a_client_proves_itself_as_at_the_token_endpoint_par_02(door: Door, method: str) -> None:
+async def test_a_client_proves_itself_as_at_the_token_endpoint_par_02_cau_01(door: Door, method: str) -> None:
     client = await confidential(door, token_endpoint_auth_method=method)
     client_id, secret = client["client_id"], client["client_secret"]
 

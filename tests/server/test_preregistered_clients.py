@@ -12,7 +12,7 @@ from tests.server.steps import TOKEN, VERIFIER, WEB_REDIRECT, basic, set_project
 YEAR = 365 * 86_400
 
 
-async def test_a_public_client_gets_in_without_ever_registering(door: Door) -> None:
+async def test_a_public_client_gets_in_without_ever_registering_gen_01(door: Door) -> None:
     client, secret = await clients.add(door.operator, door.project, (LOOPBACK,), name="Known")
     assert secret is None
     code, verifier = await door.obtain_code(client.client_id, door.person())
@@ -20,7 +20,7 @@ async def test_a_public_client_gets_in_without_ever_registering(door: Door) -> N
     success(await door.refresh(client.client_id, tokens["refresh_token"]))
 
 
-async def test_a_confidential_client_gets_in_with_the_secret_that_was_shown_once(door: Door) -> None:
+async def test_a_confidential_client_gets_in_with_the_secret_that_was_shown_once_gen_01(door: Door) -> None:
     client, secret = await clients.add(door.operator, door.project, (WEB_REDIRECT,), confidential=True)
     assert secret is not None
     code, verifier = await door.obtain_code(client.client_id, door.person(), redirect_uri=WEB_REDIRECT)

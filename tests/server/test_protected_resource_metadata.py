@@ -29,7 +29,7 @@ async def add_here(door: Door, uri: str = HERE, project: Project | None = None) 
     door.clock.advance(seconds=1)
 
 
-async def test_a_resource_here_has_its_document_at_the_path_form_prm_02(door: Door) -> None:
+async def test_a_resource_here_has_its_document_at_the_path_form_prm_01_02_13(door: Door) -> None:
     await add_here(door)
     answer = await door.call("GET", f"{PREFIX}/demo/mcp")
     assert (answer.status, answer.json()) == (200, document())
@@ -62,7 +62,7 @@ async def test_the_root_form_answers_for_the_only_resource_here_prm_03(door: Doo
     assert (answer.status, answer.json()) == (200, document())
 
 
-async def test_the_root_form_does_not_choose_between_two_prm_03(door: Door) -> None:
+async def test_the_root_form_does_not_choose_between_two_prm_03_22(door: Door) -> None:
     await add_here(door)
     await add_here(door, f"{ISSUER}/other/mcp")
     assert refusal(await door.call("GET", PREFIX)) == (404, "not_found")
@@ -85,7 +85,7 @@ async def test_offline_access_is_never_among_the_scopes_prm_10(door: Door) -> No
     assert "offline_access" not in (await door.call("GET", f"{PREFIX}/demo/mcp")).json()["scopes_supported"]
 
 
-async def test_a_resource_of_a_project_names_the_projects_issuer_prm_08(door: Door) -> None:
+async def test_a_resource_of_a_project_names_the_projects_issuer_prm_07_08(door: Door) -> None:
     acme = await add_neighbour(door)
     await add_here(door, f"{ISSUER}/p/acme/mcp", acme)
     answer = await door.call("GET", f"{PREFIX}/p/acme/mcp")

@@ -108,7 +108,9 @@ def tally(answers: Iterable[Answer]) -> Counter[tuple[int, str]]:
 
 
 @ROUNDS
-async def test_one_of_fifty_redeems_a_code_and_the_replays_end_what_it_got(door: Door, rounds: int) -> None:
+async def test_one_of_fifty_redeems_a_code_and_the_replays_end_what_it_got_code_02_t23_i1(
+    door: Door, rounds: int
+) -> None:
     client, _ = await clients.add(door.operator, door.project, (LOOPBACK,))
     for _ in range(rounds):
         code, given = await mint_code(door, client)
@@ -120,7 +122,7 @@ async def test_one_of_fifty_redeems_a_code_and_the_replays_end_what_it_got(door:
 
 
 @ROUNDS
-async def test_fifty_refreshes_of_a_public_client_converge_on_one_successor_rt_10(door: Door, rounds: int) -> None:
+async def test_fifty_refreshes_of_a_public_client_converge_on_one_successor_rt_10_i4(door: Door, rounds: int) -> None:
     client, _ = await clients.add(door.operator, door.project, (LOOPBACK,))
     token, family = await mint_family(door, client, "until_used")
     for generation in range(1, rounds + 1):
@@ -132,7 +134,7 @@ async def test_fifty_refreshes_of_a_public_client_converge_on_one_successor_rt_1
 
 
 @ROUNDS
-async def test_one_of_fifty_refreshes_of_a_confidential_client_rotates_and_the_rest_end_the_line(
+async def test_one_of_fifty_refreshes_of_a_confidential_client_rotates_and_the_rest_end_the_line_rt_03_i4(
     door: Door, rounds: int
 ) -> None:
     client, secret = await clients.add(door.operator, door.project, (LOOPBACK,), confidential=True)
@@ -177,7 +179,7 @@ async def test_a_redemption_and_a_revocation_at_once_leave_nothing_alive(door: D
                 assert refusal(await door.refresh(client.client_id, answer.json()["refresh_token"])) == REFUSED
 
 
-async def test_one_of_many_presses_of_allow_gives_a_code(door: Door) -> None:
+async def test_one_of_many_presses_of_allow_gives_a_code_i1(door: Door) -> None:
     client_id, person = (await door.register())["client_id"], door.person()
     page = await person.open(door.authorization_url(client_id, VERIFIER))
     page = await person.sign_in(page)

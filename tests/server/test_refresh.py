@@ -21,7 +21,7 @@ async def test_each_use_gives_a_new_refresh_token_rt_03(door: Door) -> None:
     assert len(seen) == 6
 
 
-async def test_the_answer_is_as_complete_as_the_first_one(door: Door) -> None:
+async def test_the_answer_is_as_complete_as_the_first_one_tok_03_04(door: Door) -> None:
     client_id, tokens = await door.tokens(scope="tools:read tools:write offline_access")
     door.clock.advance(seconds=60)
     refreshed = success(await door.refresh(client_id, tokens["refresh_token"]))
@@ -56,7 +56,7 @@ async def test_a_refresh_narrows_the_scope_and_never_widens_it_rt_05(door: Door,
     assert claims_of(refreshed["access_token"])["scope"] == granted
 
 
-async def test_a_narrowed_refresh_leaves_the_whole_grant_to_the_next_one_rt_05(door: Door) -> None:
+async def test_a_narrowed_refresh_leaves_the_whole_grant_to_the_next_one_rt_02_05(door: Door) -> None:
     client_id, tokens = await door.tokens(scope="tools:read tools:write")
     narrowed = success(await door.refresh(client_id, tokens["refresh_token"], scope="tools:read"))
     whole = success(await door.refresh(client_id, narrowed["refresh_token"]))
@@ -71,7 +71,7 @@ async def test_a_scope_of_which_nothing_was_granted_is_refused_and_spends_nothin
 
 
 @pytest.mark.parametrize("spelling", ["", RESOURCE, f"{RESOURCE}/"])
-async def test_a_refresh_keeps_the_resource_whether_or_not_it_is_named(door: Door, spelling: str) -> None:
+async def test_a_refresh_keeps_the_resource_whether_or_not_it_is_named_rt_02_06(door: Door, spelling: str) -> None:
     client_id, tokens = await door.tokens()
     await resources.add(door.operator, door.project, "https://second.example.com/mcp", name="Second", is_default=True)
     door.clock.advance(seconds=1)
@@ -98,7 +98,7 @@ async def test_another_client_gets_nothing_and_ends_nothing_rt_02(door: Door) ->
 
 
 @pytest.mark.parametrize("change", ["cut", "longer", "other generation", "empty family", "upper case"])
-async def test_a_token_that_nobody_derived_is_refused_and_ends_nothing(door: Door, change: str) -> None:
+async def test_a_token_that_nobody_derived_is_refused_and_ends_nothing_rt_08_t27(door: Door, change: str) -> None:
     client_id, tokens = await door.tokens()
     token = tokens["refresh_token"]
     forged = {
@@ -137,7 +137,7 @@ async def test_a_removed_person_refreshes_nothing(door: Door) -> None:
     assert not await is_active(door, tokens["access_token"])
 
 
-async def test_a_client_that_was_removed_is_told_to_register_again(door: Door) -> None:
+async def test_a_client_that_was_removed_is_told_to_register_again_rt_04(door: Door) -> None:
     client, _ = await clients.add(door.operator, door.project, (LOOPBACK,))
     code, verifier = await door.obtain_code(client.client_id, door.person())
     tokens = success(await door.redeem(client.client_id, code, verifier))
@@ -172,7 +172,7 @@ async def test_a_refresh_token_that_lies_idle_ends_after_30_days_rt_07(
 
 
 @pytest.mark.parametrize(("last", "works"), [(90 * DAY - 1, True), (90 * DAY, False)])
-async def test_a_refresh_token_in_daily_use_ends_after_90_days(door: Door, last: int, *, works: bool) -> None:
+async def test_a_refresh_token_in_daily_use_ends_after_90_days_rt_07(door: Door, last: int, *, works: bool) -> None:
     client_id, tokens = await door.tokens()
     start = door.clock.now
     for day in range(10, 90, 10):

@@ -69,7 +69,7 @@ async def events(door: Door) -> list[RecordedEvent]:
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-async def test_reuse_by_a_public_client(door: Door, name: str) -> None:
+async def test_reuse_by_a_public_client_rt_03_10(door: Door, name: str) -> None:
     client_id, tokens = await door.tokens()
     steps = WINDOWS[name]
     known = await follow(door, client_id, tokens["refresh_token"], steps)
@@ -88,7 +88,7 @@ async def test_the_window_follows_the_projects_own_token_life(door: Door) -> Non
     await follow(door, client_id, tokens["refresh_token"], [(1, 0, 1), (60, 0, "ends")])
 
 
-async def test_reuse_outside_the_window_ends_every_token_of_the_grant(door: Door) -> None:
+async def test_reuse_outside_the_window_ends_every_token_of_the_grant_rt_03_i4(door: Door) -> None:
     client_id, tokens = await door.tokens()
     known = await follow(door, client_id, tokens["refresh_token"], [(60, 0, 1), (60, 1, 2)])
     current = success(await door.refresh(client_id, known[2]))
@@ -219,7 +219,7 @@ async def test_a_confidential_client_rotates_too(door: Door) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 3600])
-async def test_a_confidential_client_has_no_second_chance(door: Door, seconds: float) -> None:
+async def test_a_confidential_client_has_no_second_chance_rt_03_t26(door: Door, seconds: float) -> None:
     client = await confidential(door)
     tokens = await confidential_tokens(door, client)
     refreshed = success(await as_confidential(door, client, tokens["refresh_token"]))

@@ -60,7 +60,7 @@ async def test_a_native_client_is_answered_everything_registered_dcr_04_dcr_05_d
     }
 
 
-async def test_a_web_client_gets_a_secret_that_does_not_expire(door: Door) -> None:
+async def test_a_web_client_gets_a_secret_that_does_not_expire_dcr_04_05_dcm_08(door: Door) -> None:
     answer = await registered(door, redirect_uris=[WEB_REDIRECT])
     assert answer == {
         "client_id": answer["client_id"],
@@ -102,7 +102,7 @@ async def test_ids_and_secrets_read_the_same_raw_and_encoded_and_never_repeat_dc
         ([WEB_REDIRECT], "client_secret_basic", "web"),
     ],
 )
-async def test_what_a_client_leaves_out_is_inferred_from_where_it_lives_dcr_15(
+async def test_what_a_client_leaves_out_is_inferred_from_where_it_lives_dcr_15_reg_09(
     door: Door, redirect_uris: list[str], method: str, application_type: str
 ) -> None:
     answer = await registered(door, redirect_uris=redirect_uris)
@@ -311,7 +311,9 @@ async def test_a_whole_project_is_limited_however_many_sources_there_are(door: D
     assert statuses == [201] * REGISTER_PROJECT.burst + [429]
 
 
-async def test_a_project_holds_no_more_clients_than_its_quota(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_project_holds_no_more_clients_than_its_quota_dcr_13_i13(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registration, "MAX_CLIENTS", 2)
     for _ in range(2):
         await registered(door, redirect_uris=[WEB_REDIRECT])

@@ -31,7 +31,7 @@ async def test_in_open_mode_nobody_needs_the_secret_and_everybody_may_use_it_dcr
     assert (await register(door, await project_key(door, "register"))).status == 201
 
 
-async def test_in_protected_mode_the_secret_is_needed_and_enough(door: Door) -> None:
+async def test_in_protected_mode_the_secret_is_needed_and_enough_dcr_02(door: Door) -> None:
     await set_project(door, registration_mode="protected")
     assert_challenged(await register(door), presented=False)
     assert (await register(door, await project_key(door, "register"))).status == 201

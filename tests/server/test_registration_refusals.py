@@ -53,7 +53,7 @@ DANGEROUS = [
 
 
 @pytest.mark.parametrize("uri", DANGEROUS)
-async def test_a_dangerous_redirect_uri_is_refused_and_named_dcr_09(door: Door, uri: str) -> None:
+async def test_a_dangerous_redirect_uri_is_refused_and_named_dcr_06_09_t21(door: Door, uri: str) -> None:
     answer = await door.post_json(REGISTER, {"redirect_uris": [uri]})
     assert refusal(answer) == (400, "invalid_redirect_uri")
     printable = "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in uri[:200])
@@ -144,7 +144,7 @@ async def test_more_than_ten_redirect_uris_are_too_many(door: Door) -> None:
     ],
     ids=str,
 )
-async def test_metadata_that_makes_no_sense_is_refused_dcr_08(door: Door, members: dict[str, Any]) -> None:
+async def test_metadata_that_makes_no_sense_is_refused_dcr_06_08(door: Door, members: dict[str, Any]) -> None:
     answer = await door.post_json(REGISTER, {"redirect_uris": [LOOPBACK], **members})
     assert refusal(answer) == (400, "invalid_client_metadata")
     assert await count(door) == 0
@@ -188,7 +188,7 @@ async def test_parameters_and_case_of_the_media_type_do_not_matter(door: Door, c
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_a_body_over_64_kib_is_413_whether_or_not_it_says_so_t48(door: Door, *, declared: bool) -> None:
+async def test_a_body_over_64_kib_is_413_whether_or_not_it_says_so_dcr_13_t48(door: Door, *, declared: bool) -> None:
     body = json.dumps({"redirect_uris": [LOOPBACK], "x": "x" * 65_536}).encode()
     length = {"content-length": str(len(body))} if declared else {}
     assert refusal(await door.call("POST", REGISTER, body, {**JSON, **length})) == (413, "invalid_request")

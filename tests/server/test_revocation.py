@@ -27,7 +27,7 @@ def assert_done(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("hint", ["", "refresh_token", "access_token", "nonsense"])
-async def test_with_a_refresh_token_everything_of_its_grant_ends_rev_04(door: Door, hint: str) -> None:
+async def test_with_a_refresh_token_everything_of_its_grant_ends_rev_01_03_04(door: Door, hint: str) -> None:
     client_id, tokens = await door.tokens()
     refreshed = success(await door.refresh(client_id, tokens["refresh_token"]))
     assert_done(await revoke(door, client_id, refreshed["refresh_token"], token_type_hint=hint))
@@ -44,7 +44,7 @@ async def test_an_older_refresh_token_of_the_line_ends_it_as_well(door: Door) ->
 
 
 @pytest.mark.parametrize("hint", ["", "access_token", "refresh_token", "nonsense"])
-async def test_an_access_token_ends_alone_rev_03(door: Door, hint: str) -> None:
+async def test_an_access_token_ends_alone_rev_01_03(door: Door, hint: str) -> None:
     client_id, tokens = await door.tokens()
     assert_done(await revoke(door, client_id, tokens["access_token"], token_type_hint=hint))
     assert not await is_active(door, tokens["access_token"])
@@ -77,7 +77,7 @@ async def test_revoking_twice_is_revoking_once_rev_05(door: Door) -> None:
     assert ended == ["grant.revoked", "token.revoked"]
 
 
-async def test_another_client_revokes_nothing_and_is_told_nothing_t29(door: Door) -> None:
+async def test_another_client_revokes_nothing_and_is_told_nothing_rev_02_t29(door: Door) -> None:
     client_id, tokens = await door.tokens()
     evil = (await door.register(client_name="Evil"))["client_id"]
     for token in (tokens["access_token"], tokens["refresh_token"]):
@@ -97,7 +97,7 @@ async def test_a_client_of_another_project_revokes_nothing_i10(door: Door) -> No
     success(await door.refresh(client_id, tokens["refresh_token"]))
 
 
-async def test_a_confidential_client_authenticates_rev_02(door: Door) -> None:
+async def test_a_confidential_client_authenticates_rev_02_cau_01(door: Door) -> None:
     client = await confidential(door)
     tokens = await confidential_tokens(door, client)
     refused = await revoke(door, client["client_id"], tokens["refresh_token"])
@@ -130,7 +130,7 @@ async def test_tokens_are_given_back_by_post_alone_rev_07(door: Door, method: st
     assert await is_active(door, tokens["access_token"])
 
 
-async def test_browsers_of_any_origin_may_revoke(door: Door) -> None:
+async def test_browsers_of_any_origin_may_revoke_rev_07(door: Door) -> None:
     client_id, tokens = await door.tokens()
     preflight = await door.call("OPTIONS", REVOKE, headers={"origin": "https://a.example"})
     assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (204, ["*"])

@@ -2,13 +2,14 @@
 
 import pytest
 
+from doorward.storage.grants import find_live_grant
 from tests.inside import ISSUER, LOOPBACK, RESOURCE, Door
-from tests.server.steps import TOKEN, claims_of, refusal, success
+from tests.server.steps import TOKEN, add_neighbour, bearer, claims_of, project_key, refusal, success
 
 FORM = "application/x-www-form-urlencoded"
 
 
-async def test_a_token_answer_is_complete_and_holds_nothing_else_tok_03(door: Door) -> None:
+async def test_a_token_answer_is_complete_and_holds_nothing_else_tok_03_08(door: Door) -> None:
     _, tokens = await door.tokens()
     assert tokens == {
         "access_token": tokens["access_token"],
@@ -21,7 +22,7 @@ async def test_a_token_answer_is_complete_and_holds_nothing_else_tok_03(door: Do
     assert tokens["refresh_token"].startswith("mrt_")
 
 
-async def test_an_access_token_holds_the_claims_of_rfc_9068_and_one_more_at_02(door: Door) -> None:
+async def test_an_access_token_holds_the_claims_of_rfc_9068_and_one_more_at_01_02(door: Door) -> None:
     client_id, tokens = await door.tokens(scope="tools:write")
     claims = claims_of(tokens["access_token"])
     now = door.clock() // 1000
@@ -38,6 +39,22 @@ async def test_an_access_token_holds_the_claims_of_rfc_9068_and_one_more_at_02(d
         "grant_id": claims["grant_id"],
     }
     assert claims["sub"].startswith("usr_")
+
+
+async def test_every_token_has_a_grant_that_covers_it_i5(door: Door) -> None:
+    acme = await add_neighbour(door)
+    client_id, first = await door.tokens(scope="tools:read tools:write")
+    narrowed = success(await door.refresh(client_id, first["refresh_token"], scope="tools:read"))
+    asked = {"client_id": client_id, "subject": "user-1", "scopes": ["tools:read"]}
+    minted = success(await door.post_json(f"{TOKEN}/exchange", asked, bearer(await project_key(door, "mint"))))
+    for tokens in (first, narrowed, minted):
+        claims = claims_of(tokens["access_token"])
+        grant = await door.context.database.read(find_live_grant, door.project.project_id, claims["grant_id"])
+        assert grant is not None
+        assert (grant.user_id, grant.client_id) == (claims["sub"], claims["client_id"])
+        assert (grant.resource_id, claims["aud"]) == (door.resource.resource_id, RESOURCE)
+        assert set(claims["scope"].split()) <= set(grant.scope)
+        assert await door.context.database.read(find_live_grant, acme.project_id, claims["grant_id"]) is None
 
 
 async def test_no_two_tokens_share_an_id(door: Door) -> None:
@@ -62,7 +79,7 @@ async def test_parameters_and_case_of_the_media_type_do_not_matter(door: Door, c
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
-async def test_tokens_are_only_posted_for_t27(door: Door, method: str) -> None:
+async def test_tokens_are_only_posted_for_tok_01_t27(door: Door, method: str) -> None:
     client_id, tokens = await door.tokens()
     query = f"grant_type=refresh_token&client_id={client_id}&refresh_token={tokens['refresh_token']}"
     answer = await door.call(method, f"{TOKEN}?{query}")
@@ -115,7 +132,7 @@ async def test_a_form_over_64_kib_is_413_t48(door: Door) -> None:
         "x" * 1000,
     ],
 )
-async def test_a_grant_that_is_not_offered_is_unsupported_tok_10(door: Door, grant_type: str) -> None:
+async def test_a_grant_that_is_not_offered_is_unsupported_tok_05_10(door: Door, grant_type: str) -> None:
     client_id = (await door.register())["client_id"]
     answer = await door.post_form(
         TOKEN, {"grant_type": grant_type, "client_id": client_id, "username": "ada", "password": "p"}
@@ -123,7 +140,7 @@ async def test_a_grant_that_is_not_offered_is_unsupported_tok_10(door: Door, gra
     assert refusal(answer) == (400, "unsupported_grant_type")
 
 
-async def test_a_grant_the_client_did_not_register_for_is_refused_tok_11(door: Door) -> None:
+async def test_a_grant_the_client_did_not_register_for_is_refused_tok_11_rt_01(door: Door) -> None:
     client_id = (await door.register(grant_types=["authorization_code"]))["client_id"]
     code, verifier = await door.obtain_code(client_id, door.person())
     tokens = success(await door.redeem(client_id, code, verifier))

@@ -37,7 +37,7 @@ async def field(door: Door) -> Field:
     return await lay_out(door)
 
 
-async def test_a_delegated_token_speaks_for_the_person_and_says_who_acts_tx_05_tx_07(field: Field) -> None:
+async def test_a_delegated_token_speaks_for_the_person_and_says_who_acts_tx_05_07_rs_04(field: Field) -> None:
     gateway, door = await field.machine(), field.door
     await field.rule(gateway)
     subject_token = await field.persons_token()

@@ -1,8 +1,8 @@
 """The requirements we are held to, the tests that show them, and where we differ: data, and how it is read.
 
 A test shows a row by ending its name in the row's id, in lower case and with underscores, as does
-`test_a_code_is_redeemed_once_code_02`; it may name several. What a docstring says of ids helps a reader and counts for
-nothing.
+`test_a_code_is_redeemed_once_code_02`; it may name several, `…_code_02_03_i1`. What a docstring says of ids helps a
+reader and counts for nothing.
 """
 
 import ast
@@ -80,15 +80,19 @@ def read_divergences() -> tuple[Divergence, ...]:
 @cache
 def _id_pattern() -> re.Pattern[str]:
     prefixes = sorted({name.partition("-")[0].lower() for name in read_rows() if "-" in name})
-    return re.compile(rf"_(?:({'|'.join(prefixes)})_(\d\d)|([ti])(\d\d?))(?=_|$)")
+    return re.compile(rf"_(?:({'|'.join(prefixes)})((?:_\d\d)+)|([ti])(\d\d?))(?=_|$)")
 
 
 def find_ids(name: str) -> list[str]:
-    """The ids that the name of a test holds, whether or not there are such rows."""
-    return [
-        f"{prefix}-{number}".upper() if prefix else f"{kind}{count}".upper()
-        for prefix, number, kind, count in _id_pattern().findall(name)
-    ]
+    """The ids that the name of a test holds, whether or not there are such rows; `…_asm_05_06` holds two."""
+    ids: list[str] = []
+    for prefix, numbers, kind, count in _id_pattern().findall(name):
+        ids += (
+            [f"{prefix}-{number}".upper() for number in numbers[1:].split("_")]
+            if prefix
+            else [f"{kind}{count}".upper()]
+        )
+    return ids
 
 
 def list_tests() -> Iterator[tuple[str, str]]:

@@ -55,6 +55,7 @@ def test_a_page_is_written_from_the_manifest_as_it_is(page: str) -> None:
 def test_ids_are_read_from_the_end_of_a_name() -> None:
     assert find_ids("test_what_no_rule_names_is_refused_t30_tx_04") == ["T30", "TX-04"]
     assert find_ids("test_of_fifty_decisions_at_once_one_gives_a_code_i1") == ["I1"]
+    assert find_ids("test_the_metadata_is_complete_asm_02_05_i1_at_01") == ["ASM-02", "ASM-05", "I1", "AT-01"]
     assert find_ids("test_a_page_says_why_complaint_9") == []
     assert find_ids("test_an_access_token_holds_the_claims_of_rfc_9068_and_one_more_at_02") == ["AT-02"]
     assert ("spec/test_manifest.py", "test_ids_are_read_from_the_end_of_a_name") in set(list_tests())

@@ -440,7 +440,9 @@ def name_of(value: Any) -> str:
 
 
 @pytest.mark.parametrize("verb", CHANGES, ids=name_of)
-async def test_a_change_in_one_project_leaves_the_other_as_it_was(database: Database, verb: Callable[..., Any]) -> None:
+async def test_a_change_in_one_project_leaves_the_other_as_it_was_i10_t18(
+    database: Database, verb: Callable[..., Any]
+) -> None:
     alpha, beta = await add_tenant(database, "alpha"), await add_tenant(database, "beta")
     for tenant in (alpha, beta):
         await database.write(fill, tenant)
@@ -452,7 +454,9 @@ async def test_a_change_in_one_project_leaves_the_other_as_it_was(database: Data
 
 
 @pytest.mark.parametrize("verb", LOOKS, ids=name_of)
-async def test_a_look_at_one_project_shows_nothing_of_the_other(database: Database, verb: Callable[..., Any]) -> None:
+async def test_a_look_at_one_project_shows_nothing_of_the_other_i10_t18(
+    database: Database, verb: Callable[..., Any]
+) -> None:
     alpha = await add_tenant(database, "alpha")
     await database.write(fill, alpha)
     empty = Tenant(make_project("empty"), alpha.user, alpha.client, alpha.resource, alpha.grant)

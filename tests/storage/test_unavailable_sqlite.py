@@ -48,7 +48,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield Store(database, path, await add_tenant(database))
 
 
-async def test_a_full_database_refuses_and_keeps_nothing_of_what_it_refused(store: Store) -> None:
+async def test_a_full_database_refuses_and_keeps_nothing_of_what_it_refused_i6(store: Store) -> None:
     pages = store.database._writer.execute("PRAGMA page_count").get
     store.database._writer.execute(f"PRAGMA max_page_count={pages + 2}").fetchall()
     with pytest.raises(StorageUnavailable, match="FullError"):
@@ -72,7 +72,7 @@ async def test_a_database_that_another_process_holds_refuses_writes_and_still_re
     assert await store.count_events() == 1
 
 
-async def test_a_row_whose_parent_vanished_meanwhile_is_refused_alone(store: Store) -> None:
+async def test_a_row_whose_parent_vanished_meanwhile_is_refused_alone_i6(store: Store) -> None:
     await store.database.write(remove_client, store.project_id, store.tenant.client.client_id, NOW)
     orphan = store.database.write(add_code, make_code(store.tenant.project, hash_secret("orphan")))
     good = store.database.write(record, store.project_id, SMALL, NOW)

@@ -48,7 +48,7 @@ def test_the_path_is_inserted_after_the_suffix_asm_03_prm_02(identifier: str, ur
     assert well_known_url("https://h/mcp", PROTECTED_RESOURCE) == "https://h/.well-known/oauth-protected-resource/mcp"
 
 
-def test_a_resource_document_says_what_is_known_and_leaves_out_the_rest_prm_05_prm_10_prm_11() -> None:
+def test_a_resource_document_says_what_is_known_and_leaves_out_the_rest_prm_05_07_10_11() -> None:
     document = build_resource_metadata(
         resource="https://h/mcp",
         authorization_servers=["https://auth.test"],
@@ -150,7 +150,7 @@ def test_good_redirect_uris_are_kept_and_the_others_told_apart_dcr_09() -> None:
     assert caught.value.code == INVALID_REDIRECT_URI
 
 
-def test_types_that_are_not_offered_are_dropped_dcr_06() -> None:
+def test_types_that_are_not_offered_are_dropped_dcr_14() -> None:
     client = parse(grant_types=["authorization_code", "implicit", "password"], response_types=["token", "code"])
     assert (client.grant_types, client.response_types) == (("authorization_code",), ("code",))
 
@@ -176,7 +176,7 @@ def test_types_that_are_not_offered_are_dropped_dcr_06() -> None:
         {"software_id": {}},
     ],
 )
-def test_metadata_of_the_wrong_kind_is_refused_dcr_07(members: dict[str, Any]) -> None:
+def test_metadata_of_the_wrong_kind_is_refused_dcr_06(members: dict[str, Any]) -> None:
     assert refusal({"redirect_uris": [LOOPBACK], **members}) == INVALID_CLIENT_METADATA
 
 

@@ -43,7 +43,7 @@ def test_anything_but_an_s256_challenge_is_refused_pkce_02_pkce_03_pkce_05(
 
 
 @pytest.mark.parametrize("verifier", [VERIFIER, "a" * 43, "~._-" * 32])
-def test_a_verifier_has_43_to_128_unreserved_characters_pkce_04(verifier: str) -> None:
+def test_a_verifier_has_43_to_128_unreserved_characters_pkce_05(verifier: str) -> None:
     assert parse_verifier(verifier) == verifier
 
 

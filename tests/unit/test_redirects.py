@@ -116,7 +116,7 @@ def test_a_redirect_uri_is_accepted_as_what_it_is_rdu_01(uri: str, kind: str) ->
 
 
 @pytest.mark.parametrize("uri", HOSTILE)
-def test_a_hostile_redirect_uri_is_refused_dcr_09_rdu_03(uri: str) -> None:
+def test_a_hostile_redirect_uri_is_refused_dcr_09_rdu_01_03_t21(uri: str) -> None:
     with pytest.raises(OAuthError) as caught:
         check_redirect_uri(uri)
     assert caught.value.code == INVALID_REDIRECT_URI
@@ -124,7 +124,7 @@ def test_a_hostile_redirect_uri_is_refused_dcr_09_rdu_03(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", HOSTILE)
-def test_a_hostile_redirect_uri_matches_no_registered_one_rdu_02(uri: str) -> None:
+def test_a_hostile_redirect_uri_matches_no_registered_one_rdu_02_t21(uri: str) -> None:
     assert find_registered(tuple(registered for registered, _ in ACCEPTED), uri) is None
 
 
@@ -144,7 +144,7 @@ def test_a_hostile_redirect_uri_matches_no_registered_one_rdu_02(uri: str) -> No
         ("http://localhost:1?a=1", "http://localhost:2?a=1"),
     ],
 )
-def test_port_of_loopback_and_empty_path_are_the_only_freedoms_rdu_04_rdu_06(registered: str, requested: str) -> None:
+def test_port_of_loopback_and_empty_path_are_the_only_freedoms_rdu_04_05(registered: str, requested: str) -> None:
     assert match_redirect_uri(registered, requested)
 
 
@@ -179,7 +179,7 @@ def test_port_of_loopback_and_empty_path_are_the_only_freedoms_rdu_04_rdu_06(reg
         ("com.example.app:/cb", "com.example.app:/cb/"),
     ],
 )
-def test_nothing_else_matches_rdu_02_rdu_05(registered: str, requested: str) -> None:
+def test_nothing_else_matches_rdu_02_06_t21(registered: str, requested: str) -> None:
     assert not match_redirect_uri(registered, requested)
 
 
@@ -189,7 +189,7 @@ def test_the_registered_uri_that_matched_is_found() -> None:
     assert find_registered((), "http://127.0.0.1:7/cb") is None
 
 
-def test_parameters_are_appended_encoded_and_the_query_is_kept_authz_12() -> None:
+def test_parameters_are_appended_encoded_and_the_query_is_kept_authz_13() -> None:
     assert (
         add_parameters("https://h/cb", {"code": "a b&c", "iss": "https://i"})
         == "https://h/cb?code=a%20b%26c&iss=https%3A%2F%2Fi"

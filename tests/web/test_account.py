@@ -16,7 +16,7 @@ def revoke_forms(page: Page) -> list[dict[str, str]]:
     return [form for form in page.forms if form["action"].endswith("/connections/revoke")]
 
 
-async def test_an_app_that_was_let_in_is_listed_in_words(door: Door, person: Person) -> None:
+async def test_an_app_that_was_let_in_is_listed_in_words_con_05(door: Door, person: Person) -> None:
     client_id = (await door.register(client_name="Inspector"))["client_id"]
     code, verifier = await door.obtain_code(client_id, person, scope="tools:read tools:write")
     await door.redeem(client_id, code, verifier)
@@ -31,7 +31,7 @@ async def test_a_consent_that_was_never_used_is_not_listed(door: Door, person: P
     assert revoke_forms(await person.open("/account")) == []
 
 
-async def test_taking_access_back_ends_it_at_once(door: Door, person: Person) -> None:
+async def test_taking_access_back_ends_it_at_once_con_05(door: Door, person: Person) -> None:
     client_id, tokens = await door.tokens(person)
     page = await person.open("/account")
     page = await person.submit(page, revoke_forms(page)[0])

@@ -46,7 +46,7 @@ def assert_refused(response: httpx2.Response) -> None:
 
 
 @pytest.mark.parametrize("path", FORMS)
-async def test_a_form_without_its_token_is_refused(person: Person, path: str) -> None:
+async def test_a_form_without_its_token_is_refused_con_04(person: Person, path: str) -> None:
     right = await token_of(person)
     for wrong in (None, "", "x", right[:-1], f"{right}x", right.swapcase(), "é"):
         assert_refused(await post(person, path, wrong))
@@ -54,7 +54,9 @@ async def test_a_form_without_its_token_is_refused(person: Person, path: str) ->
 
 
 @pytest.mark.parametrize("path", FORMS)
-async def test_the_token_of_another_browser_or_person_is_refused(door: Door, person: Person, path: str) -> None:
+async def test_the_token_of_another_browser_or_person_is_refused_con_04_t2(
+    door: Door, person: Person, path: str
+) -> None:
     same_person = door.person()
     await same_person.sign_in(await same_person.open("/login"))
     for other in (same_person, await bob(door)):

@@ -128,7 +128,7 @@ POSTS_NOTHING = {"the way back to a client", "an error for a stranger's client"}
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_every_page_carries_every_header(door: Door, person: Person, name: str) -> None:
+async def test_every_page_carries_every_header_authz_08_09(door: Door, person: Person, name: str) -> None:
     status, visit = PAGES[name]
     response = await visit(door, person)
     assert response.status_code == status
@@ -145,7 +145,9 @@ async def test_every_page_carries_every_header(door: Door, person: Person, name:
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_no_page_needs_a_script_or_anything_from_elsewhere(door: Door, person: Person, name: str) -> None:
+async def test_no_page_needs_a_script_or_anything_from_elsewhere_authz_09(
+    door: Door, person: Person, name: str
+) -> None:
     response = await PAGES[name][1](door, person)
     html = response.text
     assert html.startswith("<!doctype html>")

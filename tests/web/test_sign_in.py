@@ -182,7 +182,7 @@ async def test_signing_in_and_out_is_recorded_i7(door: Door, person: Person) -> 
         (f"/oauth/authorize?{'x' * 20_000}", "/dashboard"),
     ],
 )
-async def test_a_sign_in_leads_to_pages_of_ours_alone_t50(door: Door, next_path: str, leads_to: str) -> None:
+async def test_a_sign_in_leads_to_pages_of_ours_alone_authz_07_t50(door: Door, next_path: str, leads_to: str) -> None:
     person = door.person()
     page = await person.open(f"/login?next={quote(next_path)}")
     for form_next in (page.forms[0]["next"], next_path):

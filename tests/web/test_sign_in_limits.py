@@ -49,7 +49,7 @@ async def lock_account(door: Door) -> Guesser:
     return guesser
 
 
-async def test_an_account_is_guessed_at_ten_times_however_many_hosts_guess(door: Door) -> None:
+async def test_an_account_is_guessed_at_ten_times_however_many_hosts_guess_authz_15_t39(door: Door) -> None:
     guesser = await lock_account(door)
     right = await guesser.guess(password=ADMIN_PASSWORD, source="198.51.100.1")
     assert right.status == 429
@@ -70,7 +70,7 @@ async def test_other_accounts_are_untouched(door: Door) -> None:
     assert (await guesser.guess(EMAIL, PASSWORD, source="198.51.100.1")).status == 303
 
 
-async def test_the_owner_comes_in_from_a_browser_that_was_there_before(door: Door) -> None:
+async def test_the_owner_comes_in_from_a_browser_that_was_there_before_t39(door: Door) -> None:
     owner = door.person()
     await owner.sign_in(await owner.open("/login"))
     await lock_account(door)

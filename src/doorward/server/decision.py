@@ -108,18 +108,24 @@ async def _decide(
             ),
         )
         await add_code(tx, _build_code(view, request, grant_id, code, now))
-    await record(
-        tx,
-        project_id,
-        AuditEvent(
-            audit.CONSENT_ALLOWED if allowed else audit.CONSENT_DENIED,
-            audit.user_actor(interaction.user_id),
-            audit.client_actor(request.client_id),
-            {"resource": request.resource_id, "scope": " ".join(request.scope), "grant": allowed and allowed[1]},
-        ),
-        now,
-    )
+    await record(tx, project_id, _build_event(interaction, allowed and allowed[1]), now)
     return interaction
+
+
+def _build_event(interaction: Interaction, grant_id: GrantId | None) -> AuditEvent:
+    """What the audit trail keeps: who decided, for which client, what was asked for, and the connection it opened."""
+    request = interaction.request
+    return AuditEvent(
+        audit.CONSENT_ALLOWED if grant_id else audit.CONSENT_DENIED,
+        audit.user_actor(interaction.user_id),
+        audit.client_actor(request.client_id),
+        {
+            "resource": request.resource_id,
+            "scope": " ".join(request.scope),
+            "left_out": " ".join(request.dropped),
+            "grant": grant_id,
+        },
+    )
 
 
 async def is_still_admitted(tx: Transaction, view: ProjectView, client: Client, *, allow: bool, now: int) -> bool:
