@@ -55,7 +55,7 @@ def actions(doorward: Command) -> list[str]:
     return [event["action"] for event in doorward.json("admin", "audit", "list")]
 
 
-def test_a_connection_is_listed_and_ended(doorward: Command, connected: str) -> None:
+def test_a_connection_is_listed_and_ended_con_05(doorward: Command, connected: str) -> None:
     (listed,) = doorward.json("admin", "connection", "list", ADMIN_EMAIL)
     assert listed == {
         "connection_id": connected,

@@ -137,7 +137,7 @@ async def misuse(server: RunningDoorward, http: httpx2.AsyncClient, tokens: dict
     await http.post("/api/oauth/token", data={"grant_type": token, "client_id": token, "x": "y" * 70_000})
 
 
-async def test_no_secret_is_in_the_log_or_in_any_file(server: RunningDoorward, tmp_path: Path) -> None:
+async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: RunningDoorward, tmp_path: Path) -> None:
     canaries = Canaries()
     key = canaries.keep(
         "project key", printed_secret(admin(server, "key", "create", "--capability", "introspect"), "mrs")

@@ -143,7 +143,9 @@ async def crash_again_and_again(folder: Path, *, kills: int, seed: int) -> Histo
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_what_was_acknowledged_survives_a_crash_and_nothing_works_twice(tmp_path: Path, seed: int) -> None:
+async def test_what_was_acknowledged_survives_a_crash_and_nothing_works_twice_i1_i2_i12(
+    tmp_path: Path, seed: int
+) -> None:
     history = await crash_again_and_again(tmp_path / "data", kills=4, seed=seed)
     assert history.acknowledged >= 80
     assert history.lost

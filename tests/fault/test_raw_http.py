@@ -58,7 +58,7 @@ def resident_kb(server: RunningDoorward) -> int:
 
 
 @pytest.mark.parametrize("odd", EVERYTHING, ids=lambda odd: odd.name)
-async def test_an_odd_request_is_refused_or_answered_once(server: RunningDoorward, odd: Odd) -> None:
+async def test_an_odd_request_is_refused_or_answered_once_t47_t48(server: RunningDoorward, odd: Odd) -> None:
     replies, waits = await exchange(server.port, odd.sent)
     assert waits == (OPEN in odd.allowed)
     if replies:

@@ -39,7 +39,7 @@ async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[mcp.
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-async def test_a_program_with_a_secret_uses_tools(doorward: RunningDoorward, method: str) -> None:
+async def test_a_program_with_a_secret_uses_tools_cc_03(doorward: RunningDoorward, method: str) -> None:
     added = doorward.admin(*GRANT, "--name", "Nightly", "--scope", "tools:read tools:write")
     storage = Storage()
     provider = ClientCredentialsOAuthProvider(
@@ -58,7 +58,7 @@ async def test_a_program_with_a_secret_uses_tools(doorward: RunningDoorward, met
     assert (storage.tokens.refresh_token, storage.tokens.scope) == (None, "tools:read tools:write")
 
 
-async def test_a_program_with_a_key_of_its_own_uses_tools(doorward: RunningDoorward, tmp_path: Path) -> None:
+async def test_a_program_with_a_key_of_its_own_uses_tools_cc_03_06(doorward: RunningDoorward, tmp_path: Path) -> None:
     key = generate_signing_key("RS256")
     jwks = tmp_path / "jwks.json"
     jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))

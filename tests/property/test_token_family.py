@@ -217,7 +217,9 @@ def machine(tmp_path: Path) -> Iterator[type[TokenFamily]]:
 
 @pytest.mark.parametrize("strict", [False, True], ids=["public", "confidential"])
 @pytest.mark.parametrize("examples", [60, pytest.param(1500, marks=pytest.mark.long)])
-def test_a_family_does_what_its_model_says(machine: type[TokenFamily], examples: int, *, strict: bool) -> None:
+def test_a_family_does_what_its_model_says_rt_03_i1_i3_i4(
+    machine: type[TokenFamily], examples: int, *, strict: bool
+) -> None:
     machine.strict = strict
     case = machine.TestCase
     case.settings = settings(deadline=None, max_examples=examples, stateful_step_count=12)

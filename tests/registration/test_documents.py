@@ -186,7 +186,7 @@ async def test_a_member_that_is_there_twice_is_refused_wherever_it_is(door: Door
         ({"grant_types": ["urn:ietf:params:oauth:grant-type:jwt-bearer"]}, "authorization_code"),
     ],
 )
-async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_08_18_28(
+async def test_a_document_that_cannot_be_a_client_is_refused_and_the_page_says_why_cimd_08_18_19_28(
     door: Door, site: Site, members: dict[str, Any], why: str
 ) -> None:
     assert why in told(await authorize(door, site.publish(**members)))
@@ -287,7 +287,7 @@ async def test_keys_beside_none_are_no_reason_to_ask_for_them(door: Door, site: 
     assert "access_token" in await tokens_of(door, site.publish(jwks=PUBLIC_KEYS))
 
 
-async def test_the_consent_page_shows_the_host_of_the_document_and_of_the_redirect_cimd_21(
+async def test_the_consent_page_shows_the_host_of_the_document_and_of_the_redirect_cimd_21_26(
     door: Door, site: Site, person: Person
 ) -> None:
     page = await consent_page(

@@ -155,7 +155,7 @@ async def test_a_name_that_leads_inside_at_the_second_look_is_looked_up_once(
 
 
 @pytest.mark.parametrize("name", SITE_PAGES)
-async def test_a_site_that_answers_badly_ends_in_a_page_and_leads_nobody_inside_cimd_06(
+async def test_a_site_that_answers_badly_ends_in_a_page_and_leads_nobody_inside_cimd_06_07_09(
     door: Door, site: Site, witness: Witness, authority: Authority, name: str
 ) -> None:
     guarded(door, authority, witness, "127.0.0.1/32")

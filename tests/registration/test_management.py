@@ -72,7 +72,7 @@ async def test_a_registration_is_read_without_its_secret_dcm_02(door: Door) -> N
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_a_wrong_token_and_an_unknown_client_are_the_same_401_dcm_01(door: Door, method: str) -> None:
+async def test_a_wrong_token_and_an_unknown_client_are_the_same_401_dcm_01_06(door: Door, method: str) -> None:
     client, other = await made(door), await made(door)
     answers = [
         await manage(door, method, client, "mra_wrong"),

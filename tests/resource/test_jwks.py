@@ -31,7 +31,7 @@ async def test_a_given_address_of_the_keys_saves_discovery() -> None:
         assert issuer.seen == {"/jwks": 1}
 
 
-async def test_a_flood_of_unknown_kids_costs_one_fetch_in_a_cooldown_rs_08() -> None:
+async def test_a_flood_of_unknown_kids_costs_one_fetch_in_a_cooldown_rs_08_t34() -> None:
     async with run_issuer() as issuer:
         clock = Clock()
         keys = make(issuer, clock)

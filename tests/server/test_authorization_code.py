@@ -234,6 +234,7 @@ async def test_another_resource_of_the_project_is_not_the_granted_one_res_04_07_
     client_id, code, verifier = await granted(door)
     answer = await door.redeem(client_id, code, verifier, resource="https://second.example.com/mcp")
     assert refusal(answer) == (400, "invalid_target")
+    success(await door.redeem(client_id, code, verifier))
 
 
 async def test_a_code_outlives_a_restart_and_so_does_its_use_i1(door: Door) -> None:

@@ -196,7 +196,7 @@ async def test_a_failed_authentication_spends_neither_code_nor_token_cau_01_t25(
     success(await door.post_form(TOKEN, refresh, header))
 
 
-async def test_guessing_is_slowed_down_for_the_guesser_alone_cau_06(door: Door) -> None:
+async def test_guessing_is_slowed_down_for_the_guesser_alone_cau_06_rev_06(door: Door) -> None:
     client = await confidential(door)
     client_id, header = client["client_id"], basic(client["client_id"], client["client_secret"])
     for _ in range(CLIENT_AUTH.burst):

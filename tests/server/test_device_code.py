@@ -58,7 +58,7 @@ async def only_story(door: Door) -> Story:
     return story
 
 
-async def test_the_whole_job_of_a_device(offering: Door, client_id: str, person: Person) -> None:
+async def test_the_whole_job_of_a_device_dev_06(offering: Door, client_id: str, person: Person) -> None:
     door = offering
     device = await ask(door, client_id, scope="tools:read tools:write")
     assert refusal(await poll(door, client_id, device["device_code"])) == PENDING
@@ -140,7 +140,9 @@ async def test_a_decision_is_told_however_early_the_device_asks(offering: Door, 
     assert refusal(await poll(offering, client_id, denied["device_code"])) == DENIED
 
 
-async def test_a_denial_is_told_each_time_and_gives_nothing(offering: Door, client_id: str, person: Person) -> None:
+async def test_a_denial_is_told_each_time_and_gives_nothing_dev_06(
+    offering: Door, client_id: str, person: Person
+) -> None:
     device = await ask(offering, client_id)
     page = await let_in(person, device["user_code"], "deny")
     assert "Access denied" in page.text
@@ -152,7 +154,7 @@ async def test_a_denial_is_told_each_time_and_gives_nothing(offering: Door, clie
 
 
 @pytest.mark.parametrize("decision", ["", "allow", "deny"])
-async def test_a_code_that_ran_out_says_so_whatever_was_decided(
+async def test_a_code_that_ran_out_says_so_whatever_was_decided_dev_06(
     offering: Door, client_id: str, person: Person, decision: str
 ) -> None:
     device = await ask(offering, client_id)
@@ -189,7 +191,7 @@ async def test_a_code_gives_tokens_once_dev_07(offering: Door, client_id: str, p
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=pytest.mark.long)])
-async def test_one_of_fifty_questions_at_once_gets_the_tokens(
+async def test_one_of_fifty_questions_at_once_gets_the_tokens_dev_07_i1(
     offering: Door, client_id: str, person: Person, rounds: int
 ) -> None:
     for _ in range(rounds):

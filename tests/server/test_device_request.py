@@ -44,7 +44,7 @@ async def test_a_device_is_told_what_to_ask_with_and_what_to_show_dev_02(offerin
     }
 
 
-async def test_neither_code_is_stored_as_it_is(offering: Door) -> None:
+async def test_neither_code_is_stored_as_it_is_dev_04_t49(offering: Door) -> None:
     answer = await ask(offering, (await add_device(offering))["client_id"])
     rows = repr(await dump(offering.context.database, offering.project.project_id))
     for secret in (answer["device_code"], answer["user_code"], answer["user_code"].replace("-", "")):
@@ -108,7 +108,7 @@ async def test_a_client_with_a_secret_has_to_show_it_cau_01(offering: Door) -> N
 
 
 @pytest.mark.parametrize("client_id", [None, "mcl_unknown", "mcx_AAAA", "nonsense"])
-async def test_an_unknown_client_is_refused(offering: Door, client_id: str | None) -> None:
+async def test_an_unknown_client_is_refused_dev_01(offering: Door, client_id: str | None) -> None:
     assert refusal(await request(offering, client_id)) == (401, "invalid_client")
 
 

@@ -69,7 +69,7 @@ async def bound_tokens(door: Door, prover: Prover) -> tuple[str, dict[str, Any]]
     return client_id, success(await redeem(door, client_id, code, prover.proof(door)))
 
 
-async def test_a_proven_key_is_in_the_token_and_in_what_the_resource_is_told_dpop_03(door: Door) -> None:
+async def test_a_proven_key_is_in_the_token_and_in_what_the_resource_is_told_dpop_03_int_05(door: Door) -> None:
     prover = Prover()
     _, tokens = await bound_tokens(door, prover)
     assert tokens["token_type"] == "DPoP"

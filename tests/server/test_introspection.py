@@ -63,7 +63,7 @@ async def test_a_hint_changes_nothing(door: Door, hint: str) -> None:
 @pytest.mark.parametrize(
     "what", ["refresh", "garbage", "truncated", "other signature", "nothing signed", "long", "code"]
 )
-async def test_what_is_no_live_access_token_is_only_inactive_int_03(door: Door, what: str) -> None:
+async def test_what_is_no_live_access_token_is_only_inactive_int_03_04(door: Door, what: str) -> None:
     client_id, tokens = await door.tokens()
     access = tokens["access_token"]
     code, _ = await door.obtain_code(client_id, door.person())
@@ -142,7 +142,7 @@ async def ask(door: Door, headers: dict[str, str] | None = None, **fields: str) 
     return await door.post_form(INTROSPECT, {"token": "x", **fields}, headers)
 
 
-async def test_nobody_asks_without_credentials_int_02(door: Door) -> None:
+async def test_nobody_asks_without_credentials_int_02_t28(door: Door) -> None:
     assert refusal(await ask(door)) == (401, "invalid_client")
 
 
@@ -180,7 +180,7 @@ async def test_a_wrong_secret_of_a_client_may_not_ask_cau_01_int_02(door: Door) 
     assert answer.header("www-authenticate").startswith("Basic ")
 
 
-async def test_the_token_is_required(door: Door) -> None:
+async def test_the_token_is_required_int_01(door: Door) -> None:
     answer = await ask(door, bearer(await project_key(door, "introspect")), token="")
     assert refusal(answer) == (400, "invalid_request")
 

@@ -53,7 +53,7 @@ DANGEROUS = [
 
 
 @pytest.mark.parametrize("uri", DANGEROUS)
-async def test_a_dangerous_redirect_uri_is_refused_and_named_dcr_06_09_t21(door: Door, uri: str) -> None:
+async def test_a_dangerous_redirect_uri_is_refused_and_named_dcr_06_09_rdu_01_03_t21(door: Door, uri: str) -> None:
     answer = await door.post_json(REGISTER, {"redirect_uris": [uri]})
     assert refusal(answer) == (400, "invalid_redirect_uri")
     printable = "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in uri[:200])

@@ -37,7 +37,7 @@ async def field(door: Door) -> Field:
     return await lay_out(door)
 
 
-async def test_a_delegated_token_speaks_for_the_person_and_says_who_acts_tx_05_07_rs_04(field: Field) -> None:
+async def test_a_delegated_token_speaks_for_the_person_and_says_who_acts_tx_05_07_rs_04_int_05(field: Field) -> None:
     gateway, door = await field.machine(), field.door
     await field.rule(gateway)
     subject_token = await field.persons_token()
@@ -99,7 +99,7 @@ async def test_each_exchange_is_told_inside_the_next_and_there_is_an_end_to_it_t
     assert refusal(await first.ask(token)) == (400, "invalid_request")
 
 
-async def test_what_no_rule_names_is_refused_t30_tx_04(field: Field) -> None:
+async def test_what_no_rule_names_is_refused_tx_04_06_t30(field: Field) -> None:
     gateway, stranger = await field.machine(), await field.machine("Stranger")
     await field.rule(gateway)
     await field.rule(stranger, THIRD)
@@ -290,7 +290,7 @@ async def test_an_alias_that_was_asked_for_is_an_audience_too(field: Field) -> N
         (BOTH, BOTH, 'tools:"', None),
     ],
 )
-async def test_scopes_are_of_the_token_the_rule_and_the_server_and_more_is_refused_t30(
+async def test_scopes_are_of_the_token_the_rule_and_the_server_and_more_is_refused_tx_06_t30(
     field: Field, held: str, ceiling: str, asked: str, granted: str | None
 ) -> None:
     gateway = await field.machine()

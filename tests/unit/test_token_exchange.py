@@ -27,11 +27,11 @@ ISSUER, GATEWAY = "https://auth.example.com", "mcl_gateway"
         ({"may_act": {"sub": [GATEWAY]}}, False),
     ],
 )
-def test_a_token_that_names_who_may_act_lets_nobody_else(claims: dict[str, Any], *, permitted: bool) -> None:
+def test_a_token_that_names_who_may_act_lets_nobody_else_tx_07(claims: dict[str, Any], *, permitted: bool) -> None:
     assert permits_actor(claims, issuer=ISSUER, actor=GATEWAY) is permitted
 
 
-def test_who_acts_now_is_outermost_and_who_acted_before_is_inside() -> None:
+def test_who_acts_now_is_outermost_and_who_acted_before_is_inside_tx_07() -> None:
     first = build_act("mcl_first", {"sub": "usr_one"})
     assert first == {"sub": "mcl_first"}
     assert build_act("mcl_second", {"act": first}) == {"sub": "mcl_second", "act": {"sub": "mcl_first"}}

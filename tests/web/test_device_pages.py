@@ -272,7 +272,9 @@ async def test_fields_that_a_form_adds_change_nothing_of_what_was_asked(
     assert success(await poll(offering, client_id, device["device_code"]))["scope"] == "tools:read"
 
 
-async def test_a_decision_counts_once_however_often_it_is_sent(offering: Door, client_id: str, person: Person) -> None:
+async def test_a_decision_counts_once_however_often_it_is_sent_dev_03(
+    offering: Door, client_id: str, person: Person
+) -> None:
     device = await ask(offering, client_id)
     page = await enter(person, device["user_code"])
     pages = await asyncio.gather(
