@@ -42,8 +42,8 @@ class Canaries:
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}
 
-    def keep(self, what: str, value: str) -> str:
-        assert len(value) >= 20, what
+    def keep(self, what: str, value: str, *, least: int = 20) -> str:
+        assert len(value) >= least, what
         self.seen[f"{what} {len(self.seen)}"] = value
         return value
 
@@ -121,6 +121,22 @@ async def register(http: httpx2.AsyncClient, canaries: Canaries, **members: Any)
     return client
 
 
+async def let_device_in(person: Person, canaries: Canaries) -> None:
+    """A program that shows a code, its person, and its tokens."""
+    grants = ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]
+    client = await register(person.http, canaries, grant_types=grants, token_endpoint_auth_method="none")
+    form = {"client_id": client["client_id"]}
+    device = (await person.http.post("/api/oauth/device", data=form)).json()
+    canaries.keep("user code", device["user_code"], least=9)
+    question = {"grant_type": grants[0], "device_code": canaries.keep("device code", device["device_code"]), **form}
+    await person.http.post("/api/oauth/token", data=question)
+    await person.let_in_device(f"/device?user_code={device['user_code']}")
+    answer = await person.http.post("/api/oauth/token", data=question)
+    assert answer.status_code == 200, answer.text
+    for name in ("access_token", "refresh_token"):
+        canaries.keep(name, answer.json()[name])
+
+
 async def misuse(server: RunningDoorward, http: httpx2.AsyncClient, tokens: dict[str, Any], secret: str) -> None:
     """Put secrets where they do not belong, and send what is wrong in every other way."""
     token = tokens["refresh_token"]
@@ -143,6 +159,7 @@ async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: Running
         "project key", printed_secret(admin(server, "key", "create", "--capability", "introspect"), "mrs")
     )
     admin(server, "resource", "add", OPAQUE, "--token-format", "opaque", "--scope", "read")
+    admin(server, "project", "set", "device_flow=true")
     canaries.keep("initial token", printed_secret(admin(server, "initial-token", "create"), "mit"))
     async with httpx2.AsyncClient(base_url=server.issuer, timeout=20) as http:
         person = Person(http, EMAIL, PASSWORD)
@@ -166,6 +183,7 @@ async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: Running
                     canaries.keep(name, answer.json()[name])
             await misuse(server, http, tokens, key)
             await http.post("/api/oauth/revoke", data={**form, "token": tokens["refresh_token"]})
+        await let_device_in(person, canaries)
     assert len(canaries.seen) > 30
     assert_nothing_leaked(server, tmp_path, canaries)
     server.kill()

@@ -32,7 +32,7 @@ NAMES = [
     *("grant_type", "client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token", "scope"),
     *("resource", "state", "response_type", "code_challenge", "code_challenge_method", "token", "token_type_hint"),
     *("client_assertion", "client_assertion_type", "csrf", "flow", "decision", "email", "password", "next", "grant_id"),
-    *("response_mode", "request", "request_uri", "prompt"),
+    *("response_mode", "request", "request_uri", "prompt", "user_code", "device_code"),
 ]
 LIKELY = [
     *("authorization_code", "refresh_token", "code", "S256", "plain", LOOPBACK, RESOURCE, "tools:read", "allow", ""),

@@ -8,9 +8,11 @@ from urllib.parse import quote_plus
 
 from hypothesis import strategies as st
 
+from doorward.core.models import DEVICE_CODE
 from doorward.oauth import errors
 from doorward.routes import ROUTES
 from tests.inside import LOOPBACK, RESOURCE, Door
+from tests.server.devices import add_device, ask, enter, offer
 from tests.server.pushing import push
 from tests.server.steps import VERIFIER, WEB_REDIRECT, basic, confidential, confidential_tokens, project_key
 
@@ -85,6 +87,11 @@ async def lay_ground(door: Door) -> Ground:
         "$flow": page.forms[0]["flow"],
         "$cookies": "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.http.cookies.jar),
     }
+    await offer(door)
+    known["$station"] = (await add_device(door))["client_id"]
+    device = await ask(door, known["$station"])
+    await enter(person, device["user_code"])
+    known |= {"$shown": device["user_code"], "$asked": device["device_code"]}
     pushed = await push(door, client_id)
     known["$pushed"] = pushed.json()["request_uri"]
     context = door.context
@@ -174,6 +181,8 @@ NAMES = [
         "next",
         "name",
         "grant_id",
+        "device_code",
+        "user_code",
         "x",
         "",
         "é",
@@ -295,6 +304,18 @@ RIGHT: dict[str, tuple[str, Headers, Pairs]] = {
         "/api/oauth/token",
         [(b"authorization", b"$basic")],
         [("grant_type", "refresh_token"), ("refresh_token", "$strict")],
+    ),
+    "device": ("/api/oauth/device", [], [("client_id", "$station"), ("scope", "tools:read"), ("resource", RESOURCE)]),
+    "device's question": (
+        "/api/oauth/token",
+        [],
+        [("grant_type", DEVICE_CODE), ("client_id", "$station"), ("device_code", "$asked")],
+    ),
+    "device's code": ("/device", _BROWSER, [("csrf", "$csrf"), ("user_code", "$shown")]),
+    "decision on a device": (
+        "/device/decide",
+        _BROWSER,
+        [("csrf", "$csrf"), ("user_code", "$shown"), ("decision", "allow")],
     ),
     "revocation": ("/api/oauth/revoke", [], [("client_id", "$client"), ("token", "$access")]),
     "introspection": ("/api/oauth/introspect", [(b"authorization", b"Bearer $key")], [("token", "$access")]),

@@ -103,8 +103,9 @@ async def test_the_rules_for_documents_hold_for_devices_cimd_23(offering: Door, 
     client_id = publish(site)
     await set_project(offering, blocked_hosts=("app.example",))
     assert refusal(await request(offering, client_id)) == UNKNOWN
-    await set_project(offering, blocked_hosts=(), documents=False)
-    assert refusal(await request(offering, client_id)) == UNKNOWN
+    for rule in ({"documents": False}, {"documents": True, "registration_mode": "closed"}):
+        await set_project(offering, blocked_hosts=(), **rule)
+        assert refusal(await request(offering, client_id)) == UNKNOWN
     assert site.requests == []
 
 

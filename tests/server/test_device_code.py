@@ -3,9 +3,6 @@
 Spec: DEV-06, DEV-07; TOK-11; DPOP-03; RES-07; I1, T42
 """
 
-import asyncio
-from collections import Counter
-
 import pytest
 
 from doorward.core.models import DEVICE_CODE, ResourceSettings
@@ -25,7 +22,6 @@ from tests.server.steps import TOKEN, basic, claims_of, confidential, is_active,
 
 EXPIRED = (400, "expired_token")
 DENIED = (400, "access_denied")
-AT_ONCE = 50
 LIFE = CODE_LIFE_MS / 1000
 
 
@@ -188,21 +184,6 @@ async def test_a_code_gives_tokens_once_dev_07(offering: Door, client_id: str, p
     for _ in range(2):
         assert refusal(await poll(offering, client_id, device["device_code"])) == GONE
     assert await is_active(offering, won["access_token"])  # a device that asks twice did not lose what it has
-
-
-@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=pytest.mark.long)])
-async def test_one_of_fifty_questions_at_once_gets_the_tokens_dev_07_i1(
-    offering: Door, client_id: str, person: Person, rounds: int
-) -> None:
-    for _ in range(rounds):
-        offering.clock.advance(seconds=60)
-        device = await ask(offering, client_id)
-        await let_in(person, device["user_code"])
-        answers = await asyncio.gather(*(poll(offering, client_id, device["device_code"]) for _ in range(AT_ONCE)))
-        told = Counter((200, "") if answer.status == 200 else refusal(answer) for answer in answers)
-        assert told == {(200, ""): 1, GONE: AT_ONCE - 1}
-        (won,) = [success(answer) for answer in answers if answer.status == 200]
-        assert (await offering.refresh(client_id, won["refresh_token"])).status == 200
 
 
 async def test_another_client_gets_nothing_and_spoils_nothing_dev_07(

@@ -10,6 +10,7 @@ from doorward.core.models import (
     AuthorizationRequest,
     Client,
     Code,
+    DeviceCode,
     Grant,
     Interaction,
     PushedRequest,
@@ -17,7 +18,7 @@ from doorward.core.models import (
     ReusePolicy,
     Session,
 )
-from doorward.core.secrets import CODE, FLOW, hash_secret, new_family_id, new_id, new_salt, new_secret
+from doorward.core.secrets import CODE, DEVICE_CODE, FLOW, hash_secret, new_family_id, new_id, new_salt, new_secret
 from doorward.manage import clients, users
 from doorward.oauth.assertions import ASSERTION_TYPE
 from doorward.oauth.ids import ClientId, FamilyId, GrantId
@@ -29,6 +30,7 @@ from doorward.server.page_error import PageError
 from doorward.server.sessions import Device
 from doorward.storage.codes import add_code
 from doorward.storage.database import Transaction
+from doorward.storage.device_codes import add_device_code
 from doorward.storage.grants import add_grant, find_live_grant
 from doorward.storage.interactions import add_interaction
 from doorward.storage.pushed_requests import add_pushed_request
@@ -36,6 +38,7 @@ from doorward.storage.tokens import find_family, start_family
 from tests.inside import LOOPBACK, Answer, Door
 from tests.person import answer_parameters
 from tests.running import ADMIN_EMAIL
+from tests.server.devices import offer, poll
 from tests.server.steps import TOKEN, VERIFIER, basic, refusal, sign_assertion, success
 
 AT_ONCE = 50
@@ -232,6 +235,41 @@ async def test_one_of_fifty_decisions_on_a_pushed_request_counts_par_06(door: Do
         (won,) = [outcome for outcome in outcomes if isinstance(outcome, ReturnToClient)]
         code = answer_parameters(won.target)["code"]
         success(await door.redeem(client.client_id, code, VERIFIER))
+
+
+async def mint_device(door: Door, client: Client) -> str:
+    """The code of a device that was let in, without the pages it takes."""
+    code, given, now = new_secret(DEVICE_CODE), await grant(door, client), door.clock()
+    allowed = DeviceCode(
+        project_id=given.project_id,
+        device_hash=hash_secret(code),
+        user_code_hash=hash_secret(f"of {code}"),
+        client_id=given.client_id,
+        resource_id=given.resource_id,
+        scope=given.scope,
+        source="",
+        agent="",
+        created_at=now,
+        expires_at=now + 600_000,
+        interval_ms=5_000,
+        user_id=given.user_id,
+        decision="allowed",
+        grant_id=given.grant_id,
+    )
+    assert await door.context.database.write(add_device_code, allowed)
+    return code
+
+
+@ROUNDS
+async def test_one_of_fifty_questions_of_a_device_is_answered_with_tokens_dev_07_i1(door: Door, rounds: int) -> None:
+    await offer(door)
+    client, _ = await clients.add(door.operator, door.project, (), grants=("device_code", "refresh_token"))
+    for _ in range(rounds):
+        code = await mint_device(door, client)
+        answers = await asyncio.gather(*(poll(door, client.client_id, code) for _ in range(AT_ONCE)))
+        assert tally(answers) == {(200, ""): 1, REFUSED: AT_ONCE - 1}
+        (won,) = [success(answer) for answer in answers if answer.status == 200]
+        assert (await door.refresh(client.client_id, won["refresh_token"])).status == 200
 
 
 @ROUNDS
