@@ -5,6 +5,7 @@ Spec: T5; CIMD-06, CIMD-07, CIMD-11 … CIMD-13, DCR-20
 
 import asyncio
 import gzip
+import ipaddress
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,6 +115,66 @@ PRIVATE = [
 ]
 
 
+SPECIAL = [
+    # IANA IPv4 Special-Purpose Address Registry, and multicast
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    # IANA IPv6 Special-Purpose Address Registry, multicast, and what was withdrawn but is still routed somewhere
+    "::/96",
+    "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "100:0:0:1::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "2620:4f:8000::/48",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+]
+PUBLIC = [
+    "1.0.0.0",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.0.1.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2001:200::",
+    "2003::",
+    "2606:4700::1111",
+    "2a00::1",
+    "3ffe:ffff::1",
+]
+
+
 class Dials:
     """Every connection that anything tried to open, none of which was."""
 
@@ -186,6 +247,22 @@ async def test_a_name_that_leads_inside_is_refused_even_with_one_of_many_cimd_11
         with pytest.raises(FetchRefused):
             await leading_to(order).get("https://app.example/c", max_bytes=LIMIT)
     assert dials.addresses == []
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+async def test_no_address_of_any_special_range_is_reached_cimd_11_t5(dials: Dials, special: str) -> None:
+    network = ipaddress.ip_network(special)
+    for address in {network[0], network[1], network[network.num_addresses // 2], network[-1]}:
+        with pytest.raises(FetchRefused):
+            await leading_to([str(address)]).get("https://app.example/c", max_bytes=LIMIT)
+    assert dials.addresses == []
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+async def test_an_address_beside_those_ranges_is(dials: Dials, address: str) -> None:
+    with pytest.raises(FetchFailed):
+        await leading_to([address]).get("https://app.example/c", max_bytes=LIMIT)
+    assert dials.addresses == [address]
 
 
 async def test_a_listener_on_this_machine_never_hears_of_it(authority: Authority) -> None:
