@@ -92,15 +92,15 @@ async def open_pushed_request(
 async def read_pushed_parameters(context: Context, view: ProjectView, form: Form, browser: str, *, now: int) -> Form:
     """The parameters behind a link, for the page where a person signs in on the way to it.
 
-    Those of the link itself, unless it names a request that this browser has: nobody else is told what is in one.
+    Only the browser that has a request is told what is in it; what else the link says counts for nobody.
     """
     request_hash = _read_name(form)
     client_id = ClientId(form.get("client_id", ""))
-    if request_hash is None:
-        return form
-    pushed = await context.database.read(find_pushed_request, view.project.project_id, request_hash, client_id, now)
+    pushed = None
+    if request_hash is not None:
+        pushed = await context.database.read(find_pushed_request, view.project.project_id, request_hash, client_id, now)
     if pushed is None or pushed.browser_hash != hash_secret(browser):
-        return form
+        return Form({"client_id": client_id})
     return pushed_form(pushed)
 
 
