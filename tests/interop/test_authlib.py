@@ -1,6 +1,6 @@
 """Authlib's client, unmodified, over real sockets: an independent reading of the same standards.
 
-Spec: TOK-03, RT-03, CC-01, CAU-02, CAU-07, INT-03, REV-05, DEV-06
+Spec: TOK-03, RT-03, CC-01, TX-01, TX-05, CAU-02, CAU-07, INT-03, REV-05, DEV-06
 """
 
 import json
@@ -157,3 +157,25 @@ async def test_a_device_is_let_in_by_a_person(tmp_path: Path, fresh_browser: For
                 await client.fetch_token(metadata["token_endpoint"], **ask)
     finally:
         assert server.stop() == 0
+
+
+async def test_a_token_is_exchanged_for_one_for_another_server_tx_01_tx_05(doorward: RunningDoorward) -> None:
+    other = "https://files.example.com/mcp"
+    doorward.admin("resource", "add", other, "--scope", "tools:read")
+    grants = ("--grant", "client_credentials", "--grant", "token-exchange")
+    made = doorward.admin("client", "add", *grants, "--name", "Notes server")
+    doorward.admin("exchange", "add", made["client_id"], "--to", other, "--scope", "tools:read")
+    given = {"client_id": made["client_id"], "client_secret": made["client_secret"]}
+    async with open_client(doorward, token_endpoint_auth_method="client_secret_basic", **given) as (client, metadata):
+        endpoint = metadata["token_endpoint"]
+        held = await client.fetch_token(endpoint, grant_type="client_credentials", resource=doorward.demo)
+        ask = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": held["access_token"],
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        tokens = await client.fetch_token(endpoint, **ask, resource=other)
+        assert tokens["issued_token_type"] == ask["subject_token_type"]
+        assert (tokens["token_type"], tokens["scope"], tokens.get(REFRESH_TOKEN)) == ("Bearer", "tools:read", None)
+        with pytest.raises(OAuthError, match="invalid_target"):
+            await client.fetch_token(endpoint, **ask, resource=doorward.demo)

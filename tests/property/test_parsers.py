@@ -5,13 +5,13 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from doorward.asgi import Request
 from doorward.core.limits import source_key
 from doorward.core.minting import MintRequest, parse_mint
-from doorward.core.passwords import WeakPassword, check_password, email_key
+from doorward.core.passwords import WeakPassword, check_password, email_key, verify_password
 from doorward.core.secrets import (
     CODE,
     RefreshTokens,
@@ -122,6 +122,16 @@ def test_a_password_is_taken_composed_or_refused_in_words(password: str, context
         assert str(taken)
     else:
         assert check_password(taken, context=context) == taken
+
+
+@given(
+    password_hash=st.sampled_from([None, "", "!", "$argon2id$"]) | st.text(st.characters(max_codepoint=127)),
+    password=text,
+)
+@example(password_hash="", password="a password that nobody has")
+@settings(max_examples=20, deadline=None)
+def test_what_is_no_hash_opens_for_no_password(password_hash: str | None, password: str) -> None:
+    assert not verify_password(password_hash, password)
 
 
 @given(secret=text)

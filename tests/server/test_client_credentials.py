@@ -4,14 +4,18 @@ no longer than it is let in (CC-01 … CC-06, TOK-11, CAU-01, CAU-02, CAU-05, CA
 Spec: CC-01, CC-02, CC-03, CC-04, CC-06, TOK-11, CAU-01, CAU-02, CAU-04, CAU-05, CAU-07, CAU-08, CAU-10, CAU-11, CAU-12
 """
 
+from base64 import b64decode
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from doorward.core.models import CLIENT_CREDENTIALS, Client
+from doorward.core.models import CLIENT_CREDENTIALS, Client, ClientKind
 from doorward.manage import admission, clients, connections, resources
 from doorward.oauth.assertions import ASSERTION_TYPE
+from doorward.oauth.ids import ClientId
 from doorward.oauth.jwt import generate_signing_key
+from doorward.storage.clients import add_client
 from tests.inside import ISSUER, RESOURCE, SCOPES, Answer, Door
 from tests.server.steps import (
     TOKEN,
@@ -116,6 +120,18 @@ async def test_public_and_self_registered_clients_are_refused_cc_01_tok_11(door:
     assert refusal(refused) == (400, "unauthorized_client")
     alone = {"redirect_uris": ["https://client.example.com/callback"], "grant_types": [CLIENT_CREDENTIALS]}
     assert refusal(await door.post_json("/api/oauth/register", alone)) == (400, "invalid_client_metadata")
+
+
+@pytest.mark.parametrize("kind", ["registered", "document"])
+async def test_a_client_that_no_operator_added_is_refused_whatever_its_row_says_cc_01(
+    door: Door, kind: ClientKind
+) -> None:
+    machine, secret = await add_machine(door)
+    made = replace(machine, client_id=ClientId("mcl_made_up"), kind=kind)
+    await door.context.database.write(add_client, made)
+    pair = b64decode(secret["authorization"].split()[1]).decode().partition(":")
+    refused = await ask(door, basic("mcl_made_up", pair[2]))
+    assert refusal(refused) == (400, "unauthorized_client")
 
 
 async def test_a_client_that_was_added_for_people_does_not_speak_for_itself_tok_11(door: Door) -> None:
