@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
+from doorward.core.trust import TrustedIssuer, TrustPolicy
 from doorward.manage import (
     clients,
     exchange,
@@ -17,6 +18,7 @@ from doorward.manage import (
     resources,
     revocations,
     sealing,
+    trust,
     users,
 )
 from doorward.manage.operator import Operator
@@ -34,6 +36,8 @@ from tests.inside import LOOPBACK, Door
 from tests.running import ADMIN_EMAIL
 
 ISSUER = "https://vendor.example.com"
+IDP = "https://idp.example.com"
+SUBJECT = "U1"
 PASSWORD = "another harbour, at noon"
 
 
@@ -53,6 +57,9 @@ class Ground:
     grant: Grant
     session: Session
     jwks: str
+    trust: TrustedIssuer
+    ended: Grant
+    """A connection that its person ended and no assertion brings back."""
     fresh: Project
     """A project without people, and the token that makes its first administrator."""
     setup_token: str
@@ -79,19 +86,14 @@ async def lay_ground(door: Door) -> Ground:
     key, _ = await keys.create(operator, project, ("register",), name="backend")
     jwks = json.dumps({"keys": [generate_signing_key().public_jwk()]})
     await registrations.trust_issuer(operator, project, ISSUER, jwks)
+    trusted = await trust.add(operator, project, IDP, "id-jag", policy=TrustPolicy(), jwks=json.loads(jwks))
+    await trust.link(operator, owner, IDP, SUBJECT)
     await sealing.rotate(operator, project)
     rule = await exchange.add(operator, client, source=door.resource, target=door.resource, scope="tools:read")
     now = operator.clock()
-    grant = Grant(
-        project.project_id,
-        GrantId(new_id("grt")),
-        owner.user_id,
-        client.client_id,
-        door.resource.resource_id,
-        ("tools:read",),
-        LOOPBACK,
-        now,
-        last_used_at=now,
+    grant = make_grant(owner, client, door.resource, now)
+    ended = replace(
+        grant, grant_id=GrantId(new_id("grt")), kind="assertion", granted_by=trusted.trust_id, revoked_at=now
     )
     session = Session(project.project_id, hash_secret("kept"), owner.user_id, now, now, now + 1000, "Firefox")
     other = replace(session, session_hash=hash_secret(new_secret(SESSION)))
@@ -100,7 +102,8 @@ async def lay_ground(door: Door) -> Ground:
         for made in (waiting, suspended):
             await add_client(tx, made)
         await bury_client(tx, project.project_id, ClientId("mcl_gone"), "removed", now)
-        await add_grant(tx, grant)
+        for given in (grant, ended):
+            await add_grant(tx, given)
         for made_session in (session, other):
             await start_session(tx, made_session)
 
@@ -123,12 +126,29 @@ async def lay_ground(door: Door) -> Ground:
         grant=grant,
         session=session,
         jwks=jwks,
+        trust=trusted,
+        ended=ended,
         fresh=fresh,
         setup_token=await users.create_setup_link(operator, fresh) or "",
         key_file=KeyFile(door.context.settings.data),
         stopped=stopped,
         halted=halted,
         token=(await door.tokens())[1]["access_token"],
+    )
+
+
+def make_grant(owner: User, client: Client, resource: Resource, now: int) -> Grant:
+    """A connection that was used."""
+    return Grant(
+        owner.project_id,
+        GrantId(new_id("grt")),
+        owner.user_id,
+        client.client_id,
+        resource.resource_id,
+        ("tools:read",),
+        LOOPBACK,
+        now,
+        last_used_at=now,
     )
 
 

@@ -1,6 +1,7 @@
 """Every change an operator makes is recorded once, in the very transaction that makes it (I7)."""
 
 import inspect
+import json
 import pkgutil
 from collections.abc import Awaitable, Callable
 from importlib import import_module
@@ -10,6 +11,7 @@ import pytest
 
 import doorward.manage
 from doorward.core.models import Scope
+from doorward.core.trust import TrustPolicy
 from doorward.fetch import GuardedFetcher
 from doorward.manage import (
     admission,
@@ -25,11 +27,12 @@ from doorward.manage import (
     revocations,
     sealing,
     signing_keys,
+    trust,
     users,
 )
 from doorward.storage.executor_sqlite import SqliteDatabase
 from tests.inside import LOOPBACK
-from tests.manage.ground import ISSUER, PASSWORD, Ground, dump
+from tests.manage.ground import IDP, ISSUER, PASSWORD, SUBJECT, Ground, dump
 
 Act = Callable[[Ground], Awaitable[Any]]
 KNOWN_DOCUMENT = "https://claude.ai/oauth/mcp-oauth-client-metadata"
@@ -111,6 +114,20 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
         lambda g: exchange.add(g.operator, g.client, source=None, target=g.resource, scope="tools:read"),
     ),
     exchange.remove: ("exchange_rule.removed", lambda g: exchange.remove(g.operator, g.project, g.rule.rule_id)),
+    trust.add: (
+        "trust.added",
+        lambda g: trust.add(
+            g.operator, g.project, IDP, "workload", policy=TrustPolicy(claims=(("a", "b"),)), jwks=json.loads(g.jwks)
+        ),
+    ),
+    trust.remove: ("trust.removed", lambda g: trust.remove(g.operator, g.trust)),
+    trust.revoke_everything: ("trust.revoked", lambda g: trust.revoke_everything(g.operator, g.trust)),
+    trust.link: ("identity.linked", lambda g: trust.link(g.operator, g.owner, IDP, "U2", tenant="acme")),
+    trust.unlink: ("identity.unlinked", lambda g: trust.unlink(g.operator, g.project, IDP, SUBJECT)),
+    connections.reopen: (
+        "grant.reopened",
+        lambda g: connections.reopen(g.operator, g.project, g.owner, g.ended.grant_id),
+    ),
     sealing.rotate: ("sealing_key.added", lambda g: sealing.rotate(g.operator, g.project)),
     sealing.drop: ("sealing_key.dropped", lambda g: sealing.drop(g.operator, g.project, 0)),
     connections.revoke: (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from doorward.core.secrets import RefreshTokens, new_family_id, new_salt
-from doorward.manage import admission, clients, connections, resources, revocations, signing_keys, users
+from doorward.manage import admission, clients, connections, resources, revocations, signing_keys, trust, users
 from doorward.manage.operator import ActionRefused
 from doorward.oauth.jwt import read_kid
 from doorward.oauth.revocations import WHOLE_PROJECT
@@ -28,6 +28,8 @@ ENDINGS: dict[Callable[..., Any], Callable[[Ground], Told]] = {
     users.change: lambda g: [("user", g.owner.user_id, "hold")],
     users.remove: lambda g: [("user", g.owner.user_id, "void")],
     connections.revoke: lambda g: [("grant", g.grant.grant_id, "void")],
+    trust.remove: lambda g: [("client", g.trust.trust_id, "void")],
+    trust.revoke_everything: lambda g: [("client", g.trust.trust_id, "void")],
     revocations.revoke_user: lambda g: [("user", g.owner.user_id, "void")],
     revocations.revoke_resource: lambda g: [("resource", g.resource.uri, "void")],
     revocations.revoke_project: lambda _: [("project", WHOLE_PROJECT, "void")],
@@ -72,6 +74,8 @@ async def test_what_ended_is_over_for_introspection_at_once(
         connections.revoke,
         revocations.resume_server,
         revocations.resume_everything,
+        trust.remove,
+        trust.revoke_everything,
     }
     assert await is_active(door, ground.token)
     await ACTIONS[action][1](ground)

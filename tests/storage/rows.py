@@ -25,6 +25,7 @@ from doorward.core.models import (
     User,
 )
 from doorward.core.secrets import hash_secret
+from doorward.core.trust import TrustedIssuer, TrustPolicy
 from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
 from doorward.oauth.metadata import parse_client_metadata
 from doorward.storage.clients import add_client
@@ -59,6 +60,8 @@ EXCHANGE_RULE = "exr_one"
 DEVICE_HASH = hash_secret("device one")
 USER_CODE_HASH = hash_secret("user code one")
 SOFTWARE_ISSUER = "https://software.example.com"
+TRUST = "tru_one"
+IDP = "https://idp.example.com"
 URI = "https://api.example.com/mcp"
 
 
@@ -96,6 +99,12 @@ def make_held_client(project: Project) -> Client:
 
 def make_initial_access_token() -> InitialAccessToken:
     return InitialAccessToken("partner", NOW, NOW + DAY, 1)
+
+
+def make_trust(project: Project, trust_id: str = TRUST, **changes: Any) -> TrustedIssuer:
+    policy = TrustPolicy(clients=("mcl_a",), claims=(("tenant", "acme"), ("group", "é")), reusable=True)
+    trust = TrustedIssuer(project.project_id, trust_id, IDP, "id-jag", policy, NOW, jwks={"keys": []})
+    return replace(trust, **changes)
 
 
 def make_client(project: Project, client_id: str = CLIENT, **changes: Any) -> Client:

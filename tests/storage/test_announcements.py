@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from doorward.storage import clients, grants, projects, resources, tokens, users
+from doorward.storage import clients, grants, projects, resources, tokens, trusted_issuers, users
 from doorward.storage.access_tokens import Standing, is_token_live
 from doorward.storage.database import Database, Transaction
 from doorward.storage.executor_sqlite import SqliteDatabase
@@ -23,8 +23,9 @@ from doorward.storage.revocations import (
     list_revocations,
     sweep_revocations,
 )
-from tests.storage.rows import CLIENT, DAY, GRANT, NOW, RESOURCE, URI, USER, Tenant, dump
-from tests.storage.test_isolation import CHANGES, fill, name_of
+from tests.storage.filled import fill
+from tests.storage.rows import CLIENT, DAY, GRANT, NOW, RESOURCE, TRUST, URI, USER, Tenant, dump
+from tests.storage.test_isolation import CHANGES, name_of
 from tests.storage.test_processes_sqlite import prepare, run_on_each
 
 ENDS = {
@@ -39,6 +40,8 @@ ENDS = {
     resources.stop_resource,
     resources.remove_resource,
     tokens.revoke_access_token,
+    trusted_issuers.remove_trusted_issuer,
+    trusted_issuers.void_trusted_issuer,
     users.update_user,
     users.void_user_grants,
     users.remove_user,
@@ -47,6 +50,7 @@ TOKENS = (
     Standing("mat_new", CLIENT, NOW, GRANT, RESOURCE),
     Standing("mat_new", CLIENT, NOW, None, RESOURCE),
     Standing("mat_exchanged", CLIENT, NOW, GRANT, RESOURCE, came_from=("mat_older", "mat_new")),
+    Standing("mat_job", TRUST, NOW, None, RESOURCE),
 )
 
 
@@ -64,7 +68,7 @@ async def test_no_verb_ends_a_token_without_announcing_it(
 ) -> None:
     await database.write(fill, tenant)
     before = await database.read(see_live, tenant)
-    assert before == [True, True, True]
+    assert before == [True] * len(TOKENS)
     told = await list_all(database, tenant)
     await database.write(CHANGES[verb], tenant)
     ended = await database.read(see_live, tenant) != before
@@ -126,6 +130,8 @@ async def test_only_a_change_is_announced(database: Database, tenant: Tenant) ->
 
 
 async def test_an_ending_that_fails_is_not_announced(database: Database, tenant: Tenant) -> None:
+    before = await database.read(see_live, tenant)
+
     async def fail(tx: Transaction) -> None:
         await grants.revoke_grant(tx, tenant.project_id, GRANT, NOW)
         raise RuntimeError("power is gone")
@@ -134,7 +140,7 @@ async def test_an_ending_that_fails_is_not_announced(database: Database, tenant:
         await database.write(fail)
     assert await list_all(database, tenant) == []
     assert await database.read(find_newest_revocation, tenant.project_id) == 0
-    assert await database.read(see_live, tenant) == [True, True, True]
+    assert await database.read(see_live, tenant) == before
 
 
 VOIDS: dict[str, Callable[[Transaction, Tenant, int], Awaitable[bool]]] = {
@@ -142,11 +148,13 @@ VOIDS: dict[str, Callable[[Transaction, Tenant, int], Awaitable[bool]]] = {
     "user": lambda tx, t, now: users.void_user_grants(tx, t.project_id, USER, now),
     "resource": lambda tx, t, now: resources.void_resource_grants(tx, t.project_id, RESOURCE, now),
     "project": lambda tx, t, now: projects.void_project_grants(tx, t.project_id, now),
+    "trust": lambda tx, t, now: trusted_issuers.void_trusted_issuer(tx, t.project_id, TRUST, now),
 }
 
 
 @pytest.mark.parametrize("kind", VOIDS)
 async def test_an_epoch_never_goes_back_i9(database: Database, tenant: Tenant, kind: str) -> None:
+    await database.write(fill, tenant)
     assert await database.write(VOIDS[kind], tenant, NOW + 5)
     before = await dump(database, tenant.project_id)
     assert await database.write(VOIDS[kind], tenant, NOW - 5)  # by a clock that was set back
@@ -154,7 +162,7 @@ async def test_an_epoch_never_goes_back_i9(database: Database, tenant: Tenant, k
     assert {table for table in after if after[table] != before[table]} == {"projects", "revocations"}
     (project,) = after["projects"]
     assert (NOW + 5 in project) is (kind == "project")
-    assert (await database.read(see_live, tenant))[0] is False
+    assert False in await database.read(see_live, tenant)
 
 
 async def test_a_cursor_is_known_by_its_mark_and_not_by_its_number(database: Database, tenant: Tenant) -> None:

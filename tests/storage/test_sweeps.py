@@ -7,7 +7,8 @@ import pytest
 from doorward.core.limits import Limit
 from doorward.core.secrets import hash_secret
 from doorward.oauth.ids import TokenHash
-from doorward.storage.clients import add_client, list_clients, sweep_clients
+from doorward.storage.asserted_grants import list_ended_connections
+from doorward.storage.clients import add_client, list_clients, remove_client, sweep_clients
 from doorward.storage.codes import REPLAY_MEMORY_MS, Reused, add_code, consume_code, find_code, sweep_codes
 from doorward.storage.database import Database
 from doorward.storage.device_codes import MEMORY_MS, add_device_code, find_device_code, sweep_device_codes
@@ -30,6 +31,7 @@ from doorward.storage.tokens import (
     start_family,
     sweep_tokens,
 )
+from doorward.storage.trusted_issuers import add_trusted_issuer
 from doorward.storage.users import end_session, find_session, start_session, sweep_sessions
 from tests.storage.rows import (
     BROWSER_HASH,
@@ -41,6 +43,7 @@ from tests.storage.rows import (
     GRANT,
     NOW,
     SESSION_HASH,
+    TRUST,
     Tenant,
     add_tenant,
     make_client,
@@ -52,6 +55,7 @@ from tests.storage.rows import (
     make_pushed_request,
     make_session,
     make_signing_key,
+    make_trust,
 )
 
 EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
@@ -161,6 +165,39 @@ async def test_a_grant_goes_when_nothing_hangs_off_it_any_more(database: Databas
     assert await database.write(sweep_grants, NOW) == 1
     for grant in (tenant.grant, with_code, young):
         assert await database.read(find_live_grant, tenant.project_id, grant.grant_id) == grant
+
+
+async def test_what_assertions_gave_goes_when_it_is_not_used_for_long_and_never_once_it_was_ended(
+    database: Database, tenant: Tenant
+) -> None:
+    await database.write(add_trusted_issuer, make_trust(tenant.project, created_at=NOW - DAY))
+    asserted = {"kind": "assertion", "granted_by": TRUST}
+    idle = make_grant(tenant.project, "grt_idle", last_used_at=NOW, **asserted)
+    used = make_grant(tenant.project, "grt_used", last_used_at=NOW + 1, **asserted)
+    ended = make_grant(tenant.project, "grt_ended", last_used_at=NOW, revoked_at=NOW, **asserted)
+    for grant in (idle, used, ended):
+        await database.write(add_grant, grant)
+    await database.write(start_family, make_family(tenant.project))
+    assert await database.write(sweep_grants, NOW + 90 * DAY) == 0
+    assert await database.write(sweep_grants, NOW + 90 * DAY, unused_since=NOW - 1) == 0
+    assert await database.write(sweep_grants, NOW - 1, unused_since=NOW) == 0
+    assert await database.write(sweep_grants, NOW + 90 * DAY, unused_since=NOW) == 1
+    assert await database.read(find_live_grant, tenant.project_id, used.grant_id) == used
+    assert len(await database.read(list_ended_connections, tenant.project_id, tenant.user.user_id)) == 1
+
+
+async def test_what_somebody_ended_keeps_its_client_and_goes_with_it_when_that_is_removed(
+    database: Database, tenant: Tenant
+) -> None:
+    client = make_client(tenant.project, "mcl_held", expires_at=NOW)
+    await database.write(add_client, client)
+    ended = make_grant(
+        tenant.project, "grt_ended", client_id=client.client_id, kind="assertion", granted_by=TRUST, revoked_at=NOW
+    )
+    await database.write(add_grant, ended)
+    assert await database.write(sweep_clients, NOW + DAY) == 0
+    await database.write(remove_client, tenant.project_id, client.client_id, NOW)
+    assert await database.read(list_ended_connections, tenant.project_id, tenant.user.user_id) == []
 
 
 async def test_an_expired_client_goes_unless_it_holds_a_live_grant(database: Database, tenant: Tenant) -> None:

@@ -5,6 +5,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 from cryptography.hazmat.primitives import hashes
@@ -51,32 +52,56 @@ def sign(header: Any = HEADER, claims: Any = CLAIMS, key: SigningKey = KEY, *, d
     return f"{signing_input}.{encode(raw)}"
 
 
+@dataclass(frozen=True)
+class Base:
+    """The right token that the wrong ones are made from, each by one change."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+    def sign(self, header: Any = None, claims: Any = None, key: SigningKey = KEY, *, der: bool = False) -> str:
+        given = self.header if header is None else header
+        return sign(given, self.claims if claims is None else claims, key, der=der)
+
+    def with_header(self, **changes: Any) -> str:
+        return self.sign(header=_present(self.header | changes))
+
+    def with_claims(self, **changes: Any) -> str:
+        return self.sign(claims=_present(self.claims | changes))
+
+    def mac(self, alg: str, secret: bytes) -> str:
+        signing_input = f"{encode(self.header | {'alg': alg})}.{encode(self.claims)}"
+        digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[alg]
+        return f"{signing_input}.{encode(hmac.new(secret, signing_input.encode(), digest).digest())}"
+
+
+def _present(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not _ABSENT}
+
+
+_ACCESS_TOKEN = Base(HEADER, CLAIMS)
+
+
 def with_header(**changes: Any) -> str:
-    return sign(header={name: value for name, value in (HEADER | changes).items() if value is not _ABSENT})
+    return _ACCESS_TOKEN.with_header(**changes)
 
 
 def with_claims(**changes: Any) -> str:
-    return sign(claims={name: value for name, value in (CLAIMS | changes).items() if value is not _ABSENT})
+    return _ACCESS_TOKEN.with_claims(**changes)
 
 
-def mac(alg: str, secret: bytes) -> str:
-    signing_input = f"{encode(HEADER | {'alg': alg})}.{encode(CLAIMS)}"
-    digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[alg]
-    return f"{signing_input}.{encode(hmac.new(secret, signing_input.encode(), digest).digest())}"
-
-
-def _wrong_algorithms() -> Iterator[tuple[str, str]]:
+def _wrong_algorithms(base: Base) -> Iterator[tuple[str, str]]:
     public = cast("ec.EllipticCurvePublicKey", KEYS[KEY.kid].key.get_op_key("verify"))
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    unsigned = encode(CLAIMS)
+    unsigned = encode(base.claims)
     for alg in ("none", "None", "NONE", "nOnE"):
-        yield f"alg {alg} without signature", f"{encode(HEADER | {'alg': alg})}.{unsigned}."
-        yield f"alg {alg} with a signature", with_header(alg=alg)
-    yield "HS256 with the public PEM", mac("HS256", pem)
-    yield "HS384 with the public PEM", mac("HS384", pem)
-    yield "HS512 with the public PEM", mac("HS512", pem)
-    yield "HS256 with the public JWK", mac("HS256", json.dumps(KEY.public_jwk()).encode())
-    yield "HS256 with an empty secret", mac("HS256", b"")
+        yield f"alg {alg} without signature", f"{encode(base.header | {'alg': alg})}.{unsigned}."
+        yield f"alg {alg} with a signature", base.with_header(alg=alg)
+    yield "HS256 with the public PEM", base.mac("HS256", pem)
+    yield "HS384 with the public PEM", base.mac("HS384", pem)
+    yield "HS512 with the public PEM", base.mac("HS512", pem)
+    yield "HS256 with the public JWK", base.mac("HS256", json.dumps(KEY.public_jwk()).encode())
+    yield "HS256 with an empty secret", base.mac("HS256", b"")
     others: list[Any] = [
         "RS256",
         "PS256",
@@ -92,16 +117,16 @@ def _wrong_algorithms() -> Iterator[tuple[str, str]]:
         ["ES256"],
     ]
     for alg in others:
-        yield f"alg {alg!r}", with_header(alg=alg)
-    yield "alg missing", with_header(alg=_ABSENT)
+        yield f"alg {alg!r}", base.with_header(alg=alg)
+    yield "alg missing", base.with_header(alg=_ABSENT)
 
 
-def _wrong_headers() -> Iterator[tuple[str, str]]:
+def _wrong_headers(base: Base) -> Iterator[tuple[str, str]]:
     kids: list[Any] = ["", None, 7, ["a"], "unknown", "../../etc/passwd", "' OR 1=1 --", "a" * 2000]
     for kid in kids:
-        yield f"kid {str(kid)[:20]!r}", with_header(kid=kid)
-    yield "kid of a stranger's key", with_header(kid=STRANGER.kid)
-    yield "kid missing", with_header(kid=_ABSENT)
+        yield f"kid {str(kid)[:20]!r}", base.with_header(kid=kid)
+    yield "kid of a stranger's key", base.with_header(kid=STRANGER.kid)
+    yield "kid missing", base.with_header(kid=_ABSENT)
     for typ in (
         "JWT",
         "jwt",
@@ -113,12 +138,12 @@ def _wrong_headers() -> Iterator[tuple[str, str]]:
         "",
         1,
     ):
-        yield f"typ {typ!r}", with_header(typ=typ)
-    yield "typ missing", with_header(typ=_ABSENT)
+        yield f"typ {typ!r}", base.with_header(typ=typ)
+    yield "typ missing", base.with_header(typ=_ABSENT)
     jwk = STRANGER.public_jwk()
-    yield "own key in jwk", sign(HEADER | {"jwk": jwk}, key=STRANGER)
-    yield "own key in jwk, without kid", sign({"alg": "ES256", "typ": "at+jwt", "jwk": jwk}, key=STRANGER)
-    yield "true signature, jwk added", with_header(jwk=KEY.public_jwk())
+    yield "own key in jwk", base.sign(base.header | {"jwk": jwk}, key=STRANGER)
+    yield "own key in jwk, without kid", base.sign({"alg": "ES256", "typ": "at+jwt", "jwk": jwk}, key=STRANGER)
+    yield "true signature, jwk added", base.with_header(jwk=KEY.public_jwk())
     for name, value in (
         ("jku", "https://evil.test/jwks"),
         ("x5u", "https://evil.test/cert"),
@@ -133,32 +158,32 @@ def _wrong_headers() -> Iterator[tuple[str, str]]:
         ("p2c", 10_000_000),
         ("nonce", "x"),
     ):
-        yield f"header member {name}={value!r}", with_header(**{name: value})
-    yield "header is a list", sign(header=[HEADER])
-    yield "header is not JSON", sign(header=b"alg: ES256")
-    yield "header is empty", sign(header=b"")
-    yield "header is nested deeply", sign(header=b"[" * 3000)
+        yield f"header member {name}={value!r}", base.with_header(**{name: value})
+    yield "header is a list", base.sign(header=[base.header])
+    yield "header is not JSON", base.sign(header=b"alg: ES256")
+    yield "header is empty", base.sign(header=b"")
+    yield "header is nested deeply", base.sign(header=b"[" * 3000)
 
 
-def _wrong_signatures() -> Iterator[tuple[str, str]]:
-    good = sign()
+def _wrong_signatures(base: Base) -> Iterator[tuple[str, str]]:
+    good = base.sign()
     head, payload, signature = good.split(".")
     yield "no signature", f"{head}.{payload}"
     yield "empty signature", f"{head}.{payload}."
     yield "signature cut short", good[:-10]
     yield "signature too long", good + "AAAA"
     yield "signature of zeros", f"{head}.{payload}.{encode(bytes(64))}"
-    yield "signature in DER", sign(der=True)
-    yield "signature of another token", f"{head}.{encode(CLAIMS | {'sub': 'admin'})}.{signature}"
-    yield "signature of a stranger under our kid", sign(key=STRANGER)
+    yield "signature in DER", base.sign(der=True)
+    yield "signature of another token", f"{head}.{encode(base.claims | {'sub': 'admin'})}.{signature}"
+    yield "signature of a stranger under our kid", base.sign(key=STRANGER)
     yield (
         "first character of the signature changed",
         f"{head}.{payload}.{'B' if signature[0] != 'B' else 'C'}{signature[1:]}",
     )
 
 
-def _wrong_shapes() -> Iterator[tuple[str, str]]:
-    good = sign()
+def _wrong_shapes(base: Base) -> Iterator[tuple[str, str]]:
+    good = base.sign()
     head, payload, signature = good.split(".")
     yield "empty", ""
     yield "one part", "abc"
@@ -173,14 +198,14 @@ def _wrong_shapes() -> Iterator[tuple[str, str]]:
     yield "plain base64 alphabet", f"{head}.{payload}.{'+/' + signature[2:]}"
     yield "letters beyond ASCII", f"{head}.{payload}.{signature[:-1]}é"
     yield "impossible base64 length", f"{head[:-3]}A.{payload}.{signature}"
-    yield "just too long", with_claims(pad="x" * 6000)
-    yield "100 KB", with_claims(pad="x" * 100_000)
-    yield "payload is not JSON", sign(claims=b"sub=user-1")
-    yield "payload is a list", sign(claims=[CLAIMS])
-    yield "payload is empty", sign(claims=b"")
-    yield "payload is nested deeply", sign(claims=b'{"a":' * 1000)
-    yield "payload has an endless number", sign(claims=b'{"exp":' + b"9" * 5000 + b"}")
-    yield "payload is not UTF-8", sign(claims=b"\xff\xfe{\x00}")
+    yield "just too long", base.with_claims(pad="x" * 6000)
+    yield "100 KB", base.with_claims(pad="x" * 100_000)
+    yield "payload is not JSON", base.sign(claims=b"sub=user-1")
+    yield "payload is a list", base.sign(claims=[base.claims])
+    yield "payload is empty", base.sign(claims=b"")
+    yield "payload is nested deeply", base.sign(claims=b'{"a":' * 1000)
+    yield "payload has an endless number", base.sign(claims=b'{"exp":' + b"9" * 5000 + b"}")
+    yield "payload is not UTF-8", base.sign(claims=b"\xff\xfe{\x00}")
 
 
 _WRONG_VALUES: dict[str, list[Any]] = {
@@ -217,12 +242,15 @@ _WRONG_VALUES: dict[str, list[Any]] = {
 }
 
 
-def _wrong_claims() -> Iterator[tuple[str, str]]:
+def _wrong_claims(base: Base) -> Iterator[tuple[str, str]]:
     for name, values in _WRONG_VALUES.items():
         for value in values:
-            yield f"{name} {'missing' if value is _ABSENT else repr(value)}", with_claims(**{name: value})
+            yield f"{name} {'missing' if value is _ABSENT else repr(value)}", base.with_claims(**{name: value})
 
 
-HOSTILE: dict[str, str] = dict(
-    [*_wrong_algorithms(), *_wrong_headers(), *_wrong_signatures(), *_wrong_shapes(), *_wrong_claims()]
-)
+def build_hostile(base: Base) -> dict[str, str]:
+    """What is wrong with any JWT, whatever its claims mean, by what is wrong with it."""
+    return dict([*_wrong_algorithms(base), *_wrong_headers(base), *_wrong_signatures(base), *_wrong_shapes(base)])
+
+
+HOSTILE: dict[str, str] = build_hostile(_ACCESS_TOKEN) | dict(_wrong_claims(_ACCESS_TOKEN))

@@ -38,6 +38,11 @@ SOFTWARE_TRUSTED = "software.trusted"
 SOFTWARE_DISTRUSTED = "software.distrusted"
 EXCHANGE_RULE_ADDED = "exchange_rule.added"
 EXCHANGE_RULE_REMOVED = "exchange_rule.removed"
+TRUST_ADDED = "trust.added"
+TRUST_REMOVED = "trust.removed"
+TRUST_REVOKED = "trust.revoked"
+IDENTITY_LINKED = "identity.linked"
+IDENTITY_UNLINKED = "identity.unlinked"
 SIGNING_KEY_ADDED = "signing_key.added"
 SIGNING_KEY_REMOVED = "signing_key.removed"
 MASTER_KEY_CHANGED = "master_key.changed"
@@ -51,10 +56,13 @@ DEVICE_CODE_REDEEMED = "token.device_code_redeemed"
 CLIENT_TOKEN_ISSUED = "token.client_issued"
 TOKEN_EXCHANGED = "token.exchanged"
 TOKEN_MINTED = "token.minted"
+ASSERTION_ACCEPTED = "token.assertion_accepted"
+ASSERTION_REFUSED = "token.assertion_refused"
 TOKEN_REFRESHED = "token.refreshed"
 REFRESH_REUSED = "token.refresh_reused"
 TOKEN_REVOKED = "token.revoked"
 GRANT_REVOKED = "grant.revoked"
+GRANT_REOPENED = "grant.reopened"
 
 INCIDENTS = (CODE_REUSED, REFRESH_REUSED)
 """What looks as if somebody holds a credential that is not theirs."""
@@ -68,6 +76,11 @@ def user_actor(user_id: str) -> str:
 def client_actor(client_id: str) -> str:
     """A client, as actor or target."""
     return f"client:{client_id}"
+
+
+def trust_actor(trust_id: str) -> str:
+    """A trusted issuer, as actor or target."""
+    return f"trust:{trust_id}"
 
 
 def key_actor(key_id: str) -> str:

@@ -5,6 +5,7 @@ Hashing takes tens of milliseconds of CPU on purpose: callers run it in a worker
 Spec: OWASP ASVS 5.0 §6.2; NIST SP 800-63B-4
 """
 
+import os
 import unicodedata
 from functools import cache
 from itertools import pairwise
@@ -83,6 +84,15 @@ def email_key(email: str) -> str | None:
     if not plausible or "@" in domain or len(folded) > _MAX_EMAIL or not folded.isprintable() or " " in folded:
         return None
     return folded
+
+
+@cache
+def hash_of_nobody() -> str:
+    """The hash of a password that was thrown away: what is stored for a person who has none.
+
+    Checking a password against it takes as long as for everybody else, and never succeeds (T40).
+    """
+    return _hasher.hash(os.urandom(32).hex())
 
 
 @cache

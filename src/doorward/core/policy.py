@@ -146,12 +146,14 @@ def mint_scopes(asked: Scopes, resource: Resource) -> Scopes:
     return kept
 
 
-def offered_grants(settings: ProjectSettings, *, has_exchange_rules: bool = False) -> tuple[str, ...]:
+def offered_grants(
+    settings: ProjectSettings, *, has_exchange_rules: bool = False, trusts_issuers: bool = False
+) -> tuple[str, ...]:
     """The grant types a project offers, in the order they are told.
 
-    Exchange is offered once an operator has said who may exchange what.
+    Exchange is offered once an operator has said who may exchange what, assertions once there is an issuer whose count.
     """
-    on = {DEVICE_CODE: settings.device_flow, TOKEN_EXCHANGE: has_exchange_rules, JWT_BEARER: False}
+    on = {DEVICE_CODE: settings.device_flow, TOKEN_EXCHANGE: has_exchange_rules, JWT_BEARER: trusts_issuers}
     return tuple(grant for grant in GRANT_TYPES if on.get(grant, True))
 
 

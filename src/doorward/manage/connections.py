@@ -13,6 +13,7 @@ from doorward.core import audit
 from doorward.core.models import AuditEvent, Grant, Project, Session, User
 from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 from doorward.oauth.scopes import union
+from doorward.storage.asserted_grants import list_ended_connections, reopen_connection
 from doorward.storage.audit import RecordedEvent, list_events, record
 from doorward.storage.database import Transaction
 from doorward.storage.grants import list_connections, revoke_own_grant
@@ -34,6 +35,17 @@ class ConnectedApp:
     resource_name: str
     scope_titles: tuple[str, ...]
     last_used_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedApp:
+    """An app that a trusted issuer had let in, on a server where it may not come back."""
+
+    grant_id: str
+    client_id: str
+    client: ClientMetadata
+    resource_name: str
+    ended_at: int
 
 
 async def list_apps(operator: Operator, project: Project, user: User) -> list[ConnectedApp]:
@@ -78,6 +90,25 @@ def describe(app: ConnectedApp) -> dict[str, Any]:
     }
 
 
+async def list_ended(operator: Operator, project: Project, user: User) -> list[EndedApp]:
+    """The apps whose access ended for good, whatever the issuer that had let them in asserts; last ended first."""
+    ended = await operator.database.read(list_ended_connections, project.project_id, user.user_id)
+    apps: dict[tuple[str, str], EndedApp] = {}
+    for connection in ended:
+        client = load_client_metadata(json.loads(connection.client_metadata))
+        app = EndedApp(connection.grant_id, connection.client_id, client, connection.resource_name, connection.ended_at)
+        apps.setdefault((connection.client_id, connection.resource_id), app)
+    return list(apps.values())
+
+
+async def reopen(operator: Operator, project: Project, user: User, grant_id: str) -> bool:
+    """Let a trusted issuer let an app in again that was ended; nothing that was revoked comes back to life (I3).
+
+    False when it was not theirs, or not ended.
+    """
+    return await operator.database.write(_reopen, project, user, grant_id, operator.actor, operator.clock())
+
+
 async def sessions(operator: Operator, project: Project, user: User) -> list[Session]:
     """Where a person is signed in, last seen first."""
     return await operator.database.read(list_sessions, project.project_id, user.user_id)
@@ -86,6 +117,17 @@ async def sessions(operator: Operator, project: Project, user: User) -> list[Ses
 async def end_others(operator: Operator, current: Session) -> int:
     """Sign a person out everywhere but here; returns how many sessions ended."""
     return await operator.database.write(_end_others, current, operator.actor, operator.clock())
+
+
+def describe_ended(app: EndedApp) -> dict[str, Any]:
+    """An ended connection as operators see it."""
+    return {
+        "connection": app.grant_id,
+        "client_id": app.client_id,
+        "client_name": app.client.client_name,
+        "resource": app.resource_name,
+        "ended_at": app.ended_at,
+    }
 
 
 async def recent_events(operator: Operator, project: Project, *, at_most: int = 50) -> list[RecordedEvent]:
@@ -110,6 +152,19 @@ async def _revoke(tx: Transaction, project: Project, user: User, grant_id: str, 
         await revoke_own_grant(tx, project.project_id, user.user_id, grant.grant_id, now)
         event = AuditEvent(audit.GRANT_REVOKED, actor, grant.grant_id, {"client": grant.client_id})
         await record(tx, project.project_id, event, now)
+    return True
+
+
+async def _reopen(tx: Transaction, project: Project, user: User, grant_id: str, actor: str, now: int) -> bool:
+    ended = await list_ended_connections(tx, project.project_id, user.user_id)
+    named = next((connection for connection in ended if connection.grant_id == grant_id), None)
+    if named is None:
+        return False
+    for connection in ended:
+        if (connection.client_id, connection.resource_id) == (named.client_id, named.resource_id):
+            await reopen_connection(tx, project.project_id, user.user_id, connection.grant_id)
+    event = AuditEvent(audit.GRANT_REOPENED, actor, grant_id, {"client": named.client_id})
+    await record(tx, project.project_id, event, now)
     return True
 
 

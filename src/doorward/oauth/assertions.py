@@ -5,9 +5,8 @@ Spec: RFC 7523 §2.2, §3 as changed by rfc7523bis (CAU-07 … CAU-12, T32)
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from .jwt import InvalidToken, VerificationKey, is_time, read_unverified, verify_signature
+from .jwt import InvalidToken, VerificationKey, is_time, read_unverified, verify_with_any
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LIFE_SECONDS = 300
@@ -43,8 +42,7 @@ def verify_client_assertion(
 ) -> ClientAssertion:
     """The assertion, once signature, audience and times hold. `aud` is one value, and ours. Raises `InvalidToken`."""
     client_id, kid = read_assertion_subject(token)
-    candidates = [keys[kid]] if kid is not None and kid in keys else list(keys.values()) if kid is None else []
-    claims = _verify_with_any(token, candidates)
+    claims = verify_with_any(token, keys, kid)
     audience = claims.get("aud")
     if isinstance(audience, list) and len(audience) == 1:
         audience = audience[0]
@@ -60,12 +58,3 @@ def verify_client_assertion(
     if not isinstance(jti, str) or not 0 < len(jti) <= 256:
         raise InvalidToken("jti is missing")
     return ClientAssertion(client_id, jti, int(exp))
-
-
-def _verify_with_any(token: str, keys: list[VerificationKey]) -> dict[str, Any]:
-    for key in keys[:10]:
-        try:
-            return verify_signature(token, key)
-        except InvalidToken:
-            continue
-    raise InvalidToken("no key of the client verifies the signature")

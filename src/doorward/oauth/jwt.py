@@ -28,13 +28,15 @@ ALGORITHMS = ("ES256", "EdDSA", "PS256", "RS256")
 EMBEDDED_KEY_ALGORITHMS = (*ALGORITHMS, "Ed25519")
 """What a token may be signed with that carries its key. RFC 9864 calls EdDSA by its curve, and libraries follow it."""
 MAX_JWT_LENGTH = 8192
+MAX_KEYS_TRIED = 10
 ACCESS_TOKEN_TYPE = "at+jwt"
 GRANT_CLAIM = "grant_id"
 """Ties an access token to its grant, so that introspection and the revocation feed can end it at once."""
 CAME_FROM_CLAIM = "came_from"
 """The ids of the tokens it was exchanged from: ending one of them ends it."""
 CAME_THROUGH_CLAIM = "came_through"
-"""The `client_id` and `aud` of each of those: ending everything of such a client or server ends it, too."""
+"""The `client_id` and `aud` of each of those, and the trust by whose assertion it was given: ending everything of such
+a client, trust or server ends it, too."""
 _ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -216,6 +218,20 @@ def verify_signature(token: str, key: VerificationKey) -> dict[str, Any]:
     except (JoseError, ValueError, TypeError) as error:
         raise InvalidToken("signature does not verify") from error
     return _json_payload(signed.payload)
+
+
+def verify_with_any(token: str, keys: Mapping[str, VerificationKey], kid: str | None) -> dict[str, Any]:
+    """The claims of a token that one of an issuer's keys signed: the key it names, or any when it names none.
+
+    Raises `InvalidToken`. Spec: RFC 7515 §4.1.4, Appendix D
+    """
+    candidates = list(keys.values()) if kid is None else [keys[kid]] if kid in keys else []
+    for key in candidates[:MAX_KEYS_TRIED]:
+        try:
+            return verify_signature(token, key)
+        except InvalidToken:
+            continue
+    raise InvalidToken("no key of the issuer verifies the signature")
 
 
 def verify_access_token(

@@ -6,28 +6,23 @@ id is claimed durably, so that one assertion authenticates once, on any node and
 Spec: RFC 7523 §2.2, §3; rfc7523bis (CAU-07 … CAU-12, CIMD-20, T32)
 """
 
-import json
-
 from doorward.asgi import Request
 from doorward.core.known_clients import find_known_by_document
 from doorward.core.limits import CLIENT_AUTH
 from doorward.core.models import Client
 from doorward.core.secrets import hash_secret
 from doorward.oauth.assertions import ASSERTION_TYPE, read_assertion_subject, verify_client_assertion
-from doorward.oauth.errors import INVALID_CLIENT, TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.errors import INVALID_CLIENT, OAuthError
 from doorward.oauth.forms import Form
-from doorward.oauth.jwt import InvalidToken, VerificationKey, parse_jwks
+from doorward.oauth.jwt import InvalidToken
 from doorward.storage.spent_ids import claim_id
 
 from .clients import MAX_CLIENT_ID_LENGTH, Resolve
 from .context import Context
-from .document_source import DocumentUnavailable
 from .documents import PRIVATE_KEY_JWT
 from .limiter import check_limit, source_of, spend_limit
+from .published_keys import find_published_keys
 from .tenancy import ProjectView
-
-MAX_KEY_SET_BYTES = 32 * 1024
-"""Keys with certificate chains outgrow the 5 KB of a document."""
 
 
 async def authenticate_by_assertion(
@@ -56,7 +51,7 @@ async def _authenticate(context: Context, view: ProjectView, request: Request, f
     client = await resolve(context, view, client_id)
     if client is None or PRIVATE_KEY_JWT not in client.metadata.accepted_methods:
         raise InvalidToken("the client is not known here or has no published keys")
-    keys = await _find_keys(context, client, kid)
+    keys = await find_published_keys(context, client.metadata.jwks, client.metadata.jwks_uri, kid)
     known = find_known_by_document(client_id)
     accepted = {view.issuer}
     if known is not None and known.sends_token_endpoint_audience:
@@ -67,35 +62,3 @@ async def _authenticate(context: Context, view: ProjectView, request: Request, f
     if not await context.database.write(claim_id, client.project_id, space, jti_hash, expires_at):
         raise InvalidToken("it was used before")
     return client
-
-
-async def _find_keys(context: Context, client: Client, kid: str | None) -> dict[str, VerificationKey]:
-    """The client's keys; a key that is not among the kept ones is looked for afresh, within the fetch limits."""
-    if client.metadata.jwks is not None:
-        return parse_jwks(client.metadata.jwks)
-    if client.metadata.jwks_uri is None:
-        raise InvalidToken("the client has no published keys")
-    url = client.metadata.jwks_uri
-    try:
-        keys = await _fetch_keys(context, url)
-        if kid is not None and kid not in keys:
-            keys = await _fetch_keys(context, url, refetch=True)
-    except DocumentUnavailable as unavailable:
-        if unavailable.is_final:
-            raise InvalidToken("its keys cannot be fetched from there") from None
-        raise OAuthError(
-            TEMPORARILY_UNAVAILABLE,
-            f"The client's keys could not be fetched. {unavailable}",
-            status=503,
-            headers={"retry-after": "10"},
-        ) from None
-    return keys
-
-
-async def _fetch_keys(context: Context, url: str, *, refetch: bool = False) -> dict[str, VerificationKey]:
-    document = await context.documents.get(url, refetch=refetch, max_bytes=MAX_KEY_SET_BYTES)
-    try:
-        return parse_jwks(json.loads(document.body))
-    except (ValueError, RecursionError):
-        context.documents.forget(url)
-        raise InvalidToken("its published keys are not a key set") from None

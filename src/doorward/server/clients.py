@@ -2,7 +2,8 @@
 
 A row in the database wins; then a sealed id speaks for itself; then, where an authorization request begins or a
 device asks first, the URL of a metadata document is fetched. Token, revocation and introspection never fetch on
-behalf of an unknown client; one whose device waits is known, although it has no row yet.
+behalf of an unknown client, unless an issuer that the project trusts has signed that it may come (vouched_clients); one
+whose device waits is known, although it has no row yet.
 
 Spec: REG-02, REG-05; CIMD-05, CIMD-16, CIMD-23, CIMD-27; complaints 2, 3, 9
 """
@@ -67,8 +68,12 @@ async def resolve_client(context: Context, view: ProjectView, client_id: str) ->
     return client
 
 
-async def discover_client(context: Context, view: ProjectView, client_id: str, *, source: str) -> Client:
+async def discover_client(
+    context: Context, view: ProjectView, client_id: str, *, source: str, is_named: bool = False
+) -> Client:
     """The client of an authorization request, its document fetched when it is known by one.
+
+    `is_named` says that an operator wrote its id down, so that it is no new one where no new ones are let in.
 
     Raises `UnknownClient` and `DocumentRefused`, and `TooManyRequests` for a source that asks for too many documents.
     """
@@ -79,7 +84,7 @@ async def discover_client(context: Context, view: ProjectView, client_id: str, *
         if kept_out or not is_document_url(client_id):
             raise UnknownClient(buried, is_sealed(client_id))
     if client is None or is_document_url(client_id):
-        return await _read_document(context, view, client_id, client, source=source)
+        return await _read_document(context, view, client_id, client, source=source, is_named=is_named)
     return client
 
 
@@ -130,11 +135,11 @@ async def _unseal(context: Context, view: ProjectView, client_id: str) -> Client
 
 
 async def _read_document(
-    context: Context, view: ProjectView, client_id: str, stored: Client | None, *, source: str
+    context: Context, view: ProjectView, client_id: str, stored: Client | None, *, source: str, is_named: bool
 ) -> Client:
     """The client of a document as fresh as it can be had; a copy that was good before outlives a failed fetch."""
     _check_document_policy(context, view, client_id)
-    if stored is None and view.project.settings.registration_mode == "closed":
+    if stored is None and not is_named and view.project.settings.registration_mode == "closed":
         raise DocumentRefused("This server takes no new apps; ask its operator for a client.")
     now = context.clock()
     if stored is not None and stored.fresh_until is not None and now < stored.fresh_until:

@@ -25,12 +25,17 @@ class Document:
 
 
 def build_server_metadata(
-    project: Project, issuer: str, resources: Iterable[Resource], grant_types: tuple[str, ...]
+    project: Project,
+    issuer: str,
+    resources: Iterable[Resource],
+    grant_types: tuple[str, ...],
+    grant_profiles: tuple[str, ...] = (),
 ) -> Document:
     """The authorization server's metadata, which is also its OpenID document: same values under both names.
 
     `registration_endpoint` is there only when a client can use it without a secret (ASM-13); what several clients
-    read as "ask for all of this" stays the small set of default scopes (clients.md no. 10).
+    read as "ask for all of this" stays the small set of default scopes (clients.md no. 10). Which issuers are trusted
+    is nobody's business (JAG-01).
 
     Spec: RFC 8414 §2 (ASM-01 … ASM-16); clients.md §3.1
     """
@@ -66,6 +71,8 @@ def build_server_metadata(
         members["device_authorization_endpoint"] = f"{issuer}/api/oauth/device"
     if project.settings.registration_mode in ("protected", "closed"):
         del members["registration_endpoint"]
+    if grant_profiles:
+        members["authorization_grant_profiles_supported"] = list(grant_profiles)
     if not project.settings.documents:
         del members["client_id_metadata_document_supported"]
     return _document(members)

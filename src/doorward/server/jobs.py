@@ -34,6 +34,8 @@ ROTATE_EVERY_SWEEPS = 60
 DAY_MS = 86_400_000
 AUDIT_LIFE_MS = 400 * DAY_MS
 TIMELINE_LIFE_MS = 7 * DAY_MS
+ASSERTED_IDLE_MS = 90 * DAY_MS
+"""How long a connection that an issuer's assertions gave is listed after its last use; every use gives it anew."""
 
 
 async def sweep(context: Context) -> int:
@@ -45,7 +47,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_codes, now)
     swept += await database.write(sweep_device_codes, now)
     swept += await database.write(sweep_tokens, now, revoked_before=now - DAY_MS)
-    swept += await database.write(sweep_grants, now - DAY_MS)
+    swept += await database.write(sweep_grants, now - DAY_MS, unused_since=now - ASSERTED_IDLE_MS)
     swept += await database.write(sweep_sessions, now)
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)

@@ -12,6 +12,7 @@ from doorward.core.models import DEFAULT_SLUG, Project, Resource
 from doorward.core.policy import offered_grants
 from doorward.core.rotation import DEFAULT_ALGORITHM, signing_key_purpose, signs_at
 from doorward.core.vault import Vault
+from doorward.oauth.grant_assertions import ID_JAG_PROFILE, AssertionKind
 from doorward.oauth.ids import ResourceId
 from doorward.oauth.jwt import SigningKey, VerificationKey, parse_jwks, parse_signing_key
 from doorward.storage.database import Database, Transaction
@@ -19,6 +20,7 @@ from doorward.storage.exchange_rules import has_exchange_rules
 from doorward.storage.projects import find_project
 from doorward.storage.resources import list_resources
 from doorward.storage.signing_keys import StoredSigningKey, list_signing_keys
+from doorward.storage.trusted_issuers import list_trusted_kinds
 
 from .documents import Document, build_jwks, build_server_metadata
 
@@ -88,7 +90,12 @@ class Tenancy:
         issuer = f"{self._public_url}{project.path}"
         signing = [key for key in stored if signs_at(now, key.signs_from, key.removed_at)] or stored[-1:]
         public = [json.loads(key.public_jwk) for key in stored]
-        grant_types = offered_grants(project.settings, has_exchange_rules=loaded.has_exchange_rules)
+        grant_types = offered_grants(
+            project.settings,
+            has_exchange_rules=loaded.has_exchange_rules,
+            trusts_issuers=bool(loaded.trusted_kinds),
+        )
+        profiles = (ID_JAG_PROFILE,) if "id-jag" in loaded.trusted_kinds else ()
         return ProjectView(
             project=project,
             issuer=issuer,
@@ -96,7 +103,7 @@ class Tenancy:
             signers={key.alg: self._parse(project, key) for key in signing},
             grant_types=grant_types,
             keys=parse_jwks({"keys": public}),
-            server_metadata=build_server_metadata(project, issuer, resources, grant_types),
+            server_metadata=build_server_metadata(project, issuer, resources, grant_types, profiles),
             jwks=build_jwks(public),
             loaded_at=now,
         )
@@ -128,6 +135,7 @@ class _Loaded:
     resources: tuple[Resource, ...]
     keys: list[StoredSigningKey]
     has_exchange_rules: bool
+    trusted_kinds: frozenset[AssertionKind]
 
 
 async def _load(tx: Transaction, slug: str, now: int) -> _Loaded | None:
@@ -139,4 +147,5 @@ async def _load(tx: Transaction, slug: str, now: int) -> _Loaded | None:
         resources=tuple(await list_resources(tx, project.project_id)),
         keys=await list_signing_keys(tx, project.project_id, now),
         has_exchange_rules=await has_exchange_rules(tx, project.project_id),
+        trusted_kinds=await list_trusted_kinds(tx, project.project_id),
     )

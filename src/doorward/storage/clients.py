@@ -6,7 +6,7 @@ Every change of a row takes its fingerprint away; see `superseding`.
 import json
 from functools import lru_cache
 
-from sqlalchemy import BigInteger, and_, bindparam, case, delete, exists, func, null, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, exists, func, null, or_, select, update
 
 from doorward.core.models import Client, ClientStatus
 from doorward.oauth.ids import ClientId, ProjectId, TokenHash
@@ -105,7 +105,7 @@ _SWEEP = Statement(
         ~exists().where(
             grants.c.project_id == clients.c.project_id,
             grants.c.client_id == clients.c.client_id,
-            grants.c.revoked_at.is_(None),
+            or_(grants.c.revoked_at.is_(None), grants.c.kind == "assertion"),
         ),
     )
     .returning(clients.c.project_id, clients.c.client_id, clients.c.kind)
@@ -238,6 +238,8 @@ async def remove_client(tx: Transaction, project_id: ProjectId, client_id: Clien
 
 async def sweep_clients(tx: Transaction, now: int) -> int:
     """Remove expired clients without a live grant, of every project; returns how many.
+
+    What somebody ended so that no assertion brings it back (storage/asserted_grants) keeps its client, too.
 
     A tombstone is for those that are unknown from then on: a sealed id still speaks for itself, and a document can
     be fetched again (complaint 2).

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
 from doorward.core.models import Grant
 from doorward.oauth.ids import ClientId, GrantId, ProjectId, ResourceId, UserId
 
 from .database import Row, Transaction
 from .revocations import announce
-from .schema import clients, codes, grants, projects, refresh_families, resources, users
+from .schema import clients, codes, grants, projects, refresh_families, resources, trusted_issuers, users
 from .statements import Statement, insert_row
 
 _COLUMNS = (
@@ -35,12 +35,21 @@ _SAME_PROJECT_CLIENT = (clients.c.project_id == grants.c.project_id) & (clients.
 _SAME_PROJECT_RESOURCE = (resources.c.project_id == grants.c.project_id) & (
     resources.c.resource_id == grants.c.resource_id
 )
-# "Revoke everything of" a client, a person, a server or a whole project is one number on it, never a row per grant.
+# "Revoke everything of" a client, a person, a server, a trusted issuer or a whole project is one number on it, never a
+# row per grant. What an issuer's assertions gave also ends with the trust in it.
 _NOT_VOID = (
     grants.c.created_at > clients.c.void_before,
     grants.c.created_at > users.c.void_before,
     grants.c.created_at > resources.c.void_before,
     grants.c.created_at > projects.c.void_before,
+    or_(
+        grants.c.kind != "assertion",
+        exists().where(
+            trusted_issuers.c.project_id == grants.c.project_id,
+            trusted_issuers.c.trust_id == grants.c.granted_by,
+            trusted_issuers.c.void_before < grants.c.created_at,
+        ),
+    ),
 )
 _INSERT = Statement(insert_row(grants))
 _STANDS = (
@@ -118,6 +127,10 @@ _COUNT_LIVE = Statement(
 _SWEEP = Statement(
     delete(grants).where(
         grants.c.created_at <= bindparam("created_before"),
+        or_(
+            grants.c.kind != "assertion",
+            and_(grants.c.revoked_at.is_(None), grants.c.last_used_at <= bindparam("unused_since")),
+        ),
         ~exists().where(codes.c.project_id == grants.c.project_id, codes.c.grant_id == grants.c.grant_id),
         ~exists().where(
             refresh_families.c.project_id == grants.c.project_id, refresh_families.c.grant_id == grants.c.grant_id
@@ -207,12 +220,14 @@ async def count_live_grants(tx: Transaction, project_id: ProjectId) -> list[tupl
     return [(client_id, int(count)) for client_id, count in await tx.all(_COUNT_LIVE, project_id=project_id)]
 
 
-async def sweep_grants(tx: Transaction, created_before: int) -> int:
+async def sweep_grants(tx: Transaction, created_before: int, *, unused_since: int = 0) -> int:
     """Forget grants that neither a code nor a refresh family hangs off any more, of every project.
 
-    `created_before` leaves the youngest alone: an access token may outlive the code it came from.
+    `created_before` leaves the youngest alone: an access token may outlive the code it came from. Nothing ever hangs
+    off what assertions gave: that is forgotten when it was not used since `unused_since`, and when somebody ended it,
+    not at all, since forgetting would let the next assertion bring it back.
     """
-    return await tx.run(_SWEEP, created_before=created_before)
+    return await tx.run(_SWEEP, created_before=created_before, unused_since=unused_since)
 
 
 def _load(row: Row) -> Grant:

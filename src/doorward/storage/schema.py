@@ -443,7 +443,7 @@ trusted_issuers = Table(
     _number("created_at"),
     _epoch("void_before"),
     _of_project(),
-    Index(None, "project_id", "issuer", "kind", unique=True),
+    Index(None, "project_id", "issuer", "kind"),
 )
 
 timeline_events = Table(

@@ -13,6 +13,7 @@ from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
 from .server_key import master_key_commands, signing_key_commands
 from .timeline import timeline_commands
+from .trust import trust_commands
 from .user import user_commands
 
 client_commands.add_typer(admission_commands)
@@ -31,6 +32,7 @@ for name, commands in {
     "initial-token": initial_token_commands,
     "software": software_commands,
     "exchange": exchange_commands,
+    "trust": trust_commands,
     "audit": audit_commands,
     "incident": incident_commands,
     "timeline": timeline_commands,

@@ -123,3 +123,30 @@ def user_remove(email: str, *, project: ProjectSlug = "default", data: Data = No
 
     run_on(data, project, act)
     typer.echo(f"removed {email}")
+
+
+@user_commands.command("ended")
+def user_ended(email: str, *, project: ProjectSlug = "default", data: Data = None, as_json: AsJson = False) -> None:
+    """Connections that a trusted issuer had made and that were ended: no assertion brings them back."""
+    from doorward.manage import connections, users  # keeps --help fast
+
+    async def act(operator: "Operator", of: "Project") -> "list[dict[str, Any]]":
+        ended = await connections.list_ended(operator, of, await users.get(operator, of, email))
+        return [connections.describe_ended(app) for app in ended]
+
+    columns = ("connection", "client_name", "client_id", "resource", "ended_at")
+    show_rows(run_on(data, project, act), columns, as_json=as_json)
+
+
+@user_commands.command("reopen")
+def user_reopen(email: str, connection: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Let a trusted issuer make an ended connection anew."""
+    from doorward.manage import connections, users  # keeps --help fast
+    from doorward.manage.operator import ActionRefused
+
+    async def act(operator: "Operator", of: "Project") -> None:
+        if not await connections.reopen(operator, of, await users.get(operator, of, email), connection):
+            raise ActionRefused(f"{email} has no ended connection {connection}.")
+
+    run_on(data, project, act)
+    typer.echo(f"reopened {connection}")

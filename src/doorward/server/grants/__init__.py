@@ -7,13 +7,15 @@ never raises once it has written, and knows nothing of HTTP. Adding one is one f
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from doorward.core.models import Authorization, Refused
+from doorward.asgi import Request
+from doorward.core.models import Authorization, Client, Refused
 from doorward.oauth.forms import Form
 from doorward.server.context import Context
+from doorward.server.tenancy import ProjectView
 from doorward.storage.database import Transaction
 
-from . import authorization_code, client_credentials, device_code, refresh_token, token_exchange
-from .call import TokenCall
+from . import authorization_code, client_credentials, device_code, jwt_bearer, refresh_token, token_exchange
+from .call import Call, TokenCall
 
 
 class GrantType(Protocol):
@@ -28,6 +30,20 @@ class GrantType(Protocol):
         """Decide and record, in the pipeline's transaction."""
 
 
+class AssertedGrantType(Protocol):
+    """A grant in which an issuer speaks for the caller: beside a client that proves itself, or alone."""
+
+    GRANT_TYPE: str
+
+    async def identify(
+        self, context: Context, view: ProjectView, request: Request, form: Form
+    ) -> tuple[Client | None, Any]:
+        """(the client, the grant's own parameters); no client where the caller is none. Raises `OAuthError`."""
+
+    async def authorize(self, tx: Transaction, call: Call, request: Any) -> Authorization | Refused:
+        """Decide and record, in the pipeline's transaction."""
+
+
 Resolve = Callable[[Context, TokenCall, Any], Awaitable[Any]]
 
 GRANTS: Mapping[str, GrantType] = {
@@ -36,3 +52,5 @@ GRANTS: Mapping[str, GrantType] = {
 }
 RESOLVERS: Mapping[str, Resolve] = {token_exchange.GRANT_TYPE: token_exchange.resolve}
 """What has to be looked at before the transaction, such as signatures: the parameters, with what was found."""
+ASSERTED_GRANTS: Mapping[str, AssertedGrantType] = {jwt_bearer.GRANT_TYPE: jwt_bearer}
+"""Those that say themselves who calls; in every other the caller is the client that authenticated."""

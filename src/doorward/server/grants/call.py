@@ -13,12 +13,11 @@ TOUCH_EVERY_MS = 300_000
 """How coarse "last used" is: a write that only tells the time is not worth one per refresh."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCall:
-    """One token request after the checks that all grants share. `now` is epoch milliseconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One token request after the checks that all grants share, whoever makes it. `now` is epoch milliseconds."""
 
     view: ProjectView
-    client: Client
     refresh_tokens: RefreshTokens
     source: str
     agent: str
@@ -45,6 +44,13 @@ class TokenCall:
                 status=503,
                 headers={"retry-after": "60"},
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCall(Call):
+    """A token request of a client that authenticated, as all are but those of workloads."""
+
+    client: Client
 
     @property
     def is_first_use_in_a_while(self) -> bool:

@@ -466,7 +466,7 @@ CREATE TABLE trusted_issuers (
     CONSTRAINT fk_trusted_issuers_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
 );
 
-CREATE UNIQUE INDEX ix_trusted_issuers_project_id_issuer_kind ON trusted_issuers (project_id, issuer, kind);
+CREATE INDEX ix_trusted_issuers_project_id_issuer_kind ON trusted_issuers (project_id, issuer, kind);
 
 CREATE TABLE timeline_events (
     project_id TEXT NOT NULL, 

@@ -196,10 +196,7 @@ def _create_trusted_issuers() -> None:
         sa.PrimaryKeyConstraint("project_id", "trust_id", name=op.f("pk_trusted_issuers")),
     )
     op.create_index(
-        op.f("ix_trusted_issuers_project_id_issuer_kind"),
-        "trusted_issuers",
-        ["project_id", "issuer", "kind"],
-        unique=True,
+        op.f("ix_trusted_issuers_project_id_issuer_kind"), "trusted_issuers", ["project_id", "issuer", "kind"]
     )
 
 
