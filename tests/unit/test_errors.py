@@ -30,7 +30,9 @@ def test_codes_are_spelled_as_they_are_registered_tok_05() -> None:
     codes = {value for name, value in vars(errors).items() if name.isupper() and not name.startswith("_")}
     assert codes == {
         "access_denied",
+        "authorization_pending",
         "consent_required",
+        "expired_token",
         "insufficient_scope",
         "invalid_authorization_details",
         "invalid_client",
@@ -45,6 +47,7 @@ def test_codes_are_spelled_as_they_are_registered_tok_05() -> None:
         "invalid_token",
         "login_required",
         "server_error",
+        "slow_down",
         "temporarily_unavailable",
         "unapproved_software_statement",
         "unauthorized_client",

@@ -43,9 +43,9 @@ MAX_AGENT_LENGTH = 200
 
 async def answer_device_authorization(context: Context, view: ProjectView, request: Request) -> Response:
     """Store a device that waits, and answer with what it asks and what it shows."""
+    form = parse_form(await request.body(), request.header("content-type"))
     if DEVICE_GRANT not in view.grant_types:
         raise OAuthError(ACCESS_DENIED, "Signing in by a code on another device is not offered here.", status=403)
-    form = parse_form(await request.body(), request.header("content-type"))
     source = source_of(context, request)
     client = await authenticate_client(context, view, request, form, resolve=discover_from(source))
     _check_client(view, client)
