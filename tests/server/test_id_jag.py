@@ -61,7 +61,7 @@ async def metadata(door: Door, prefix: str = "") -> dict[str, Any]:
     return (await door.call("GET", f"{prefix}/.well-known/oauth-authorization-server")).json()
 
 
-async def test_an_assertion_gives_a_token_for_its_person_server_and_scopes_and_no_refresh_token(
+async def test_an_assertion_gives_a_token_for_its_person_server_and_scopes_and_no_refresh_token_jag_10_12(
     door: Door, idp: Issuer, caller: Agent
 ) -> None:
     answer = success(await present(door, idp.id_jag(door, caller.client_id), caller))
@@ -150,7 +150,7 @@ async def test_the_parameters_are_one_assertion_and_nothing_else_is_needed_jag_0
     success(await present(door, idp.id_jag(door, caller.client_id), caller))
 
 
-async def test_the_client_has_to_authenticate_and_what_failed_spent_nothing_t25(
+async def test_the_client_has_to_authenticate_and_what_failed_spent_nothing_jag_02_cau_01_t25(
     door: Door, idp: Issuer, caller: Agent
 ) -> None:
     assertion = idp.id_jag(door, caller.client_id)
@@ -346,7 +346,7 @@ async def test_keys_of_every_accepted_algorithm_count_and_a_thumbprint_in_the_he
         success(await present(door, without_kid, caller))
 
 
-async def test_an_assertion_works_once_c8(door: Door, idp: Issuer, caller: Agent) -> None:
+async def test_an_assertion_works_once_c8_jag_16(door: Door, idp: Issuer, caller: Agent) -> None:
     assertion = idp.id_jag(door, caller.client_id)
     success(await present(door, assertion, caller))
     for _ in range(3):
@@ -374,7 +374,7 @@ async def test_an_id_is_spent_for_its_issuer_alone_and_as_long_as_its_assertion_
     success(await present(door, idp.id_jag(door, caller.client_id, jti="one"), caller))
 
 
-async def test_a_trust_may_let_an_assertion_be_used_until_it_expires_c8(door: Door, idp: Issuer) -> None:
+async def test_a_trust_may_let_an_assertion_be_used_until_it_expires_c8_jag_16(door: Door, idp: Issuer) -> None:
     await trust_idp(door, idp, reusable=True)
     caller = await agent(door)
     assertion = idp.id_jag(door, caller.client_id)
