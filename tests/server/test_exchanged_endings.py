@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from doorward.core.models import Refused
-from doorward.manage import admission, clients, connections, resources, users
+from doorward.manage import admission, clients, connections, resources, trust, users
 from doorward.oauth.forms import parse_query
 from doorward.oauth.token_exchange import ACCESS_TOKEN_TYPE
 from doorward.server.grants import token_exchange
@@ -18,6 +18,7 @@ from doorward.storage.grants import revoke_grant
 from tests.inside import RESOURCE, Door
 from tests.running import ADMIN_EMAIL
 from tests.server.exchanges import BOTH, SECOND, THIRD, Field, Machine, lay_out
+from tests.server.issuers import PLATFORM, Issuer, present, trust_platform
 from tests.server.steps import claims_of, is_active, stop, success
 
 
@@ -154,6 +155,20 @@ async def test_the_app_of_a_program_without_a_person_takes_its_exchanged_tokens_
     assert await is_active(door, token)
     await admission.revoke_everything(door.operator, nightly.client)
     assert not await is_active(door, token)
+
+
+async def test_a_jobs_trust_takes_its_exchanged_tokens_with_it_t43(door: Door) -> None:
+    field, platform = await lay_out(door), Issuer(PLATFORM)
+    gateway = await field.machine()
+    await field.rule(gateway)
+    added = await trust_platform(door, platform)
+    own = success(await present(door, platform.workload(door), resource=RESOURCE))["access_token"]
+    token = await gateway.exchange(own)
+    assert claims_of(token)["sub"] == claims_of(own)["sub"]
+    assert await is_active(door, token)
+    door.clock.advance(seconds=1)
+    await trust.revoke_everything(door.operator, added)
+    assert [await is_active(door, each) for each in (own, token)] == [False, False]
 
 
 async def test_a_token_that_ends_between_being_read_and_being_exchanged_is_not_exchanged(door: Door) -> None:

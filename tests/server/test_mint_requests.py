@@ -93,6 +93,7 @@ async def test_members_it_does_not_know_and_those_that_are_null_change_nothing_t
         "tru_nobody",
         "key_nobody",
         "mat_token",
+        "workload:tru_one:repo:acme/shop:ref:refs/heads/main",
         "https://client.example.com/metadata.json",
         "HTTPS://client.example.com/metadata.json",
     ],

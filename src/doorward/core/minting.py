@@ -13,6 +13,7 @@ from doorward.oauth.errors import OAuthError, invalid_request
 from doorward.oauth.scopes import MAX_SCOPES, Scopes, parse_scope
 
 from . import secrets
+from .trust import WORKLOAD_SUBJECT
 
 MAX_ID_LENGTH = 2048
 _SUBJECT = re.compile(r"[\x21-\x7E]{1,255}")
@@ -23,7 +24,7 @@ _OUR_SECRETS = (
     *(secrets.SESSION, secrets.FLOW, secrets.SETUP, secrets.INITIAL_ACCESS_TOKEN, secrets.REGISTRATION_TOKEN),
     *(secrets.PUSHED_REQUEST, secrets.DEVICE_CODE),
 )
-_OUR_PREFIXES = tuple(f"{prefix}_" for prefix in (*_OUR_IDS, *_OUR_SECRETS))
+_OUR_PREFIXES = (WORKLOAD_SUBJECT, *(f"{prefix}_" for prefix in (*_OUR_IDS, *_OUR_SECRETS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def parse_mint(members: Mapping[str, Any]) -> MintRequest:
 
 
 def is_ours(subject: str) -> bool:
-    """Whether a name looks like one that we give: nobody may be called like a client, or like somebody else here.
+    """Whether a name looks like one that we give: nobody may be called like a client, a workload, or somebody else.
 
     Letter case makes no other name, for whoever reads it in a log. Spec: REG-07
     """

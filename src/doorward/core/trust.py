@@ -22,6 +22,8 @@ from .models import Client, Resource
 from .policy import asked_alias, narrow_scopes, resource_keys, select_resource
 
 TRUST_PREFIX = "tru"
+WORKLOAD_SUBJECT = "workload:"
+"""What the `sub` of every workload starts with, and that of no person."""
 SubjectBy = Literal["sub", "email"]
 SUBJECT_BY: tuple[SubjectBy, ...] = ("sub", "email")
 

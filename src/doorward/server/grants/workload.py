@@ -9,7 +9,13 @@ Spec: MCP Workload Identity Federation, draft (WIF-01 … WIF-07); complaint 29
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Authorization, Refused, Resource
 from doorward.core.policy import asked_alias
-from doorward.core.trust import TrustedIssuer, check_trust, select_workload_resource, select_workload_scopes
+from doorward.core.trust import (
+    WORKLOAD_SUBJECT,
+    TrustedIssuer,
+    check_trust,
+    select_workload_resource,
+    select_workload_scopes,
+)
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.grant_assertions import check_workload_assertion
 from doorward.oauth.ids import ClientId
@@ -62,4 +68,4 @@ async def authorize(tx: Transaction, call: Call, request: AssertionRequest) -> A
 
 def workload_subject(trust: TrustedIssuer, subject: str) -> str:
     """The `sub` of a workload's tokens: no id of a person or of a client looks like it. Spec: WIF-05; OAuth 2.1 §7.4"""
-    return f"workload:{trust.trust_id}:{subject}"
+    return f"{WORKLOAD_SUBJECT}{trust.trust_id}:{subject}"
