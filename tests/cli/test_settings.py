@@ -72,7 +72,7 @@ def load(environ: dict[str, str] | None = None, **options: Any) -> Settings:
 
 
 @pytest.mark.parametrize(("environ", "setting", "words"), REFUSED, ids=lambda value: str(value)[:60])
-def test_what_is_unsafe_or_unknown_stops_the_start_by_name_authz_19_t51(
+def test_what_is_unsafe_or_unknown_stops_the_start_by_name_authz_19_t51_c18(
     environ: dict[str, str], setting: str, words: str
 ) -> None:
     with pytest.raises(UnsafeConfiguration, match=re.escape(words)) as caught:

@@ -261,7 +261,7 @@ async def test_keys_that_cannot_be_had_now_are_503_and_spend_nothing(door: Door,
     assert not await is_refused(door, assertion)
 
 
-async def test_keys_at_an_address_inside_are_refused_for_good_dcr_20(door: Door, site: Site) -> None:
+async def test_keys_at_an_address_inside_are_refused_for_good_dcr_20_cimd_11_c6(door: Door, site: Site) -> None:
     for number, uri in enumerate(("https://private.example/jwks", "https://10.0.0.1/jwks", "https://[::1]/jwks")):
         client_id = await known(door, publish(site, jwks=None, jwks_uri=uri, path=f"/{number}.json"))
         assert await is_refused(door, sign(door, client_id))

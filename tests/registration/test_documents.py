@@ -283,6 +283,12 @@ async def test_chatgpts_list_lets_it_come_with_or_without_its_keys_cimd_19(door:
     assert "/jwks.json" not in site.requests
 
 
+async def test_a_document_without_a_method_is_of_a_public_client_c5(door: Door, site: Site) -> None:
+    for number, keys in enumerate((None, PUBLIC_KEYS)):
+        client_id = site.publish(f"/{number}.json", token_endpoint_auth_method=None, jwks=keys)
+        assert "access_token" in await tokens_of(door, client_id)
+
+
 async def test_keys_beside_none_are_no_reason_to_ask_for_them(door: Door, site: Site) -> None:
     assert "access_token" in await tokens_of(door, site.publish(jwks=PUBLIC_KEYS))
 

@@ -53,7 +53,7 @@ async def test_every_form_of_the_address_has_the_document_prm_01_02_04_06_07_13(
         ("https://API.test:443/m%20p", f"{ROOT}/m%20p", "https://API.test:443/m%20p"),
     ],
 )
-async def test_no_slash_is_added_or_lost_prm_08(resource: str, path: str, spelled: str) -> None:
+async def test_no_slash_is_added_or_lost_prm_08_c15(resource: str, path: str, spelled: str) -> None:
     async with browse(Mint(resource=resource).protect(Echo())) as client:
         response = await client.get(path)
     assert response.json()["resource"] == spelled

@@ -16,7 +16,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND",
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_without_a_token_every_method_is_challenged_rs_17_20_21_www_01_02_04_leg_05(method: str) -> None:
+async def test_without_a_token_every_method_is_challenged_rs_17_20_21_www_01_02_04_leg_05_c14(method: str) -> None:
     app = Echo()
     async with browse(Mint().protect(app)) as client:
         response = await client.request(method, "/mcp")
@@ -184,7 +184,7 @@ async def test_any_verifier_will_do() -> None:
         assert (await client.get("/mcp", headers={"Authorization": "Bearer a"})).status_code == 401
 
 
-async def test_a_missing_scope_is_403_naming_needed_and_held_step_01_04_rs_17_21_www_10() -> None:
+async def test_a_missing_scope_is_403_naming_needed_and_held_step_01_04_rs_17_21_www_10_c13() -> None:
     mint = Mint()
     guard = mint.protect(Echo(), required_scopes=["tools:admin", "tools:read"])
     async with browse(guard) as client:

@@ -190,7 +190,7 @@ async def test_a_clock_that_went_back_does_not_revive_a_code_i9(door: Door) -> N
     assert refusal(await door.redeem(client_id, code, verifier)) == REFUSED
 
 
-async def test_the_redirect_uri_may_be_left_out_of_the_token_request_code_04(door: Door) -> None:
+async def test_the_redirect_uri_may_be_left_out_of_the_token_request_code_04_c12(door: Door) -> None:
     client_id, code, verifier = await granted(door)
     success(await door.redeem(client_id, code, verifier, redirect_uri=""))
 

@@ -95,7 +95,7 @@ async def test_without_a_state_none_comes_back(door: Door, person: Person) -> No
         ("cursor://app/callback", "cursor://app/callback"),
     ],
 )
-async def test_a_loopback_port_is_free_and_an_empty_path_is_a_slash_rdu_04_rdu_05(
+async def test_a_loopback_port_is_free_and_an_empty_path_is_a_slash_rdu_04_05_c3(
     door: Door, registered: str, requested: str
 ) -> None:
     client_id, person = (await door.register(redirect_uris=[registered]))["client_id"], door.person()

@@ -191,7 +191,7 @@ async def test_the_protocol_version_of_mcp_changes_nothing(door: Door, version: 
 
 
 @pytest.mark.parametrize(("mode", "is_there"), [("open", True), ("protected", False), ("closed", False)])
-async def test_registration_is_advertised_only_to_those_who_can_use_it_asm_13(
+async def test_registration_is_advertised_only_to_those_who_can_use_it_asm_13_c1(
     door: Door, mode: str, *, is_there: bool
 ) -> None:
     await set_project(door, registration_mode=mode)

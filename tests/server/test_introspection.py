@@ -63,7 +63,7 @@ async def test_a_hint_changes_nothing(door: Door, hint: str) -> None:
 @pytest.mark.parametrize(
     "what", ["refresh", "garbage", "truncated", "other signature", "nothing signed", "long", "code"]
 )
-async def test_what_is_no_live_access_token_is_only_inactive_int_03_04(door: Door, what: str) -> None:
+async def test_what_is_no_live_access_token_is_only_inactive_int_03_04_c11(door: Door, what: str) -> None:
     client_id, tokens = await door.tokens()
     access = tokens["access_token"]
     code, _ = await door.obtain_code(client_id, door.person())

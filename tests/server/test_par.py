@@ -127,7 +127,7 @@ async def test_a_client_that_nobody_knows_pushes_nothing_par_02(door: Door, clie
     ("audience", "works"),
     [(ISSUER, True), ([ISSUER], True), (f"{ISSUER}{PAR}", False), (f"{ISSUER}{TOKEN}", False), ([ISSUER, PAR], False)],
 )
-async def test_a_client_may_prove_itself_with_a_key_for_the_issuer_alone_par_09(
+async def test_a_client_may_prove_itself_with_a_key_for_the_issuer_alone_par_09_c19(
     door: Door, audience: Any, *, works: bool
 ) -> None:
     key = generate_signing_key()

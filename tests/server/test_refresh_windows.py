@@ -69,7 +69,7 @@ async def events(door: Door) -> list[RecordedEvent]:
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-async def test_reuse_by_a_public_client_rt_03_10_i12(door: Door, name: str) -> None:
+async def test_reuse_by_a_public_client_rt_03_10_i12_c16(door: Door, name: str) -> None:
     client_id, tokens = await door.tokens()
     steps = WINDOWS[name]
     known = await follow(door, client_id, tokens["refresh_token"], steps)

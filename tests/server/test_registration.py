@@ -102,7 +102,7 @@ async def test_ids_and_secrets_read_the_same_raw_and_encoded_and_never_repeat_dc
         ([WEB_REDIRECT], "client_secret_basic", "web"),
     ],
 )
-async def test_what_a_client_leaves_out_is_inferred_from_where_it_lives_dcr_15_reg_09(
+async def test_what_a_client_leaves_out_is_inferred_from_where_it_lives_dcr_15_reg_09_c4(
     door: Door, redirect_uris: list[str], method: str, application_type: str
 ) -> None:
     answer = await registered(door, redirect_uris=redirect_uris)
@@ -114,7 +114,7 @@ async def test_what_a_client_leaves_out_is_inferred_from_where_it_lives_dcr_15_r
 
 @pytest.mark.parametrize("application_type", ["native", "web"])
 @pytest.mark.parametrize("redirect_uris", [[LOOPBACK], [WEB_REDIRECT], CURSOR])
-async def test_an_application_type_is_kept_and_never_a_reason_to_refuse_dcr_15(
+async def test_an_application_type_is_kept_and_never_a_reason_to_refuse_dcr_15_c4(
     door: Door, redirect_uris: list[str], application_type: str
 ) -> None:
     answer = await registered(door, redirect_uris=redirect_uris, application_type=application_type)

@@ -26,12 +26,12 @@ def assert_challenged(answer: Answer, *, presented: bool) -> None:
     assert ('error="invalid_token"' in challenge) is presented
 
 
-async def test_in_open_mode_nobody_needs_the_secret_and_everybody_may_use_it_dcr_01_dcr_02(door: Door) -> None:
+async def test_in_open_mode_nobody_needs_the_secret_and_everybody_may_use_it_dcr_01_02_c1(door: Door) -> None:
     assert (await register(door)).status == 201
     assert (await register(door, await project_key(door, "register"))).status == 201
 
 
-async def test_in_protected_mode_the_secret_is_needed_and_enough_dcr_02(door: Door) -> None:
+async def test_in_protected_mode_the_secret_is_needed_and_enough_dcr_02_c1(door: Door) -> None:
     await set_project(door, registration_mode="protected")
     assert_challenged(await register(door), presented=False)
     assert (await register(door, await project_key(door, "register"))).status == 201

@@ -52,7 +52,7 @@ async def test_an_access_token_ends_alone_rev_01_03(door: Door, hint: str) -> No
     assert await is_active(door, refreshed["access_token"])
 
 
-async def test_what_is_no_token_is_revoked_with_success_rev_05(door: Door) -> None:
+async def test_what_is_no_token_is_revoked_with_success_rev_05_c11(door: Door) -> None:
     client_id, tokens = await door.tokens()
     for token in (
         "garbage",

@@ -197,7 +197,7 @@ async def test_what_is_missing_or_of_another_type_is_refused_tx_01_tx_02_tx_09(
 
 
 @pytest.mark.parametrize("kind", ["refresh", "garbage", "truncated", "forged", "code", "key", "expired", "revoked"])
-async def test_what_is_no_live_access_token_is_invalid_request_and_not_invalid_grant_tx_03(
+async def test_what_is_no_live_access_token_is_invalid_request_and_not_invalid_grant_tx_03_c10(
     field: Field, kind: str
 ) -> None:
     gateway, door = await field.machine(), field.door

@@ -80,7 +80,7 @@ def read_divergences() -> tuple[Divergence, ...]:
 @cache
 def _id_pattern() -> re.Pattern[str]:
     prefixes = sorted({name.partition("-")[0].lower() for name in read_rows() if "-" in name})
-    return re.compile(rf"_(?:({'|'.join(prefixes)})((?:_\d\d)+)|([ti])(\d\d?))(?=_|$)")
+    return re.compile(rf"_(?:({'|'.join(prefixes)})((?:_\d\d)+)|([tic])(\d\d?))(?=_|$)")
 
 
 def find_ids(name: str) -> list[str]:

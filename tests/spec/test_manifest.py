@@ -64,18 +64,20 @@ def test_ids_are_read_from_the_end_of_a_name() -> None:
 def test_the_rows_are_those_of_the_checklist_and_of_the_threats() -> None:
     require("the checklist", available=SHARED.is_dir(), reason="it is kept beside the repository, as ../shared")
     rows = read_rows().values()
-    assert {row.id: (row.role, row.level) for row in rows if row.role} == dict(_read_checklist())
+    checklist = (SHARED / "spec" / "mcp-authorization.md").read_text(encoding="utf-8")
+    assert {row.id: (row.role, row.level) for row in rows if row.role} == dict(_read_checklist(checklist))
     text = (SHARED / "security" / "threats-and-defaults.md").read_text(encoding="utf-8")
     threats = re.findall(r"^\| (T\d+) \|", text, re.MULTILINE)
     invariants = re.findall(r"^- \*\*(I\d+)\*\*", text, re.MULTILINE)
-    assert [row.id for row in rows if not row.role] == threats + invariants
+    choices = re.findall(r"^\| (C\d+) \|", checklist, re.MULTILINE)
+    assert [row.id for row in rows if not row.role] == choices + threats + invariants
 
 
-def _read_checklist() -> list[tuple[str, tuple[str, str]]]:
+def _read_checklist(text: str) -> list[tuple[str, tuple[str, str]]]:
     """Id, role and level of each row; the tables of legacy rows name their one role in the line above."""
     found: list[tuple[str, tuple[str, str]]] = []
     columns: list[str] = []
-    for line in (SHARED / "spec" / "mcp-authorization.md").read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if "Lvl" in cells:
             columns = cells

@@ -9,7 +9,8 @@ STANDARDS = """\
 Written by `./dev docs` from `tests/spec/requirements.toml` and the names of tests; change those, not this page.
 
 The ids are those of our checklist of MCP authorization (revisions 2025-03-26 to 2026-07-28, OAuth 2.1 and the RFCs they
-draw on) and of our list of threats (T) and invariants (I). A test that shows a row ends its name in the row's id.
+draw on) and of the choices it leaves (C), and of our list of threats (T) and invariants (I). A test that shows a row
+ends its name in the row's id.
 
 - *who* is bound: AS the authorization server, RS a protected server, CL a client, PX a proxy, IdP an identity provider
 - *level* is the word of the source; with a `*` it is our own rule

@@ -110,7 +110,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("uri", "kind"), ACCEPTED)
-def test_a_redirect_uri_is_accepted_as_what_it_is_rdu_01(uri: str, kind: str) -> None:
+def test_a_redirect_uri_is_accepted_as_what_it_is_rdu_01_c2(uri: str, kind: str) -> None:
     assert check_redirect_uri(uri) == kind
     assert redirect_kind(uri) == kind
 
@@ -179,7 +179,7 @@ def test_port_of_loopback_and_empty_path_are_the_only_freedoms_rdu_04_05(registe
         ("com.example.app:/cb", "com.example.app:/cb/"),
     ],
 )
-def test_nothing_else_matches_rdu_02_06_t21(registered: str, requested: str) -> None:
+def test_nothing_else_matches_rdu_02_06_t21_c3(registered: str, requested: str) -> None:
     assert not match_redirect_uri(registered, requested)
 
 

@@ -20,7 +20,7 @@ from doorward.oauth.resources import match_key, parse_resource, same_resource
         ("urn:example:api", "urn:example:api"),
     ],
 )
-def test_spellings_of_one_resource_are_the_same_res_11(left: str, right: str) -> None:
+def test_spellings_of_one_resource_are_the_same_res_11_c15(left: str, right: str) -> None:
     assert same_resource(left, right)
     assert same_resource(right, left)
 
