@@ -18,7 +18,7 @@ from tests.needs import ROOT
 JWKS = "/.well-known/jwks.json"
 
 
-def test_a_rotation_that_is_killed_at_any_line_leaves_a_folder_that_opens_and_can_be_rotated(tmp_path: Path) -> None:
+def test_a_rotation_that_is_killed_at_any_line_leaves_a_folder_that_opens_and_can_be_rotated_i2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fault.killing", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -92,7 +92,7 @@ async def change_keys(ground: Ground, port: int) -> None:
         await admin(ground, "signing-key", "rotate", "--alg", "ES256", "--emergency", "--project", "p0")
 
 
-async def test_the_master_key_is_replaced_under_load_without_a_failed_request(tmp_path: Path) -> None:
+async def test_the_master_key_is_replaced_under_load_without_a_failed_request_at_06(tmp_path: Path) -> None:
     ground = await lay_ground(tmp_path / "data")
     _, tokens = await add_connections(ground, codes=0, tokens=4)
     server = start_again(ground.folder, find_steady_port())

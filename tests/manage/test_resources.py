@@ -38,6 +38,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Ground], Awaitable[Any]]]] = {
     "an alias with a fragment": ("fragment", lambda g: set_(g, aliases=(f"{ALIAS}#a",))),
     "an alias with a user": ("userinfo", lambda g: set_(g, aliases=("https://a@b.example/mcp",))),
     "an alias twice": ("is a name of this resource already", lambda g: set_(g, aliases=(ALIAS, f"{ALIAS}/"))),
+    "too many aliases": ("at most 5 aliases", lambda g: set_(g, aliases=tuple(f"{ALIAS}/{n}" for n in range(6)))),
     "its own address": ("is a name of this resource already", lambda g: set_(g, aliases=(f"{RESOURCE}/",))),
     "its own address in capitals": (
         "is a name of this resource already",

@@ -73,7 +73,7 @@ async def test_a_caller_that_goes_away_does_not_take_the_fetch_along() -> None:
         assert issuer.seen["/jwks"] == 1
 
 
-async def test_a_key_that_signs_without_notice_is_found_at_its_first_token() -> None:
+async def test_a_key_that_signs_without_notice_is_found_at_its_first_token_rs_08() -> None:
     async with run_issuer() as issuer:
         keys = make(issuer)
         assert await keys.find(issuer.mint.key.kid)

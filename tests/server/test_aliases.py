@@ -116,7 +116,7 @@ async def test_a_token_request_for_another_resource_names_every_address_of_the_g
     success(await door.refresh(client_id, tokens["refresh_token"], resource=SECOND_ALIAS))
 
 
-async def test_two_addresses_of_one_server_are_two_resources_to_a_request(door: Door) -> None:
+async def test_two_addresses_of_one_server_are_two_resources_to_a_request_res_08(door: Door) -> None:
     """Which one the client goes to is not known: it is asked to name one."""
     await give_aliases(door)
     client_id = (await door.register())["client_id"]

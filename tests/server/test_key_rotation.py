@@ -51,7 +51,7 @@ async def verifier(door: Door) -> AsyncIterator[JWTVerifier]:
         yield JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=keys, leeway=0, clock=lambda: door.clock() / 1000)
 
 
-async def test_the_next_key_comes_when_the_newest_has_grown_old(door: Door) -> None:
+async def test_the_next_key_comes_when_the_newest_has_grown_old_at_06(door: Door) -> None:
     (old,) = await stored_keys(door)
     door.clock.now = old.created_at + 90 * DAY_MS - 1
     assert await rotate_due_keys(door.context) == 0
@@ -82,7 +82,7 @@ async def test_every_algorithm_in_use_is_replaced_in_every_project(door: Door) -
     assert len(theirs) == 2
 
 
-async def test_several_nodes_never_make_two(door: Door) -> None:
+async def test_several_nodes_never_make_two_at_06(door: Door) -> None:
     folder = door.context.settings.data
     stores = [await open_store(folder, now=door.clock()) for _ in range(3)]
     try:
@@ -147,7 +147,7 @@ def around_rotations(door: Door, *, seconds: int) -> Iterator[None]:
         door.clock.advance(seconds=86_400 - 9_000)
 
 
-async def test_a_rotation_under_traffic_fails_no_request(door: Door, verifier: JWTVerifier) -> None:
+async def test_a_rotation_under_traffic_fails_no_request_at_06_rs_08(door: Door, verifier: JWTVerifier) -> None:
     """Three rotations, a call every minute: each token is good from its first second to its last."""
     await set_project(door, signing_key_days=1)
     client_id, tokens = await door.tokens()
@@ -187,7 +187,7 @@ async def test_every_token_verifies_with_the_keys_that_were_cached_before_it_was
     assert len({kid for _, kid in issued}) == 3
 
 
-async def test_in_an_emergency_another_key_signs_at_once_and_the_old_ones_void_what_they_signed(
+async def test_in_an_emergency_another_key_signs_at_once_and_the_old_ones_void_what_they_signed_at_06_int_04(
     door: Door, verifier: JWTVerifier
 ) -> None:
     client_id, tokens = await door.tokens()

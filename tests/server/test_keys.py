@@ -104,7 +104,7 @@ async def test_a_token_of_the_old_key_is_good_until_it_expires_i8(door: Door) ->
     assert old in await kids(door)
 
 
-async def test_the_old_key_leaves_after_the_longest_life_of_a_token_and_is_destroyed(door: Door) -> None:
+async def test_the_old_key_leaves_after_the_longest_life_of_a_token_and_is_destroyed_at_06(door: Door) -> None:
     (old,) = await kids(door)
     new = await rotate(door)
     door.clock.now = new.signs_from + VERIFY_AFTER_SIGNING_MS - 1

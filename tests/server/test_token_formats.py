@@ -82,7 +82,7 @@ async def test_clients_cannot_tell_the_format_at_07(door: Door) -> None:
     assert [secret[name] for name in shown] == [signed[name] for name in shown]
 
 
-async def test_introspection_tells_the_same_of_both_formats(door: Door) -> None:
+async def test_introspection_tells_the_same_of_both_formats_at_07_int_05(door: Door) -> None:
     key = await project_key(door, "introspect")
     person = door.person()
     client_id, signed = await door.tokens(person)
@@ -98,7 +98,7 @@ async def test_introspection_tells_the_same_of_both_formats(door: Door) -> None:
     assert await is_active(door, signed["access_token"])
 
 
-async def test_a_protected_server_accepts_it_by_introspection(opaque: Door) -> None:
+async def test_a_protected_server_accepts_it_by_introspection_rs_07(opaque: Door) -> None:
     client_id, tokens = await opaque.tokens()
     key = await project_key(opaque, "introspect", resource=opaque.resource)
     async with opaque.http as http:
@@ -199,7 +199,7 @@ ENDS: list[Callable[[Door, str, dict[str, Any]], Awaitable[None]]] = [
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_token_ends_with_what_it_hangs_off(
+async def test_a_token_ends_with_what_it_hangs_off_at_07_int_04(
     opaque: Door, end: Callable[[Door, str, dict[str, Any]], Awaitable[None]]
 ) -> None:
     client_id, tokens = await opaque.tokens()
@@ -209,7 +209,7 @@ async def test_a_token_ends_with_what_it_hangs_off(
     assert await introspect(opaque, tokens["access_token"], key) == {"active": False}
 
 
-async def test_a_token_is_inactive_from_the_second_it_expires_and_swept_then(opaque: Door) -> None:
+async def test_a_token_is_inactive_from_the_second_it_expires_and_swept_then_int_04_i13(opaque: Door) -> None:
     _, tokens = await opaque.tokens()
     token_hash = hash_secret(tokens["access_token"])
 
@@ -258,7 +258,7 @@ async def test_tokens_of_before_a_change_of_format_stay_good(door: Door) -> None
 
 
 @pytest.mark.parametrize("token_format", ["jwt", "opaque"])
-async def test_a_resource_gives_its_tokens_a_life_of_their_own(door: Door, token_format: str) -> None:
+async def test_a_resource_gives_its_tokens_a_life_of_their_own_tok_08(door: Door, token_format: str) -> None:
     await choose(door, token_format=token_format, access_token_seconds=60)
     client_id, tokens = await door.tokens()
     assert tokens["expires_in"] == 60
@@ -310,7 +310,7 @@ async def test_tokens_are_signed_by_the_algorithm_a_resource_asks_for_at_01(door
             jwt.decode(token, published[read_kid(token)].key, [other], audience=RESOURCE, options=options)
 
 
-async def test_a_new_algorithm_is_published_at_once_and_signs_once_every_cache_has_it(door: Door) -> None:
+async def test_a_new_algorithm_is_published_at_once_and_signs_once_every_cache_has_it_at_06(door: Door) -> None:
     await choose(door, token_alg="EdDSA")
     keys = (await door.call("GET", JWKS)).json()["keys"]
     assert [key["alg"] for key in keys] == ["ES256", "EdDSA"]
@@ -340,7 +340,7 @@ async def test_each_resource_has_its_algorithm_and_documents_stay_as_they_are(do
     assert [(await door.call("GET", path)).body for path in DOCUMENTS] == documents
 
 
-async def test_several_who_choose_an_algorithm_publish_one_key(door: Door) -> None:
+async def test_several_who_choose_an_algorithm_publish_one_key_at_06(door: Door) -> None:
     settings = ResourceSettings(token_alg="EdDSA")
     uris = [f"https://{number}.example.com/mcp" for number in range(8)]
     await asyncio.gather(*(resources.add(door.operator, door.project, uri, settings=settings) for uri in uris))

@@ -139,7 +139,7 @@ async def test_a_wrong_key_adds_nothing_that_the_right_one_could_not_read(folder
         assert await keys_in_use(store) == {name_master_key(OLD)}
 
 
-async def test_a_process_that_knew_only_the_old_key_reads_and_writes_under_the_new_one(folder: Path) -> None:
+async def test_a_process_that_knew_only_the_old_key_reads_and_writes_under_the_new_one_at_06(folder: Path) -> None:
     """As a server does that runs while another process changes the master key."""
     async with opened(folder) as running:
         await fill(running)

@@ -11,6 +11,7 @@ from doorward.core.vault import Vault
 from doorward.oauth.jwt import generate_signing_key, parse_signing_key
 from doorward.storage.database import Database
 from doorward.storage.key_rotation import publish_first_key, publish_key_at_once, publish_next_key
+from doorward.storage.revocations import list_revocations
 from doorward.storage.signing_keys import (
     StoredSigningKey,
     add_first_signing_key,
@@ -75,7 +76,9 @@ async def test_keys_of_one_algorithm_are_retired_and_removed_without_the_others(
     assert [key.kid for key in await listed(database, tenant)] == ["kid-0", "kid-2"]
 
 
-async def test_of_twenty_who_see_a_key_due_one_puts_the_next_in_its_place(database: Database, tenant: Tenant) -> None:
+async def test_of_twenty_who_see_a_key_due_one_puts_the_next_in_its_place_at_06(
+    database: Database, tenant: Tenant
+) -> None:
     await database.write(add_signing_key, tenant.project_id, make_signing_key("old"))
     pairs = [generate_signing_key() for _ in range(20)]
     published = await asyncio.gather(
@@ -121,6 +124,20 @@ async def test_a_key_that_signs_at_once_is_the_only_one_left_and_the_others_are_
     assert await listed(database, tenant) == [stored]
     assert await database.write(sweep_signing_keys, NOW) == 2
     assert [key.kid for key in await listed(database, tenant, 0)] == [pair.kid]
+
+
+async def test_keys_that_are_taken_away_are_announced_and_that_what_they_sign_later_is_void_too_i3(
+    database: Database, tenant: Tenant
+) -> None:
+    for kid in ("one", "two"):
+        await database.write(add_signing_key, tenant.project_id, make_signing_key(kid))
+    await database.write(publish_key_at_once, VAULT, tenant.project_id, generate_signing_key(), NOW)
+    told = await database.read(list_revocations, tenant.project_id, 0, at_most=10)
+    assert sorted((entry.kind, entry.subject, entry.state) for entry in told) == [
+        ("key", "one", "void"),
+        ("key", "two", "void"),
+    ]
+    assert all(entry.void_before >= entry.expires_at > NOW for entry in told)
 
 
 async def test_a_private_part_is_encrypted_for_this_very_key_t49(database: Database, tenant: Tenant) -> None:

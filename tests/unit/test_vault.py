@@ -17,7 +17,7 @@ def encrypt_without_name(key: bytes, plaintext: bytes, purpose: str, nonce: byte
     return nonce + AESGCM(key).encrypt(nonce, plaintext, purpose.encode())
 
 
-def test_what_is_encrypted_opens_for_its_purpose_with_its_key() -> None:
+def test_what_is_encrypted_opens_for_its_purpose_with_its_key_at_06_t49() -> None:
     sealed = Vault([OLD]).encrypt(b"private", "signing-key/a")
     assert b"private" not in sealed
     assert Vault([OLD]).decrypt(sealed, "signing-key/a") == b"private"

@@ -32,6 +32,7 @@ from .models import (
 )
 
 OVERLAP_MS = 30_000
+MAX_TOLD_NAMES = 6
 RACE_MS = 300_000
 """Within this time the same program on another network is taken for one that roams, or has several ways out."""
 # What some server on the way may read as a step out of the folder that a pattern allows.
@@ -61,7 +62,8 @@ def select_resource(requested: Sequence[str], resources: Sequence[Resource]) -> 
         raise OAuthError(INVALID_TARGET, "Ask for one resource at a time.")
     found = next((r for r in resources if keys & resource_keys(r)), None)
     if found is None:
-        known = ", ".join(uri for r in resources[:5] for uri in (r.uri, *r.settings.aliases)) or "none yet"
+        names = [name for r in resources for name in (r.uri, *r.settings.aliases)]
+        known = ", ".join(names[:MAX_TOLD_NAMES]) or "none yet"
         raise OAuthError(INVALID_TARGET, f"The resource is not known here. Known: {known}.")
     return found
 

@@ -23,6 +23,7 @@ from doorward.storage.signing_keys import list_signing_keys
 
 from .operator import ActionRefused, Operator
 
+MAX_ALIASES = 5
 _LIFE_BOUNDS = (60, 3600)
 
 
@@ -123,6 +124,8 @@ def _changed_names(before: Resource, after: Resource) -> list[str]:
 def _check(resource: Resource) -> None:
     _check_scopes(resource.scopes, resource.default_scopes)
     _check_settings(resource.settings)
+    if len(resource.settings.aliases) > MAX_ALIASES:
+        raise ActionRefused(f"A resource has at most {MAX_ALIASES} aliases.")
     seen = {match_key(resource.uri)}
     for alias in resource.settings.aliases:
         _check_uri(alias)

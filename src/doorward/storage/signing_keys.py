@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 from doorward.oauth.ids import ProjectId
 
 from .database import Transaction
-from .revocations import announce
+from .revocations import KEPT_MS, announce
 from .schema import signing_keys
 from .statements import Statement, insert_row
 
@@ -109,11 +109,12 @@ async def retire_signing_keys(
 async def remove_signing_keys(tx: Transaction, project_id: ProjectId, alg: str, now: int) -> list[str]:
     """Take every key of an algorithm out of the JWKS now, and with them what they signed; which ones those were.
 
-    It is announced, since whoever verifies offline reads the JWKS every few minutes only.
+    It is announced, since whoever verifies offline reads the JWKS every few minutes only; of tokens from later on, too,
+    since whoever has the key writes what time they like into them.
     """
     removed = [kid for (kid,) in await tx.all(_REMOVE, of_project=project_id, of_alg=alg, now=now)]
     for kid in removed:
-        await announce(tx, project_id, "key", kid, "void", now, now)
+        await announce(tx, project_id, "key", kid, "void", now + KEPT_MS, now)
     return removed
 
 
