@@ -5,8 +5,8 @@
     python examples/demo_server.py --issuer http://127.0.0.1:8400
     python -m doorward.demo.connect http://127.0.0.1:8500/mcp
 
-Tokens are verified here with the issuer's published keys. With a project key that may introspect in
-DOORWARD_KEY, each token is also looked up at the issuer, so that a revoked one stops working within seconds:
+Tokens are verified here with the issuer's published keys, and what the issuer revokes is refused within a second. With
+a project key that may introspect in DOORWARD_KEY, each token is also looked up at the issuer:
 
     doorward admin key create --capability introspect
 """
@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from doorward.demo import build_demo
-from doorward.resource import IntrospectionVerifier, JWKSKeys, JWTVerifier, Principal, Verifier
+from doorward.resource import IntrospectionVerifier, JWKSKeys, JWTVerifier, Principal, RevocationFeed, Verifier
 
 
 class BothVerifiers:
@@ -37,12 +37,13 @@ class BothVerifiers:
 @asynccontextmanager
 async def open_verifier(issuer: str, resource: str, key: str | None) -> AsyncIterator[Verifier]:
     """Local verification, with introspection on top when there is a key for it."""
-    local = JWTVerifier(issuer=issuer, resource=resource, keys=JWKSKeys(issuer))
-    if key is None:
-        yield local
-        return
-    async with IntrospectionVerifier(issuer=issuer, resource=resource, key=key) as remote:
-        yield BothVerifiers(local, remote)
+    async with RevocationFeed(issuer=issuer) as feed:
+        local = JWTVerifier(issuer=issuer, resource=resource, keys=JWKSKeys(issuer), revocations=feed)
+        if key is None:
+            yield local
+            return
+        async with IntrospectionVerifier(issuer=issuer, resource=resource, key=key) as remote:
+            yield BothVerifiers(local, remote)
 
 
 async def serve(issuer: str, port: int) -> None:

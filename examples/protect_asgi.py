@@ -2,12 +2,12 @@
 
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
-    doorward admin key create --capability introspect
-    DOORWARD_KEY=mrs_… python examples/protect_asgi.py
+    python examples/protect_asgi.py
     curl -i http://127.0.0.1:8502/mcp               # 401, and where to get a token
 
-In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. With the key each token is looked up at the
-issuer, so that access that was taken back ends within seconds; without it, when the token expires.
+In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. Tokens are verified here; what the issuer
+revokes is refused within a second. With a key that may introspect in DOORWARD_KEY, each token is looked up at the
+issuer instead, which opaque tokens need.
 """
 
 import os
@@ -25,6 +25,7 @@ from doorward.resource import (
     JWTVerifier,
     Principal,
     ProtectMCP,
+    RevocationFeed,
     Verifier,
 )
 
@@ -63,7 +64,7 @@ async def mcp(request: Request) -> Response:
 verifier: Verifier = (
     IntrospectionVerifier(issuer=ISSUER, resource=RESOURCE, key=KEY)
     if KEY
-    else JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=JWKSKeys(ISSUER))
+    else JWTVerifier(issuer=ISSUER, resource=RESOURCE, keys=JWKSKeys(ISSUER), revocations=RevocationFeed(issuer=ISSUER))
 )
 app = ProtectMCP(
     Starlette(routes=[Route("/mcp", mcp, methods=["POST"])]),

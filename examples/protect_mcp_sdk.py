@@ -2,12 +2,12 @@
 
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8501/mcp --scope notes:read --scope notes:write
-    doorward admin key create --capability introspect
-    DOORWARD_KEY=mrs_… python examples/protect_mcp_sdk.py
+    python examples/protect_mcp_sdk.py
     python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
 
-In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. With the key each token is looked up at the
-issuer, so that access that was taken back ends within seconds; without it, when the token expires.
+In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. Tokens are verified here; what the issuer
+revokes is refused within a second. With a key that may introspect in DOORWARD_KEY, each token is looked up at the
+issuer instead, which opaque tokens need.
 """
 
 import os

@@ -32,6 +32,7 @@ from doorward.routes import Route, find_route
 from doorward.server.context import Context
 from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
+from doorward.server.feed import Feed
 from doorward.server.introspection import is_revoked
 from doorward.server.jobs import run_jobs
 from doorward.server.page_error import PageError
@@ -76,6 +77,7 @@ def build_context(
 ) -> Context:
     """The parts of a server over an open store."""
     clock = clock or (lambda: int(time.time() * 1000))
+    tenancy = Tenancy(store.database, store.vault, settings.public_url, clock)
     return Context(
         settings=settings,
         database=store.database,
@@ -84,10 +86,11 @@ def build_context(
         sealer=store.sealer,
         documents=DocumentSource(fetcher or build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
         form_key=store.form_key,
-        tenancy=Tenancy(store.database, store.vault, settings.public_url, clock),
+        tenancy=tenancy,
         timeline=Timeline(store.database),
         verified_tokens=VerifiedTokens(),
         passwords=PasswordChecker(),
+        feed=Feed(store.database, tenancy, clock),
         clock=clock,
     )
 

@@ -14,6 +14,7 @@ from doorward.server.pushed import answer_push
 from doorward.server.registration import answer_register
 from doorward.server.reports import answer_reports
 from doorward.server.revocation import answer_revoke
+from doorward.server.revocations import answer_revocations
 from doorward.server.tenancy import ProjectView
 from doorward.server.token import answer_token
 from doorward.web.account import post_end_sessions, post_revoke_connection, show_account
@@ -58,6 +59,7 @@ ROUTES: Mapping[str, Route] = {
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True, step="revoke"),
     "/api/oauth/timeline": Route({"POST": answer_reports}),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),
+    "/api/oauth/revocations": Route({"GET": answer_revocations}),
     # Where clients without metadata look: those of 2025-03-26, and some after a restart (LEG-02, clients.md no. 59)
     "/register": Route({"POST": answer_register}, cors=True, step="register"),
     "/token": Route({"POST": answer_token}, cors=True, step="token"),

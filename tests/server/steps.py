@@ -9,15 +9,10 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 from uuid import uuid4
 
 from joserfc import jws
-from sqlalchemy import bindparam, update
 
 from doorward.core.models import Capability, Project, Resource
-from doorward.manage import keys, projects, resources, users
+from doorward.manage import keys, projects, resources, revocations, users
 from doorward.oauth.jwt import SigningKey
-from doorward.storage.database import Transaction
-from doorward.storage.schema import projects as projects_table
-from doorward.storage.schema import resources as resources_table
-from doorward.storage.statements import Statement
 from tests.inside import ISSUER, SCOPES, Answer, Door
 from tests.running import ADMIN_EMAIL, ADMIN_PASSWORD
 
@@ -144,13 +139,10 @@ def sign_assertion(door: Door, client_id: str, key: SigningKey, **claims: Any) -
 
 
 async def stop(door: Door, what: str) -> None:
-    """Stop the project or its first server, as an administrator does, and let every node see it."""
-    table = {"project": projects_table, "resource": resources_table}[what]
-    halt = Statement(update(table).where(table.c.project_id == bindparam("of_project")).values(stopped_at=door.clock()))
-    Statement.registry.remove(halt)
-
-    async def write(tx: Transaction) -> None:
-        await tx.run(halt, of_project=door.project.project_id)
-
-    await door.context.database.write(write)
+    """Stop the project or each of its servers, as an administrator does, and let every node see it."""
+    if what == "project":
+        await revocations.stop_everything(door.operator, door.project)
+    else:
+        for resource in await resources.list_all(door.operator, door.project):
+            await revocations.stop_server(door.operator, resource)
     door.clock.advance(seconds=1)

@@ -111,6 +111,7 @@ async def _run_server(app: Doorward, settings: Settings, facts: dict[str, Any], 
         waiting.cancel()
         await app.context.database.close()
         return 1
+    app.context.feed.close()  # whoever waits for news is answered now
     server.stop()  # type: ignore[no-untyped-call]
     await _finish(app, serving)
     if not serving.done():

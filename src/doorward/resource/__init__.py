@@ -14,7 +14,16 @@ from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
 from .principal import Principal
 from .reports import Report, Reporter, TimelineReporter
-from .verifier import BoundTokenVerifier, JWTVerifier, KeySource, RevocationSource, Verifier, VerifierUnavailable
+from .revocations import RevocationFeed
+from .verifier import (
+    BoundTokenVerifier,
+    JWTVerifier,
+    KeyRevocationSource,
+    KeySource,
+    RevocationSource,
+    Verifier,
+    VerifierUnavailable,
+)
 
 __all__ = [
     "PRINCIPAL",
@@ -24,11 +33,13 @@ __all__ = [
     "InvalidToken",
     "JWKSKeys",
     "JWTVerifier",
+    "KeyRevocationSource",
     "KeySource",
     "Principal",
     "ProtectMCP",
     "Report",
     "Reporter",
+    "RevocationFeed",
     "RevocationSource",
     "TimelineReporter",
     "VerificationKey",

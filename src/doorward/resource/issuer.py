@@ -92,25 +92,43 @@ class Issuer:
         self, method: str, url: str, *, headers: dict[str, str] | None = None, form: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """The JSON object that `url` answers with status 200. Raises `Unreachable` for everything else."""
+        body = await self._read_body(method, url, {"Accept": "application/json", **(headers or {})}, form=form)
         try:
-            with anyio.fail_after(_TOTAL_SECONDS):
-                async with self._client() as client:
-                    request = client.build_request(
-                        method,
-                        url,
-                        data=form,
-                        headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
-                    )
-                    body = await _read_capped(client, request)
             document = json.loads(body)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            # TimeoutError is an OSError.
-            raise Unreachable(f"{url}: {type(error).__name__}") from error
         except (ValueError, RecursionError):
             raise Unreachable(f"{url}: the answer is not JSON") from None
         if not isinstance(document, dict):
             raise Unreachable(f"{url}: the answer is not a JSON object")
         return document
+
+    async def read_text(self, url: str, *, wait_seconds: int) -> str:
+        """The text that `url` answers with status 200, for which the issuer may take its time.
+
+        Raises `Unreachable` for everything else.
+        """
+        body = await self._read_body("GET", url, {"Accept": "*/*"}, seconds=wait_seconds + _TOTAL_SECONDS)
+        return body.decode("latin-1")
+
+    async def _read_body(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        form: dict[str, str] | None = None,
+        seconds: float = _TOTAL_SECONDS,
+    ) -> bytes:
+        timeout = httpx2.Timeout(seconds, connect=_CONNECT_SECONDS)
+        try:
+            with anyio.fail_after(seconds):
+                async with self._client() as client:
+                    request = client.build_request(
+                        method, url, data=form, headers={"Accept-Encoding": "identity", **headers}, timeout=timeout
+                    )
+                    return await _read_capped(client, request)
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            # TimeoutError is an OSError.
+            raise Unreachable(f"{url}: {type(error).__name__}") from error
 
     async def _read_metadata(self) -> dict[str, Any]:
         for url in _metadata_urls(self.issuer):

@@ -25,6 +25,7 @@ from .asgi import ASGIApp, Receive, Request, Scope, Send, build_header, build_te
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
 from .principal import Principal
+from .revocations import RevocationFeed
 from .verifier import JWTVerifier, Verifier
 
 
@@ -117,8 +118,8 @@ def protect(
     """The server as an ASGI app at the path of `resource`, open to those alone whom `issuer` let in.
 
     `scopes` is what its normal tools need, `tools` what single tools need instead; the defaults verify JWTs with the
-    keys that the issuer publishes. Further `options` are those of `ProtectMCP`. Host and Origin are checked by
-    `ProtectMCP`, so the SDK's own list, which knows loopback names only, is off.
+    keys that the issuer publishes, and follow what it revokes. Further `options` are those of `ProtectMCP`. Host and
+    Origin are checked by `ProtectMCP`, so the SDK's own list, which knows loopback names only, is off.
     """
     path = unquote(urlsplit(resource).path) or "/"
     app = server.streamable_http_app(
@@ -126,17 +127,21 @@ def protect(
         stateless_http=stateless_http,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    insecure_http = options.get("insecure_http", False)
     return ProtectMCP(
         SDKIdentity(_at_root(app, post_only=stateless_http)),
-        verifier=verifier
-        or JWTVerifier(issuer=issuer, resource=resource, keys=JWKSKeys(issuer, insecure_http=insecure_http)),
+        verifier=verifier or _build_verifier(issuer, resource, insecure_http=options.get("insecure_http", False)),
         resource=resource,
         issuer=issuer,
         challenge_scopes=scopes,
         tools=tools,
         **options,
     )
+
+
+def _build_verifier(issuer: str, resource: str, *, insecure_http: bool) -> JWTVerifier:
+    keys = JWKSKeys(issuer, insecure_http=insecure_http)
+    revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
+    return JWTVerifier(issuer=issuer, resource=resource, keys=keys, revocations=revocations)
 
 
 def _at_root(app: ASGIApp, *, post_only: bool) -> ASGIApp:

@@ -70,6 +70,15 @@ class RevocationSource(Protocol):
         ...
 
 
+@runtime_checkable
+class KeyRevocationSource(RevocationSource, Protocol):
+    """A `RevocationSource` that also knows of keys that were withdrawn, before the key source hears of it."""
+
+    async def is_key_revoked(self, kid: str) -> bool:
+        """Whether everything that the key named `kid` signed was withdrawn; may raise `VerifierUnavailable`."""
+        ...
+
+
 class JWTVerifier:
     """Accepts `at+jwt` access tokens of one issuer for one resource, and nothing else; bound ones only with a proof.
 
@@ -97,6 +106,7 @@ class JWTVerifier:
         self._resource = resource
         self._keys = keys
         self._revocations = revocations
+        self._key_revocations = revocations if isinstance(revocations, KeyRevocationSource) else None
         self._leeway = leeway
         self._clock = clock
 
@@ -123,9 +133,14 @@ class JWTVerifier:
         )
         jkt = check_binding(claims, token, proof)
         principal = build_principal(claims, issuer=self._issuer, audience=self._resource, jkt=jkt)
+        await self._check_revocations(kid, claims)
+        return principal
+
+    async def _check_revocations(self, kid: str, claims: Mapping[str, Any]) -> None:
         if self._revocations is not None and await self._revocations.is_revoked(claims):
             raise InvalidToken("token was revoked")
-        return principal
+        if self._key_revocations is not None and await self._key_revocations.is_key_revoked(kid):
+            raise InvalidToken("the key of the token was revoked")
 
 
 def check_binding(claims: Mapping[str, Any], token: str, proof: DpopProof | None) -> str | None:

@@ -10,6 +10,7 @@ from doorward.settings import Settings
 from doorward.storage.database import Database
 
 from .document_source import DocumentSource
+from .feed import Feed
 from .password_checker import PasswordChecker
 from .tenancy import Tenancy
 from .timeline import Timeline
@@ -32,4 +33,5 @@ class Context:
     timeline: Timeline
     verified_tokens: VerifiedTokens
     passwords: PasswordChecker
+    feed: Feed
     clock: Callable[[], int]
