@@ -17,7 +17,7 @@ from doorward.server.revocation import answer_revoke
 from doorward.server.revocations import answer_revocations
 from doorward.server.tenancy import ProjectView
 from doorward.server.token import answer_token
-from doorward.web.account import post_end_sessions, post_revoke_connection, show_account
+from doorward.web.account import post_end_sessions, post_reopen_connection, post_revoke_connection, show_account
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
 from doorward.web.dashboard import show_dashboard, show_home
 from doorward.web.device import post_device, post_device_decision, show_device
@@ -76,6 +76,7 @@ ROUTES: Mapping[str, Route] = {
     "/logout": Route({"POST": post_sign_out}, html=True),
     "/account": Route({"GET": show_account}, html=True),
     "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),
+    "/account/connections/reopen": Route({"POST": post_reopen_connection}, html=True),
     "/account/sessions/revoke": Route({"POST": post_end_sessions}, html=True),
     "/dashboard": Route({"GET": show_dashboard}, html=True),
 }

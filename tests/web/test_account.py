@@ -98,6 +98,6 @@ async def test_who_is_not_signed_in_sees_and_changes_nothing(door: Door) -> None
     assert (await stranger.http.get("/account")).status_code == 303
     login = await stranger.open("/login")
     csrf = login.forms[0]["csrf"]
-    for path in ("/account/connections/revoke", "/account/sessions/revoke"):
+    for path in ("/account/connections/revoke", "/account/connections/reopen", "/account/sessions/revoke"):
         response = await stranger.http.post(path, data={"csrf": csrf, "grant_id": "x"})
         assert (response.status_code, "Your session is over" in response.text) == (403, True)

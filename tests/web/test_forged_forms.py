@@ -19,6 +19,7 @@ FORMS: dict[str, Mapping[str, str]] = {
     "/device": {"user_code": "BCDF-GHJK"},
     "/device/decide": {"user_code": "BCDF-GHJK", "decision": "allow"},
     "/account/connections/revoke": {"grant_id": "grt_x"},
+    "/account/connections/reopen": {"grant_id": "grt_x"},
     "/account/sessions/revoke": {"ignored": "field"},
 }
 FOREIGN_SITES = ["cross-site", "same-site", "nonsense"]

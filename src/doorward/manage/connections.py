@@ -18,6 +18,7 @@ from doorward.storage.audit import RecordedEvent, list_events, record
 from doorward.storage.database import Transaction
 from doorward.storage.grants import list_connections, revoke_own_grant
 from doorward.storage.resources import load_scopes
+from doorward.storage.trusted_issuers import list_trusted_issuers
 from doorward.storage.users import end_other_sessions, list_sessions
 
 from .operator import Operator
@@ -27,7 +28,8 @@ from .operator import Operator
 class ConnectedApp:
     """An app on a server in the words its owner knows it by.
 
-    `grant` is the newest of all it was given there from one browser, `last_used_at` when any of them was used.
+    `grant` is the newest of all it was given there from one browser, `last_used_at` when any of them was used;
+    `let_in_by` is the issuer whose word was enough, where it was not the person's own.
     """
 
     grant: Grant
@@ -35,6 +37,7 @@ class ConnectedApp:
     resource_name: str
     scope_titles: tuple[str, ...]
     last_used_at: int | None
+    let_in_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class EndedApp:
 async def list_apps(operator: Operator, project: Project, user: User) -> list[ConnectedApp]:
     """The apps a person has let in, newest first; one that asked for more later on is there once, with all of it."""
     connections = await operator.database.read(list_connections, project.project_id, user.user_id)
+    trusts = await operator.database.read(list_trusted_issuers, project.project_id)
+    issuers = {trust.trust_id: trust.issuer for trust in trusts}
     apps: dict[Hashable, ConnectedApp] = {}
     for connection in connections:
         grant = connection.grant
@@ -64,6 +69,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
             resource_name=connection.resource_name,
             scope_titles=union(newer.scope_titles if newer else (), granted),
             last_used_at=max((used for used in uses if used is not None), default=None),
+            let_in_by=issuers.get(grant.granted_by or "", ""),
         )
     return list(apps.values())
 
@@ -85,6 +91,7 @@ def describe(app: ConnectedApp) -> dict[str, Any]:
         "resource": app.resource_name,
         "scope": list(app.grant.scope),
         "device": app.grant.device_label,
+        **({"let_in_by": app.let_in_by} if app.let_in_by else {}),
         "created_at": app.grant.created_at,
         "last_used_at": app.last_used_at,
     }

@@ -32,6 +32,15 @@ async def post_revoke_connection(context: Context, view: ProjectView, request: R
     return await _render(visit, notice="Access was taken back. The app's next call is refused.")
 
 
+async def post_reopen_connection(context: Context, view: ProjectView, request: Request) -> Response:
+    """Let an app be let in again that the person, or an administrator, ended."""
+    visit = await open_visit(context, view, request)
+    form = await visit.form()
+    _, user = visit.require_signed_in()
+    await connections.reopen(_operator(visit, user), view.project, user, form.get("grant_id", ""))
+    return await _render(visit, notice="The app may come back. It has no access until it is let in for you again.")
+
+
 async def post_end_sessions(context: Context, view: ProjectView, request: Request) -> Response:
     """Sign out everywhere else."""
     visit = await open_visit(context, view, request)
@@ -51,6 +60,7 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
     session, user = visit.require_signed_in()
     operator, project, now = _operator(visit, user), visit.view.project, visit.request.now
     apps = await connections.list_apps(operator, project, user)
+    ended = await connections.list_ended(operator, project, user)
     sessions = await connections.sessions(operator, project, user)
     return visit.render(
         "account.html",
@@ -64,9 +74,19 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
                 "scopes": list(app.scope_titles),
                 "created": ago(app.grant.created_at, now),
                 "device": app.grant.device_label,
+                "let_in_by": display_host(app.let_in_by) if app.let_in_by else "",
                 "last_used": ago(app.last_used_at, now),
             }
             for app in apps
+        ],
+        kept_out=[
+            {
+                "grant_id": app.grant_id,
+                "client_name": app.client.client_name or app.client.host or app.client_id,
+                "resource_name": app.resource_name,
+                "ended": ago(app.ended_at, now),
+            }
+            for app in ended
         ],
         sessions=[
             {
