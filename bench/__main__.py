@@ -5,12 +5,13 @@ import json
 import os
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import machine
+from bench import machine, revocation
 from bench.load import Sample, Script, run_load
 from bench.operations import OPERATIONS, Supplies, get
 from doorward.core.limits import REGISTER_KEY
@@ -21,6 +22,7 @@ from tests.running import RunningDoorward, start_doorward
 
 LEVELS = (1, 8, 32, 64)
 PROJECTS, KEYS = 4, 16
+REVOCATION, REVOCATIONS = "revocation", 300
 Row = dict[str, Any]
 
 
@@ -28,7 +30,7 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough look, in under a minute")
     parser.add_argument("--seconds", type=float, help="how long each measurement takes")
-    parser.add_argument("--only", nargs="+", choices=OPERATIONS, help="measure these operations alone")
+    parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, REVOCATION], help="measure these operations alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser.parse_args()
 
@@ -152,7 +154,8 @@ def measure_start(folder: Path) -> Row:
 
 async def run(arguments: argparse.Namespace, folder: Path) -> Row:
     seconds = arguments.seconds or (1.0 if arguments.quick else 4.0)
-    names = arguments.only or list(OPERATIONS)
+    chosen = arguments.only or [*OPERATIONS, REVOCATION]
+    names = [name for name in chosen if name != REVOCATION]
     print(f"{os.cpu_count()} cores · server and generator", "have one each" if machine.is_pinned() else "share one")
     results: Row = {"steps": measure_steps(folder), "start": measure_start(folder / "start")}
     ground = await lay_ground(folder / "data")
@@ -163,6 +166,11 @@ async def run(arguments: argparse.Namespace, folder: Path) -> Row:
         server = start_again(ground.folder, find_steady_port(), "--demo")
     try:
         results["server"] = await measure_server(server, supplies, names, seconds)
+        if REVOCATION in chosen:
+            tokens = list(islice(supplies.spare_tokens, REVOCATIONS))
+            print("\nfrom the answer to a revocation until it is felt")
+            felt = await revocation.measure_revocations(server.issuer, server.port, ground.key, tokens)
+            results[REVOCATION] = [revocation.show(row) for row in felt]
     finally:
         server.stop()
     return results
