@@ -8,7 +8,7 @@ Spec: product.md, feature 1; complaints 7, 36; GEN-06
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from .sealing import is_sealed
 
@@ -28,21 +28,8 @@ TimelineStep = Literal[
     "call",
 ]
 TimelineOutcome = Literal["ok", "refused", "failed"]
-STEPS: tuple[TimelineStep, ...] = (
-    "challenge",
-    "resource_metadata",
-    "metadata",
-    "register",
-    "authorize",
-    "push",
-    "device",
-    "sign_in",
-    "consent",
-    "token",
-    "refresh",
-    "revoke",
-    "call",
-)
+STEPS: tuple[TimelineStep, ...] = get_args(TimelineStep)
+"""In the order of a client's way in."""
 SAME_VISIT_MS = 600_000
 """How long after one another steps of the same program still belong together when nothing else ties them."""
 MAX_REASON_LENGTH = 500
