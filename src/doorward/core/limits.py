@@ -49,6 +49,12 @@ ASSERTION_SOURCE = Limit("assertion-source", burst=20, period_ms=3_000)
 """20 assertions a minute from one address that no trusted issuer signed."""
 ASSERTION_RECORDED = Limit("assertion-recorded", burst=20, period_ms=3_000)
 """Refusals of signed assertions that are written down, of one issuer and address: a loop does not fill the trail."""
+REVOKE_TOKENS = Limit("revoke-tokens", burst=20, period_ms=180_000)
+"""Access tokens of one connection that are ended one by one: 20 an hour. Each is remembered by every server that
+follows the feed; the connection as a whole can be ended any time (I13)."""
+CLIENT_UNKNOWN_SOURCE = Limit("client-unknown-source", burst=120, period_ms=500)
+"""Requests in the name of clients that are not known here, from one address: 120 a minute. They guess no secret, so
+they have a bucket of their own, and lock nobody out who has one."""
 QUEUE_USER = Limit("queue-user", burst=10, period_ms=360_000)
 """Apps that one person can put into the approval queue: 10 an hour."""
 AUTHORIZE_SESSION = Limit("authorize-session", burst=60, period_ms=1_000)

@@ -19,6 +19,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.key_rotation import publish_first_key
 from doorward.storage.projects import hold_project
 from doorward.storage.resources import add_resource, list_resources, remove_resource, update_resource
+from doorward.storage.revocations import announce
 from doorward.storage.signing_keys import list_signing_keys
 
 from .operator import ActionRefused, Operator
@@ -77,7 +78,9 @@ async def change(operator: Operator, resource: Resource, **changes: Any) -> Reso
     changed = replace(resource, **changes)
     _check(changed)
     pair = await _make_missing_key(operator, changed)
-    await operator.database.write(_change, operator, changed, pair, _changed_names(resource, changed))
+    names = _changed_names(resource, changed)
+    given_up = tuple(alias for alias in resource.settings.aliases if alias not in changed.settings.aliases)
+    await operator.database.write(_change, operator, changed, pair, names, given_up)
     return changed
 
 
@@ -216,13 +219,21 @@ async def _add(tx: Transaction, operator: Operator, resource: Resource, pair: Si
 
 
 async def _change(
-    tx: Transaction, operator: Operator, resource: Resource, pair: SigningKey | None, changed: list[str]
+    tx: Transaction,
+    operator: Operator,
+    resource: Resource,
+    pair: SigningKey | None,
+    changed: list[str],
+    given_up: tuple[str, ...],
 ) -> None:
+    """Store the change. Tokens that name an alias which is given up end with it: it may be another server's soon."""
     now = operator.clock()
     await _check_names(tx, resource)
     if not await update_resource(tx, resource):
         raise ActionRefused(f"{resource.uri} was removed meanwhile.")  # and the default mark stays where it was
     await _publish_missing_key(tx, operator, resource, pair, now)
+    for alias in given_up:
+        await announce(tx, resource.project_id, "resource", alias, "void", now, now)
     event = AuditEvent(audit.RESOURCE_CHANGED, operator.actor, resource.resource_id, {"changed": changed})
     await record(tx, resource.project_id, event, now)
 

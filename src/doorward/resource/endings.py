@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from doorward.oauth.revocations import RevocationEntry
 
 MAX_KNOWN = 200_000
-"""About 40 MB. Beyond it the oldest are forgotten first, whose tokens have expired for the most part."""
+"""About 40 MB. Beyond it the oldest are forgotten first, and with them every token that is no younger."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class Endings:
 
     def __init__(self) -> None:
         self._known: dict[str, _Ending] = {}
+        self._forgotten_at = -1
 
     def __len__(self) -> int:
         return len(self._known)
@@ -45,8 +46,13 @@ class Endings:
             del self._known[oldest[0]]
         excess = max(0, len(self._known) - MAX_KNOWN)
         for _ in range(excess):
-            del self._known[next(iter(self._known))]
+            ending = self._known.pop(next(iter(self._known)))
+            self._forgotten_at = max(self._forgotten_at, ending.void_at, ending.switched_at)
         return excess
+
+    def is_before_memory(self, issued_at: int) -> bool:
+        """Whether a token is so old that what was forgotten early may have ended it: then it counts as ended (I3)."""
+        return issued_at <= self._forgotten_at
 
     def is_over(self, digest: str) -> bool:
         """Whether a subject ended for good, whenever the token was issued: a single token, a grant, a key."""

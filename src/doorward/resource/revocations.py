@@ -102,6 +102,8 @@ class RevocationFeed:
         await self._follow_along()
         now = self._clock()
         issued_at = int(claims["iat"]) if is_time(claims.get("iat")) else 0
+        if self._endings.is_before_memory(issued_at):
+            return True
         return any(self._endings.is_over(digest) for digest in _own_digests(claims)) or any(
             self._endings.has_ended(digest, issued_at, now) for digest in _shared_digests(claims)
         )

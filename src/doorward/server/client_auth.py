@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from doorward.asgi import Request
-from doorward.core.limits import CLIENT_AUTH, CLIENT_AUTH_SOURCE
+from doorward.core.limits import CLIENT_AUTH, CLIENT_AUTH_SOURCE, CLIENT_UNKNOWN_SOURCE
 from doorward.core.models import Client
 from doorward.core.secrets import hash_secret
 from doorward.oauth.bearer import parse_authorization
@@ -63,8 +63,11 @@ async def authenticate_client(
         client = await resolve(context, view, client_id)
         if client is not None and _is_authentic(client, presented.method, secret, request.now):
             return client
-    await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
-    await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
+    if presented.method == "none":
+        await spend_limit(context, view.project.project_id, CLIENT_UNKNOWN_SOURCE, source, request.now)
+    else:
+        await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
+        await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
     raise _invalid_client(presented.method)
 
 

@@ -105,8 +105,6 @@ def _check_client(view: ProjectView, client: Client) -> None:
 
 async def _store(tx: Transaction, waiting: DeviceCode, proof: DpopProof | None) -> Refused | None:
     """Store the device within the limits, and spend the proof that it is bound to the key of."""
-    if proof is not None and (spent := await spend_proof(tx, waiting.project_id, proof)):
-        return spent
     for limit, subject in (
         (DEVICE_SOURCE, waiting.source),
         (DEVICE_CLIENT, waiting.client_id[:128]),
@@ -114,6 +112,8 @@ async def _store(tx: Transaction, waiting: DeviceCode, proof: DpopProof | None) 
     ):
         if wait := await spend(tx, waiting.project_id, limit, subject, waiting.created_at):
             return Refused(TooManyRequests(wait))
+    if proof is not None and (spent := await spend_proof(tx, waiting.project_id, proof)):
+        return spent
     if not await add_device_code(tx, waiting):
         return Refused(_unavailable("No code could be given out."))  # the one drawn is in use: once in ten million
     return None

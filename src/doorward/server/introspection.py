@@ -69,7 +69,9 @@ def standing_of(view: ProjectView, claims: Mapping[str, Any]) -> Standing:
 def find_audience(view: ProjectView, audience: str | list[str]) -> Resource | None:
     """The resource that a token's audience names."""
     named = [audience] if isinstance(audience, str) else audience
-    return next((resource for resource in view.resources if resource.uri in named), None)
+    found = next((resource for resource in view.resources if resource.uri in named), None)
+    # A name that it does not have any more may be another server's by now: then the token is nobody's.
+    return found if found is not None and {*named} <= {found.uri, *found.settings.aliases} else None
 
 
 async def _read_claims(context: Context, view: ProjectView, token: str, *, now: int) -> VerifiedClaims | None:

@@ -149,19 +149,20 @@ def _check_size(pushed: PushedRequest) -> None:
 
 
 def _limits(client: Client, source: str) -> list[tuple[Limit, str]]:
-    if client.is_public:
-        return [(PUSH_SOURCE, source), (PUSH_PROJECT, "all")]
-    return [(PUSH_CLIENT, client.client_id)]
+    # A secret that anybody gets by registering, or a key that anybody publishes, makes nobody somebody.
+    if client.is_verified:
+        return [(PUSH_CLIENT, client.client_id)]
+    return [(PUSH_SOURCE, source), (PUSH_PROJECT, "all")]
 
 
 async def _store(
     tx: Transaction, pushed: PushedRequest, limits: list[tuple[Limit, str]], proof: DpopProof | None, now: int
 ) -> Refused | None:
     """Store the request, unless its proof was used before or too many were pushed."""
-    if proof is not None and (spent := await spend_proof(tx, pushed.project_id, proof)):
-        return spent
     for limit, subject in limits:
         if wait := await spend(tx, pushed.project_id, limit, subject, now):
             return Refused(TooManyRequests(wait))
+    if proof is not None and (spent := await spend_proof(tx, pushed.project_id, proof)):
+        return spent
     await add_pushed_request(tx, pushed, now)
     return None

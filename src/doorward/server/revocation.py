@@ -7,19 +7,22 @@ import hmac
 
 from doorward.asgi import Request, Response, json_response
 from doorward.core import audit
+from doorward.core.limits import REVOKE_TOKENS
 from doorward.core.models import AuditEvent, Client
 from doorward.core.secrets import RefreshTokens
 from doorward.oauth.forms import parse_form
-from doorward.oauth.jwt import VerifiedClaims
+from doorward.oauth.jwt import GRANT_CLAIM, VerifiedClaims
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
 from doorward.storage.grants import revoke_grant
+from doorward.storage.throttles import spend
 from doorward.storage.tokens import find_family, revoke_access_token, revoke_family
 
 from .client_auth import authenticate_client
 from .context import Context
 from .introspection import find_access_token
 from .tenancy import ProjectView
+from .too_many import TooManyRequests
 
 
 async def answer_revoke(context: Context, view: ProjectView, request: Request) -> Response:
@@ -32,7 +35,9 @@ async def answer_revoke(context: Context, view: ProjectView, request: Request) -
     else:
         claims = await find_access_token(context, view, token, now=request.now)
         if claims is not None and claims["client_id"] == client.client_id:
-            await context.database.write(_revoke_access_token, client, claims, request.now)
+            wait = await context.database.write(_revoke_access_token, client, claims, request.now)
+            if wait:
+                raise TooManyRequests(wait)
     return json_response({})
 
 
@@ -52,8 +57,12 @@ async def _revoke_refresh_token(
         await record(tx, client.project_id, event, now)
 
 
-async def _revoke_access_token(tx: Transaction, client: Client, claims: VerifiedClaims, now: int) -> None:
-    """End this access token alone."""
+async def _revoke_access_token(tx: Transaction, client: Client, claims: VerifiedClaims, now: int) -> int:
+    """End this access token alone; the milliseconds to wait when too many of its connection were ended so."""
+    connection = str(claims.get(GRANT_CLAIM, client.client_id))[:256]
+    if wait := await spend(tx, client.project_id, REVOKE_TOKENS, connection, now):
+        return wait
     if await revoke_access_token(tx, client.project_id, claims["jti"], int(claims["exp"]) * 1000, now):
         event = AuditEvent(audit.TOKEN_REVOKED, audit.client_actor(client.client_id), claims["jti"])
         await record(tx, client.project_id, event, now)
+    return 0

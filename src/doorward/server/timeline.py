@@ -112,6 +112,7 @@ class Timeline:
     def _spend(self, key: tuple[str, ...], now: int, burst: int, period_ms: int) -> bool:
         full_at = max(self._budgets.get(key, 0), now) + period_ms
         if full_at > now + burst * period_ms:
+            self._budgets.move_to_end(key)  # what is spent is asked for, and must not be forgotten for others
             return False
         self._budgets[key] = full_at
         self._budgets.move_to_end(key)

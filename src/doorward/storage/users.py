@@ -81,7 +81,7 @@ _SET_LOGIN = Statement(
     .values(last_login_at=bindparam("now"))
 )
 _DELETE = Statement(
-    delete(users).where(_OF_PROJECT, users.c.user_id == bindparam("user_id")).returning(users.c.user_id)
+    delete(users).where(_OF_PROJECT, users.c.user_id == bindparam("user_id")).returning(users.c.enabled)
 )
 _INSERT_SESSION = Statement(insert_row(sessions))
 # "Everything of a person", or of a project, includes where they are signed in.
@@ -223,9 +223,12 @@ async def set_password(tx: Transaction, project_id: ProjectId, user_id: UserId, 
 
 async def remove_user(tx: Transaction, project_id: ProjectId, user_id: UserId, now: int) -> bool:
     """Remove a person with sessions and grants, and announce it."""
-    if await tx.one(_DELETE, project_id=project_id, user_id=user_id) is None:
+    row = await tx.one(_DELETE, project_id=project_id, user_id=user_id)
+    if row is None:
         return False
     await announce(tx, project_id, "user", user_id, "void", now, now)
+    if not row[0]:  # whoever is minted under the same name is not held
+        await announce(tx, project_id, "user", user_id, "free", now, now)
     return True
 
 

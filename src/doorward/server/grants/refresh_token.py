@@ -107,11 +107,15 @@ async def _rotate(
         agent=call.agent,
     )
     if rotated is None:
-        # Another node rotated between our look and our step: by now this is the predecessor, inside its window
-        # unless its policy is strict.
+        # Between our look and our step another node ended the line, or rotated: by now this is the predecessor,
+        # inside its window unless its policy is strict.
+        current = await find_family(tx, family.project_id, family.family_id)
+        if current is None or current.revoked_at is not None:
+            return Refused(invalid_grant("the connection was ended"), grant.grant_id)
         if family.policy == "strict":
             await _end_family(tx, call, family, grant, family.generation)
             return Refused(invalid_grant("a spent refresh token came back: the connection was ended"), grant.grant_id)
+        await _record(tx, call, grant, audit.TOKEN_REFRESHED, repeated=True)
         return _authorization(family, family.generation + 1, grant, resource, scope)
     if grant.last_used_at is None or call.now - grant.last_used_at > TOUCH_EVERY_MS:
         await touch_grant(tx, grant.project_id, grant.grant_id, call.now)
