@@ -21,7 +21,7 @@ from doorward.asgi import (
     json_response,
 )
 from doorward.core.models import DEFAULT_SLUG
-from doorward.core.secrets import new_id
+from doorward.core.secrets import new_reference
 from doorward.core.timeline import TimelineEvent
 from doorward.fetch import GuardedFetcher
 from doorward.logs import log
@@ -155,7 +155,7 @@ class Doorward:
         if mounted is not None:
             await mounted(scope, receive, send)
             return
-        request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_id("ref")[4:14])
+        request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_reference())
         self._in_flight += 1
         try:
             response = await self._answer(request)

@@ -59,7 +59,12 @@ def run_command(options: Mapping[str, Any], action: Callable[[Operator, Store], 
     """Run one operator action and close the store. Refusals end the process with the contract's exit codes."""
 
     async def run() -> T:
-        store, operator = await open_for(read_settings(options))
+        settings = read_settings(options)
+        if "data" not in settings.model_fields_set and not settings.database_path.exists():
+            # In the wrong folder an emergency stop would stop nothing, in a folder made for it.
+            message = f"There is no Doorward in {settings.data.absolute()}. Name its folder with --data."
+            raise Stopped(f"DOORWARD_DATA: {message}", EX_CONFIG)
+        store, operator = await open_for(settings)
         try:
             return await action(operator, store)
         finally:

@@ -101,7 +101,7 @@ def select_scopes(requested: str | None, resource: Resource, client: Client) -> 
         return narrow(resource.default_scopes, ceiling) or resource.default_scopes, ()
     granted = narrow(narrow(asked, known), ceiling)
     if not granted:
-        raise OAuthError(INVALID_SCOPE, f"None of the requested scopes exists here: {' '.join(known)}.")
+        raise OAuthError(INVALID_SCOPE, f"None of the requested scopes exists here. Known: {' '.join(known)}.")
     if granted == (OFFLINE_ACCESS,):
         granted = union(resource.default_scopes, granted)
     return granted, missing(asked, granted)
@@ -144,7 +144,7 @@ def mint_scopes(asked: Scopes, resource: Resource) -> Scopes:
     """Scopes that a backend asks for, without those that the server does not have."""
     kept = narrow(asked, resource.scope_names)
     if not kept and (asked or resource.scopes):
-        raise OAuthError(INVALID_SCOPE, f"None of the scopes exists here: {' '.join(resource.scope_names)}.")
+        raise OAuthError(INVALID_SCOPE, f"None of these scopes exists here. Known: {' '.join(resource.scope_names)}.")
     return kept
 
 

@@ -12,7 +12,7 @@ import hmac
 import os
 import struct
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
 from doorward.oauth.ids import FamilyId, TokenHash
@@ -49,6 +49,11 @@ def derive_secret(key: bytes, prefix: str, value: str) -> str:
 def new_id(prefix: str) -> str:
     """A fresh 128-bit identifier: not a secret, but not guessable either."""
     return f"{prefix}_{_encode(os.urandom(16))}"
+
+
+def new_reference() -> str:
+    """What people quote of an error: ten lower-case letters and digits, none of them easily taken for another."""
+    return b32encode(os.urandom(7))[:10].decode().lower()
 
 
 def is_well_formed(secret: str, prefix: str) -> bool:

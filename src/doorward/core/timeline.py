@@ -70,6 +70,11 @@ class Story:
     def client_id(self) -> str | None:
         return next((event.client_id for event in self.events if event.client_id), None)
 
+    def is_of_another(self, event: TimelineEvent) -> bool:
+        """Whether it is about one connection and the event about another one, of the same client."""
+        grants = {each.grant_id for each in self.events if each.grant_id}
+        return bool(grants) and event.grant_id is not None and event.grant_id not in grants
+
     @property
     def user_id(self) -> str | None:
         return next((event.user_id for event in self.events if event.user_id), None)
@@ -137,8 +142,11 @@ def build_stories(events: Iterable[TimelineEvent]) -> list[Story]:
 def _find_story(by_key: dict[tuple[str, ...], tuple[int, Story]], event: TimelineEvent) -> Story | None:
     for key in _keys(event):
         found = by_key.get(key)
-        if found is not None and (key[0] in ("grant", "flow") or event.at - found[0] <= SAME_VISIT_MS):
-            return found[1]
+        if found is None:
+            continue
+        at, story = found
+        if key[0] in ("grant", "flow") or (event.at - at <= SAME_VISIT_MS and not story.is_of_another(event)):
+            return story
     return None
 
 

@@ -59,8 +59,11 @@ async def authenticate_client(
     if presented.method != "none":  # without a secret there is nothing to guess
         await check_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
         await check_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
+    reason = "no client has this id"
     for client_id, secret in presented.candidates:
         client = await resolve(context, view, client_id)
+        if client is not None:
+            reason = _why_not(client, presented.method)
         if client is not None and _is_authentic(client, presented.method, secret, request.now):
             return client
     if presented.method == "none":
@@ -68,7 +71,7 @@ async def authenticate_client(
     else:
         await spend_limit(context, view.project.project_id, CLIENT_AUTH_SOURCE, source, request.now)
         await spend_limit(context, view.project.project_id, CLIENT_AUTH, subject, request.now)
-    raise _invalid_client(presented.method)
+    raise _invalid_client(presented.method, reason)
 
 
 def discover_from(source: str) -> Resolve:
@@ -145,7 +148,17 @@ def _is_authentic(client: Client, method: str, secret: str | None, now: int) -> 
     return previous is not None and until is not None and now < until and hmac.compare_digest(presented, previous)
 
 
-def _invalid_client(method: str) -> OAuthError:
+def _why_not(client: Client, method: str) -> str:
+    """Why a known client is not authenticated, for the operator: the caller is told of all reasons alike."""
+    registered = ", ".join(client.metadata.accepted_methods)
+    if method == "none":
+        return f"it sent no credentials, and is registered for {registered}"
+    if client.secret_hash is None or (method not in client.metadata.accepted_methods and client.kind != "manual"):
+        return f"it used {method}, and is registered for {registered}"
+    return "the secret is wrong or has expired"
+
+
+def _invalid_client(method: str, reason: str = "") -> OAuthError:
     """401; with the challenge of the scheme that was used. Spec: OAuth 2.1 §3.2.4 (TOK-06)"""
     headers = {"www-authenticate": 'Basic realm="Doorward"'} if method == "client_secret_basic" else {}
     return OAuthError(
@@ -153,4 +166,5 @@ def _invalid_client(method: str) -> OAuthError:
         "The client is not known here or did not authenticate as it was registered. Register again if it was removed.",
         status=401,
         headers=headers,
+        reason=reason,
     )

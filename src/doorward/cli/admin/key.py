@@ -19,7 +19,7 @@ def key_create(
     *,
     capability: Annotated[str, typer.Option(help="register, introspect, mint: one or several, comma separated.")],
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
-    resource: Annotated[str | None, typer.Option(help="Introspect tokens of this MCP server only.")] = None,
+    resource: Annotated[str | None, typer.Option(help="Introspect and mint for this MCP server only.")] = None,
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
