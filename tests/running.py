@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from tests.needs import find_free_port
 
 ADMIN_EMAIL = "ada@example.com"
@@ -39,6 +41,15 @@ class RunningDoorward:
         command = [sys.executable, "-m", "doorward.cli", "admin", *words, "--data", str(self.data), "--json"]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=READY_WITHIN_SECONDS)
         return json.loads(done.stdout)
+
+    def offer_devices(self) -> None:
+        """Let devices in, and wait until the metadata says so: a server learns by itself what a command changed."""
+        self.admin("project", "set", "device_flow=true")
+        deadline = time.monotonic() + READY_WITHIN_SECONDS
+        metadata = f"{self.issuer}/.well-known/oauth-authorization-server"
+        while "device_authorization_endpoint" not in httpx2.get(metadata).json():
+            assert time.monotonic() < deadline, "devices are not let in"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""

@@ -5,8 +5,6 @@ Spec: DEV-03, DEV-05; T42
 
 from typing import Any
 
-import anyio
-import httpx2
 import pytest
 from playwright.async_api import Page, StorageState, expect
 
@@ -20,20 +18,13 @@ pytestmark = pytest.mark.browser
 
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
-OFFERED_WITHIN_SECONDS = 10
 
 
 @pytest.fixture(scope="module")
-async def offering(doorward: RunningDoorward) -> RunningDoorward:
+def offering(doorward: RunningDoorward) -> RunningDoorward:
     """The server once its metadata says that devices may come."""
-    doorward.admin("project", "set", "device_flow=true")
-    async with httpx2.AsyncClient() as http:
-        with anyio.fail_after(OFFERED_WITHIN_SECONDS):
-            while True:
-                metadata = await http.get(f"{doorward.issuer}/.well-known/oauth-authorization-server")
-                if "device_authorization_endpoint" in metadata.json():
-                    return doorward
-                await anyio.sleep(0.05)
+    doorward.offer_devices()
+    return doorward
 
 
 async def go(browser: Chromium, url: str) -> Page:

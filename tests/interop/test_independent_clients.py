@@ -29,7 +29,8 @@ def node() -> str:
 def proving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorward]:
     """A server that asks for a nonce in every proof, and lets devices in."""
     server = start_doorward(tmp_path_factory.mktemp("proving") / "data", "--demo")
-    server.admin("project", "set", "dpop_nonces=true", "device_flow=true")
+    server.admin("project", "set", "dpop_nonces=true")
+    server.offer_devices()
     yield server
     assert server.stop() == 0
 
