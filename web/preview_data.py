@@ -124,14 +124,25 @@ CONNECTION = {
     "resource_name": "Travel desk",
     "scopes": ["Look up weather, prices and flights", "Book flights"],
     "created": "on 12 November",
+    "device": "Firefox on Linux",
+    "let_in_by": "",
     "last_used": "4 minutes ago",
 }
 CONNECTIONS = [
     CONNECTION,
-    CONNECTION | {"grant_id": "g2", "client_name": "ChatGPT", "client_host": "chatgpt.com", "last_used": None},
+    CONNECTION | {"grant_id": "g5", "device": "Samsung Internet on Android", "last_used": "2 days ago"},
+    CONNECTION
+    | {"grant_id": "g2", "client_name": "ChatGPT", "client_host": "chatgpt.com", "device": "", "last_used": None},
+    CONNECTION | {"grant_id": "g6", "client_name": "Nightly report", "device": "", "let_in_by": "login.acme.example"},
     CONNECTION | {"grant_id": "g3", "client_name": UNBROKEN, "client_host": EVIL_HOST, "scopes": [UNBROKEN]},
     CONNECTION | {"grant_id": "g4", "client_name": MIXED},
 ]
+KEPT_OUT = {
+    "grant_id": "g7",
+    "client_name": "Old assistant",
+    "resource_name": "Travel desk",
+    "ended": "on 3 November",
+}
 DASHBOARD = {
     "user": ADA,
     "issuer": "https://auth.acme.example",
@@ -261,11 +272,17 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "account": (
         "account.html",
-        {"user": ADA, "connections": CONNECTIONS, "sessions": SESSIONS, "notice": "Notes app revoked."},
+        {
+            "user": ADA,
+            "connections": CONNECTIONS,
+            "kept_out": [KEPT_OUT],
+            "sessions": SESSIONS,
+            "notice": "Notes app revoked.",
+        },
     ),
     "account-empty": (
         "account.html",
-        {"user": ADA | {"name": None, "role": "member"}, "connections": [], "sessions": SESSIONS[:1]},
+        {"user": ADA | {"name": None, "role": "member"}, "connections": [], "kept_out": [], "sessions": SESSIONS[:1]},
     ),
     "dashboard": ("dashboard.html", DASHBOARD),
     "dashboard-empty": ("dashboard.html", DASHBOARD | {"resources": [], "clients": [], "events": []}),

@@ -1,5 +1,6 @@
 """The MCP SDK behind our verifier, over real sockets with the SDK's own client."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,9 +16,11 @@ from mcp_types import TextContent
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from doorward.oauth.revocations import RevocationDocument, RevocationEntry, digest_subject
 from doorward.resource import Principal, VerifierUnavailable
 from doorward.resource.asgi import Receive, Scope, Send
 from doorward.resource.mcp import DoorwardTokenVerifier, SDKIdentity, build_access_token, build_auth_settings, protect
+from tests.resource.feed_world import say
 from tests.resource.possession import Holder
 from tests.resource.world import ISSUER, RESOURCE, Mint, bind, browse, run_issuer, serve
 
@@ -116,6 +119,21 @@ async def test_five_lines_protect_a_server_with_the_issuers_published_keys() -> 
             async with connect(f"{url}/mcp", issuer.mint.header()) as client:
                 assert (await ask_who(client)).startswith(f"alice app {issuer.url}")
         assert issuer.seen["/jwks"] == 1
+
+
+async def test_by_itself_it_follows_what_the_issuer_revokes() -> None:
+    listener, url = bind()
+    async with run_issuer(f"{url}/mcp") as issuer:
+        now = int(time.time())
+        ended = RevocationEntry(digest_subject("jti", "token-1"), "void", now, now + 3720)
+        say(issuer, RevocationDocument(now, "", "1.rvk_a", is_full=True, has_more=False, entries=(ended,)))
+        app = protect(build_server(), issuer=issuer.url, resource=f"{url}/mcp", scopes=["tools:read"])
+        async with serve(app, listener), httpx2.AsyncClient() as client:
+            refused = await client.post(f"{url}/mcp", headers=issuer.mint.header(jti="token-1"))
+            assert refused.status_code == 401
+            assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+            async with connect(f"{url}/mcp", issuer.mint.header(jti="token-2")) as other:
+                assert (await ask_who(other)).startswith("alice app")
 
 
 async def test_sessions_of_the_sdk_belong_to_whom_they_were_given_t13() -> None:
