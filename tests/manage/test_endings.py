@@ -1,5 +1,7 @@
 """What an operator or a person ends is announced to whoever verifies offline, and nothing else is (T43; I2, I3)."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,6 @@ from doorward.manage import admission, clients, connections, resources, revocati
 from doorward.manage.operator import ActionRefused
 from doorward.oauth.jwt import read_kid
 from doorward.oauth.revocations import WHOLE_PROJECT
-from doorward.storage.executor_sqlite import SqliteDatabase
 from doorward.storage.revocations import list_revocations
 from tests.inside import Door
 from tests.manage.ground import Ground
@@ -143,21 +144,42 @@ async def test_everything_of_a_person_includes_where_they_are_signed_in(
     assert (await person.http.get("/account")).status_code == 200
 
 
-async def test_an_epoch_is_not_older_than_what_was_committed_before_it(ground: Ground) -> None:
-    # A command that waits for the lock of a busy server must not date its epoch back to when it began to wait.
-    database, clock = ground.operator.database, ground.operator.clock
-    assert isinstance(database, SqliteDatabase)
+EPOCHS: list[Callable[..., Any]] = [
+    admission.revoke_everything,
+    clients.remove,
+    resources.remove,
+    revocations.revoke_project,
+    revocations.revoke_resource,
+    revocations.revoke_user,
+    trust.remove,
+    trust.revoke_everything,
+    users.remove,
+]
 
-    async def wait_behind_others(_: Any) -> None:
+
+@pytest.mark.parametrize("action", EPOCHS, ids=name_of)
+async def test_an_end_is_not_dated_before_what_was_committed_before_it(
+    ground: Ground, action: Callable[..., Any]
+) -> None:
+    # A command that waits for a busy server must not date the end back to when it began to wait: tokens that were
+    # issued meanwhile would be younger than the end of everything.
+    database, clock = ground.operator.database, ground.operator.clock
+    is_queued = threading.Event()
+
+    async def hold_up(_: Any) -> None:
+        assert is_queued.wait(10)
         clock.advance(seconds=3)  # type: ignore[attr-defined]  # the clock of the test
 
-    waiting = database.write(wait_behind_others)
     asked_at = clock()
-    ending = revocations.revoke_project(ground.operator, ground.project)
-    await waiting
-    await ending
-    (*_, newest) = await database.read(list_revocations, ground.project.project_id, 0, at_most=1000)
-    assert (newest.kind, newest.void_before) == ("project", asked_at + 3000)
+    held_up = asyncio.ensure_future(database.write(hold_up))
+    await asyncio.sleep(0)
+    ending = asyncio.ensure_future(ACTIONS[action][1](ground))
+    await asyncio.sleep(0)
+    is_queued.set()
+    await asyncio.gather(held_up, ending)
+    told = await database.read(list_revocations, ground.project.project_id, 0, at_most=1000)
+    newest = max(told, key=lambda revocation: revocation.seq)
+    assert (newest.state, newest.void_before) == ("void", asked_at + 3000)
 
 
 async def test_a_refresh_token_in_wrong_hands_ends_with_its_connection(door: Door, ground: Ground) -> None:

@@ -145,7 +145,7 @@ async def rotate_secret(
 
 async def remove(operator: Operator, client: Client) -> None:
     """Remove a client; every grant it holds ends."""
-    await operator.database.write(_remove, client, operator.actor, operator.clock())
+    await operator.database.write(_remove, client, operator)
 
 
 def describe(client: Client) -> dict[str, Any]:
@@ -194,8 +194,11 @@ async def _rotate_secret(
     return True
 
 
-async def _remove(tx: Transaction, client: Client, actor: str, now: int) -> None:
+async def _remove(tx: Transaction, client: Client, operator: Operator) -> None:
+    now = operator.clock()  # inside: no token that was issued before is dated later than what ends it
     if await remove_client(tx, client.project_id, client.client_id, now):
         await bury_client(tx, client.project_id, client.client_id, "removed", now)
-        event = AuditEvent(audit.CLIENT_REMOVED, actor, client.client_id, {"name": client.metadata.client_name})
+        event = AuditEvent(
+            audit.CLIENT_REMOVED, operator.actor, client.client_id, {"name": client.metadata.client_name}
+        )
         await record(tx, client.project_id, event, now)

@@ -86,7 +86,7 @@ async def change(operator: Operator, resource: Resource, **changes: Any) -> Reso
 
 async def remove(operator: Operator, resource: Resource) -> None:
     """Remove a resource; every grant for it ends."""
-    await operator.database.write(_remove, resource, operator.actor, operator.clock())
+    await operator.database.write(_remove, resource, operator)
 
 
 def describe(resource: Resource) -> dict[str, Any]:
@@ -238,7 +238,8 @@ async def _change(
     await record(tx, resource.project_id, event, now)
 
 
-async def _remove(tx: Transaction, resource: Resource, actor: str, now: int) -> None:
+async def _remove(tx: Transaction, resource: Resource, operator: Operator) -> None:
+    now = operator.clock()  # inside: no token that was issued before is dated later than what ends it
     if await remove_resource(tx, resource.project_id, resource.resource_id, now):
-        event = AuditEvent(audit.RESOURCE_REMOVED, actor, resource.resource_id, {"uri": resource.uri})
+        event = AuditEvent(audit.RESOURCE_REMOVED, operator.actor, resource.resource_id, {"uri": resource.uri})
         await record(tx, resource.project_id, event, now)

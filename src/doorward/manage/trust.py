@@ -90,7 +90,7 @@ async def get(operator: Operator, project: Project, trust_id: str) -> TrustedIss
 
 async def remove(operator: Operator, trust: TrustedIssuer) -> None:
     """Stop trusting; every connection and token that the trust gave ends. Whom its subjects stand for is kept."""
-    await operator.database.write(_remove, trust, operator.actor, operator.clock())
+    await operator.database.write(_remove, trust, operator)
 
 
 async def revoke_everything(operator: Operator, trust: TrustedIssuer) -> None:
@@ -214,10 +214,11 @@ async def _add(tx: Transaction, trust: TrustedIssuer, actor: str) -> None:
     await record(tx, trust.project_id, event, trust.created_at)
 
 
-async def _remove(tx: Transaction, trust: TrustedIssuer, actor: str, now: int) -> None:
+async def _remove(tx: Transaction, trust: TrustedIssuer, operator: Operator) -> None:
+    now = operator.clock()  # inside: no token that was issued before is dated later than what ends it
     if await remove_trusted_issuer(tx, trust.project_id, trust.trust_id, now):
         detail = {"issuer": trust.issuer, "kind": trust.kind}
-        event = AuditEvent(audit.TRUST_REMOVED, actor, audit.trust_actor(trust.trust_id), detail)
+        event = AuditEvent(audit.TRUST_REMOVED, operator.actor, audit.trust_actor(trust.trust_id), detail)
         await record(tx, trust.project_id, event, now)
 
 

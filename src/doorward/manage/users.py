@@ -103,7 +103,7 @@ async def change_password(operator: Operator, user: User, password: str) -> None
 
 async def remove(operator: Operator, user: User) -> None:
     """Remove a person with sessions and grants."""
-    await operator.database.write(_remove, user, operator.actor, operator.clock())
+    await operator.database.write(_remove, user, operator)
 
 
 def describe(user: User) -> dict[str, Any]:
@@ -193,7 +193,8 @@ async def _change_password(tx: Transaction, user: User, password_hash: str, acto
     await record(tx, user.project_id, event, now)
 
 
-async def _remove(tx: Transaction, user: User, actor: str, now: int) -> None:
+async def _remove(tx: Transaction, user: User, operator: Operator) -> None:
+    now = operator.clock()  # inside: no token that was issued before is dated later than what ends it
     if await remove_user(tx, user.project_id, user.user_id, now):
-        event = AuditEvent(audit.USER_REMOVED, actor, audit.user_actor(user.user_id))
+        event = AuditEvent(audit.USER_REMOVED, operator.actor, audit.user_actor(user.user_id))
         await record(tx, user.project_id, event, now)

@@ -7,6 +7,7 @@ Spec: RFC 7592 (DCM-01 … DCM-08)
 """
 
 import hmac
+from collections.abc import Callable
 from typing import Any
 
 from doorward.asgi import Request, Response, json_response
@@ -110,7 +111,7 @@ async def answer_delete(context: Context, view: ProjectView, request: Request) -
         source = source_of(context, request)
         await spend_limit(context, view.project.project_id, REGISTER_SOURCE, source, request.now)
         await spend_limit(context, view.project.project_id, REGISTER_PROJECT, "all", request.now)
-    await context.database.write(_delete, client, request.now)
+    await context.database.write(_delete, client, context.clock)
     return Response(204, b"", [("cache-control", "no-store"), ("pragma", "no-cache")])
 
 
@@ -187,7 +188,8 @@ async def _update(
     return True
 
 
-async def _delete(tx: Transaction, client: Client, now: int) -> None:
+async def _delete(tx: Transaction, client: Client, clock: Callable[[], int]) -> None:
+    now = clock()  # inside: no token that was issued before is dated later than what ends it
     await remove_client(tx, client.project_id, client.client_id, now)
     await bury_client(tx, client.project_id, client.client_id, "deleted", now)
     actor = audit.client_actor(client.client_id)
