@@ -124,6 +124,17 @@ async def connect_sdk(
             yield SDKConnection(client, provider, storage, wire)
 
 
+@asynccontextmanager
+async def connect_with(url: str, auth: httpx2.Auth) -> AsyncIterator[mcp.Client]:
+    """`mcp.Client` over streamable HTTP, with credentials that need no person."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with (
+            httpx2.AsyncClient(auth=auth, timeout=PATIENCE_SECONDS) as http,
+            mcp.Client(streamable_http_client(url, http_client=http), mode="auto") as client,
+        ):
+            yield client
+
+
 @dataclass
 class FastMCPConnection:
     """FastMCP's client, connected."""

@@ -4,38 +4,21 @@ Spec: CC-02, CC-03, CC-06
 """
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
-import httpx2
-import mcp
 import pytest
-from mcp.client.auth import OAuthClientProvider
 from mcp.client.auth.extensions.client_credentials import (
     ClientCredentialsOAuthProvider,
     PrivateKeyJWTOAuthProvider,
     SignedJWTParameters,
 )
-from mcp.client.streamable_http import streamable_http_client
 
 from doorward.oauth.jwt import generate_signing_key
-from tests.interop.clients import PATIENCE_SECONDS, Storage
+from tests.interop.clients import Storage, connect_with
 from tests.interop.tools import book, use_tools
 from tests.running import RunningDoorward
 
 GRANT = ("client", "add", "--grant", "client_credentials")
-
-
-@asynccontextmanager
-async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[mcp.Client]:
-    with anyio.fail_after(PATIENCE_SECONDS):
-        async with (
-            httpx2.AsyncClient(auth=provider, timeout=PATIENCE_SECONDS) as http,
-            mcp.Client(streamable_http_client(url, http_client=http), mode="auto") as client,
-        ):
-            yield client
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
@@ -51,7 +34,7 @@ async def test_a_program_with_a_secret_uses_tools_cc_03(doorward: RunningDoorwar
         scope="tools:read tools:write",
         issuer=doorward.issuer,
     )
-    async with connect(doorward.demo, provider) as client:
+    async with connect_with(doorward.demo, provider) as client:
         await use_tools(client)
         assert await book(client) == "DW101"
     assert storage.tokens is not None
@@ -71,5 +54,5 @@ async def test_a_program_with_a_key_of_its_own_uses_tools_cc_03_06(doorward: Run
     provider = PrivateKeyJWTOAuthProvider(
         doorward.demo, Storage(), added["client_id"], signed.create_assertion_provider(), issuer=doorward.issuer
     )
-    async with connect(doorward.demo, provider) as client:
+    async with connect_with(doorward.demo, provider) as client:
         await use_tools(client)
