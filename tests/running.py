@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
+from doorward.server.tenancy import MAX_AGE_MS
 from tests.needs import find_free_port
 
 ADMIN_EMAIL = "ada@example.com"
 ADMIN_PASSWORD = "a quiet harbour at dawn"
 READY_WITHIN_SECONDS = 30
+VIEWED = ("key", "project", "resource", "trust")
+"""What commands change that a server has a view of."""
 
 
 @dataclass
@@ -37,19 +38,15 @@ class RunningDoorward:
         return f"{self.issuer}/demo/mcp"
 
     def admin(self, *words: str) -> Any:
-        """What an operator's command prints for machines, run on the server's folder beside it."""
+        """What an operator's command prints for machines, run on the server's folder beside it.
+
+        Returns once the server has learned of it: no view of a project is used for longer than its age.
+        """
         command = [sys.executable, "-m", "doorward.cli", "admin", *words, "--data", str(self.data), "--json"]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=READY_WITHIN_SECONDS)
+        if words[0] in VIEWED:
+            time.sleep(MAX_AGE_MS / 1000)
         return json.loads(done.stdout)
-
-    def offer_devices(self) -> None:
-        """Let devices in, and wait until the metadata says so: a server learns by itself what a command changed."""
-        self.admin("project", "set", "device_flow=true")
-        deadline = time.monotonic() + READY_WITHIN_SECONDS
-        metadata = f"{self.issuer}/.well-known/oauth-authorization-server"
-        while "device_authorization_endpoint" not in httpx2.get(metadata).json():
-            assert time.monotonic() < deadline, "devices are not let in"
-            time.sleep(0.05)
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""

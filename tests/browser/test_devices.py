@@ -22,8 +22,8 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 
 @pytest.fixture(scope="module")
 def offering(doorward: RunningDoorward) -> RunningDoorward:
-    """The server once its metadata says that devices may come."""
-    doorward.offer_devices()
+    """The server, letting devices in."""
+    doorward.admin("project", "set", "device_flow=true")
     return doorward
 
 

@@ -159,7 +159,7 @@ async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: Running
         "project key", printed_secret(admin(server, "key", "create", "--capability", "introspect"), "mrs")
     )
     admin(server, "resource", "add", OPAQUE, "--token-format", "opaque", "--scope", "read")
-    server.offer_devices()
+    admin(server, "project", "set", "device_flow=true")
     canaries.keep("initial token", printed_secret(admin(server, "initial-token", "create"), "mit"))
     async with httpx2.AsyncClient(base_url=server.issuer, timeout=20) as http:
         person = Person(http, EMAIL, PASSWORD)

@@ -143,7 +143,7 @@ async def test_the_token_endpoint_as_audience_is_refused_cau_08(
 async def test_a_device_is_let_in_by_a_person(tmp_path: Path, fresh_browser: FormBrowser) -> None:
     server = start_doorward(tmp_path / "data", "--demo")
     try:
-        server.offer_devices()
+        server.admin("project", "set", "device_flow=true")
         async with open_client(server, token_endpoint_auth_method="none") as (client, metadata):
             await register(client, metadata, grant_types=[DEVICE, REFRESH_TOKEN], redirect_uris=[])
             form = {"client_id": client.client_id, "resource": server.demo, "scope": "tools:read"}

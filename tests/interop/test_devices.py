@@ -22,7 +22,7 @@ def node() -> str:
 def offering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorward]:
     """A server that devices may come to."""
     server = start_doorward(tmp_path_factory.mktemp("offering") / "data", "--demo")
-    server.offer_devices()
+    server.admin("project", "set", "device_flow=true")
     yield server
     assert server.stop() == 0
 

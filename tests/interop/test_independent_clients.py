@@ -30,7 +30,7 @@ def proving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorwar
     """A server that asks for a nonce in every proof, and lets devices in."""
     server = start_doorward(tmp_path_factory.mktemp("proving") / "data", "--demo")
     server.admin("project", "set", "dpop_nonces=true")
-    server.offer_devices()
+    server.admin("project", "set", "device_flow=true")
     yield server
     assert server.stop() == 0
 
