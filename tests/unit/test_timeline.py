@@ -55,6 +55,17 @@ def test_anonymous_steps_go_to_the_next_step_of_the_same_program() -> None:
     assert shapes([*events, other]) == [[1, 2, 3], [2]]
 
 
+def test_steps_of_one_millisecond_stay_in_their_order_whoever_took_them() -> None:
+    events = [
+        event(1, "challenge", agent="mcp"),
+        event(1, "metadata", agent=""),
+        event(1, "register", agent="", client_id=SEALED),
+        event(1, "authorize", agent="mcp", client_id=SEALED),
+    ]
+    (story,) = build_stories(events)
+    assert story.events == events
+
+
 def test_anonymous_steps_that_led_nowhere_are_told_visit_by_visit() -> None:
     assert shapes([event(1, "metadata"), event(2, "metadata"), event(3 + SAME_VISIT_MS, "metadata")]) == [
         [3 + SAME_VISIT_MS],

@@ -134,8 +134,9 @@ def build_stories(events: Iterable[TimelineEvent]) -> list[Story]:
         for key in _keys(event):
             by_key[key] = (event.at, story)
     stories += [story for left in waiting.values() for story in _by_visit(left)]
+    place = {id(event): index for index, event in enumerate(ordered)}
     for story in stories:
-        story.events.sort(key=lambda event: event.at)
+        story.events.sort(key=lambda event: place[id(event)])  # of one millisecond too, whoever's steps they were
     return sorted(stories, key=lambda story: story.events[-1].at, reverse=True)
 
 
