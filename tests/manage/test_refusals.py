@@ -156,6 +156,17 @@ async def test_what_was_removed_meanwhile_is_not_changed_and_nothing_else_is(gro
     assert await dump(ground.operator) == before
 
 
+async def test_a_change_leaves_what_somebody_else_changed_meanwhile(ground: Ground) -> None:
+    await users.change(ground.operator, ground.owner, enabled=False)
+    renamed = await users.change(ground.operator, ground.owner, name="Countess")
+    assert (renamed.name, renamed.enabled) == ("Countess", False)
+    assert await users.get(ground.operator, ground.project, ADMIN_EMAIL) == renamed
+    await projects.change_project(ground.operator, ground.project, {"registration_mode": "closed"})
+    named = await projects.change_project(ground.operator, ground.project, {"name": "New"})
+    assert (named.name, named.settings.registration_mode) == ("New", "closed")
+    assert named in await projects.list_all(ground.operator)
+
+
 async def test_names_are_trimmed_and_bounded(ground: Ground) -> None:
     long = f"  {'n' * 200}  "
     project = await projects.create_project(ground.operator, "long", long)

@@ -4,7 +4,6 @@
 Spec: JAG-01, JAG-02, JAG-03, JAG-04, JAG-05, JAG-06, JAG-07, JAG-08, JAG-09, JAG-12, JAG-14, JAG-15, JAG-16, JAG-17
 """
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -382,14 +381,6 @@ async def test_a_trust_may_let_an_assertion_be_used_until_it_expires_c8_jag_16(d
     assert len({claims_of(token)["jti"] for token in tokens}) == 3
     door.clock.advance(seconds=300)
     assert refusal(await present(door, assertion, caller)) == REFUSED
-
-
-async def test_one_of_fifty_presentations_at_once_wins_jag_16(door: Door, idp: Issuer, caller: Agent) -> None:
-    for _ in range(4):
-        assertion = idp.id_jag(door, caller.client_id)
-        answers = await asyncio.gather(*(present(door, assertion, caller) for _ in range(50)))
-        assert sorted(answer.status for answer in answers) == [200] + [400] * 49
-        assert {refusal(answer) for answer in answers if answer.status == 400} == {REFUSED}
 
 
 async def test_what_was_spent_before_a_restart_is_spent_after_it_t32(tmp_path: Path) -> None:

@@ -35,10 +35,11 @@ from doorward.storage.grants import add_grant, find_live_grant
 from doorward.storage.interactions import add_interaction
 from doorward.storage.pushed_requests import add_pushed_request
 from doorward.storage.tokens import find_family, start_family
-from tests.inside import LOOPBACK, Answer, Door
+from tests.inside import LOOPBACK, RESOURCE, Answer, Door
 from tests.person import answer_parameters
 from tests.running import ADMIN_EMAIL
 from tests.server.devices import offer, poll
+from tests.server.issuers import IDP, PLATFORM, Issuer, agent, present, trust_idp, trust_platform
 from tests.server.steps import TOKEN, VERIFIER, basic, refusal, sign_assertion, success
 
 AT_ONCE = 50
@@ -288,6 +289,27 @@ async def test_one_of_fifty_presentations_of_an_assertion_authenticates_t32(door
         assert counted[200] == 1
         assert counted.keys() <= {200, 401, 429}  # who sends what is spent so often is slowed down
         door.clock.advance(seconds=120)
+
+
+@ROUNDS
+async def test_one_of_fifty_presentations_of_an_id_jag_wins_jag_16_t32(door: Door, rounds: int) -> None:
+    idp = Issuer(IDP)
+    await trust_idp(door, idp)
+    caller = await agent(door)
+    for _ in range(rounds):
+        assertion = idp.id_jag(door, caller.client_id)
+        answers = await asyncio.gather(*(present(door, assertion, caller) for _ in range(AT_ONCE)))
+        assert tally(answers) == {(200, ""): 1, REFUSED: AT_ONCE - 1}
+
+
+@ROUNDS
+async def test_one_of_fifty_presentations_for_a_job_wins_wif_06_t32(door: Door, rounds: int) -> None:
+    platform = Issuer(PLATFORM)
+    await trust_platform(door, platform)
+    for _ in range(rounds):
+        assertion = platform.workload(door)
+        answers = await asyncio.gather(*(present(door, assertion, resource=RESOURCE) for _ in range(AT_ONCE)))
+        assert tally(answers) == {(200, ""): 1, REFUSED: AT_ONCE - 1}
 
 
 async def test_codes_of_many_people_at_once_do_not_get_mixed_up(door: Door) -> None:

@@ -14,7 +14,7 @@ from doorward.oauth.jwt import SigningKey, generate_signing_key
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
 from doorward.storage.key_rotation import publish_key_at_once
-from doorward.storage.projects import add_project, list_projects, update_project
+from doorward.storage.projects import add_project, find_project, hold_project, list_projects, update_project
 
 from .operator import ActionRefused, Operator
 
@@ -62,13 +62,7 @@ async def change_project(operator: Operator, project: Project, changes: dict[str
         )
     for name, value in chosen.items():
         _check_setting(name, value)
-    changed = replace(
-        project,
-        name=str(changes.get("name", project.name)).strip()[:128] or project.name,
-        settings=replace(project.settings, **chosen),
-    )
-    await operator.database.write(_change, changed, changes, operator.actor, operator.clock())
-    return changed
+    return await operator.database.write(_change, project, changes, operator)
 
 
 def parse_setting(name: str, text: str) -> Any:
@@ -124,6 +118,14 @@ async def _create(tx: Transaction, operator: Operator, project: Project, key: Si
     return True
 
 
-async def _change(tx: Transaction, project: Project, changes: dict[str, Any], actor: str, now: int) -> None:
-    await update_project(tx, project)
-    await record(tx, project.project_id, AuditEvent(audit.PROJECT_CHANGED, actor, project.slug, changes), now)
+async def _change(tx: Transaction, project: Project, changes: dict[str, Any], operator: Operator) -> Project:
+    """Change what is asked for of the project as it is by now: what somebody else changed meanwhile stays."""
+    await hold_project(tx, project.project_id)
+    found = await find_project(tx, project.slug) or project
+    chosen = {name: value for name, value in changes.items() if name != "name"}
+    name = str(changes.get("name", "")).strip()[:128] or found.name
+    changed = replace(found, name=name, settings=replace(found.settings, **chosen))
+    await update_project(tx, changed)
+    event = AuditEvent(audit.PROJECT_CHANGED, operator.actor, project.slug, changes)
+    await record(tx, project.project_id, event, operator.clock())
+    return changed

@@ -12,6 +12,7 @@ from doorward.core.secrets import SETUP, hash_secret, is_well_formed, new_id, ne
 from doorward.oauth.ids import TokenHash, UserId
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
+from doorward.storage.projects import hold_project
 from doorward.storage.users import (
     add_user,
     consume_setup_link,
@@ -89,10 +90,9 @@ async def get(operator: Operator, project: Project, reference: str) -> User:
 
 async def change(operator: Operator, user: User, **changes: Any) -> User:
     """Change a person's name, role, or whether they may sign in; disabling ends every session and token."""
-    changed = replace(user, **changes)
-    _check_role(changed.role)
-    await operator.database.write(_change, changed, changes, operator.actor, operator.clock())
-    return changed
+    if "role" in changes:
+        _check_role(changes["role"])
+    return await operator.database.write(_change, user, changes, operator)
 
 
 async def change_password(operator: Operator, user: User, password: str) -> None:
@@ -177,13 +177,20 @@ async def _consume_setup(tx: Transaction, user: User, setup_hash: TokenHash) -> 
     return await consume_setup_link(tx, user.project_id, setup_hash, user.created_at)
 
 
-async def _change(tx: Transaction, user: User, changes: dict[str, Any], actor: str, now: int) -> None:
-    if not await update_user(tx, user, now):
+async def _change(tx: Transaction, user: User, changes: dict[str, Any], operator: Operator) -> User:
+    """Change what is asked for of the person as they are by now: what somebody else changed meanwhile stays."""
+    now = operator.clock()
+    await hold_project(tx, user.project_id)
+    found = await find_user(tx, user.project_id, user.user_id)
+    if found is None:
         raise ActionRefused(f"{user.email or user.user_id} was removed meanwhile.")
-    if not user.enabled:
-        await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
-    event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), changes)
-    await record(tx, user.project_id, event, now)
+    changed = replace(found, **changes)
+    await update_user(tx, changed, now)
+    if not changed.enabled:
+        await end_other_sessions(tx, changed.project_id, changed.user_id, _NOBODY)
+    event = AuditEvent(audit.USER_CHANGED, operator.actor, audit.user_actor(changed.user_id), changes)
+    await record(tx, changed.project_id, event, now)
+    return changed
 
 
 async def _change_password(tx: Transaction, user: User, password_hash: str, actor: str, now: int) -> None:
