@@ -70,6 +70,8 @@ async def decide(page: Page, decision: Literal["allow", "deny"]) -> None:
 
 
 async def has_no_horizontal_scroll(page: Page) -> bool:
+    # The title is there before the style sheet, without which long words do stick out.
+    await page.wait_for_load_state("load")
     return bool(await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
