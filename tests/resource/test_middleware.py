@@ -83,8 +83,9 @@ async def test_other_schemes_are_no_token(scheme: str) -> None:
 async def test_a_good_token_lets_the_request_through_with_its_principal() -> None:
     mint, app = Mint(), Echo()
     async with browse(mint.protect(app)) as client:
-        response = await client.post("/mcp", content=b"anything at all", headers=mint.header())
-    assert (response.status_code, app.bodies) == (200, [b"anything at all"])
+        json = {"Content-Type": "application/json"}
+        response = await client.post("/mcp", content=b'{"any": "thing"}', headers={**json, **mint.header()})
+    assert (response.status_code, app.bodies) == (200, [b'{"any": "thing"}'])
     principal = app.scope[PRINCIPAL]
     assert isinstance(principal, Principal)
     assert principal.identity == (ISSUER, "alice", "app")

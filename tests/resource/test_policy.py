@@ -271,11 +271,12 @@ async def test_required_scopes_are_part_of_what_a_tool_needs_step_02() -> None:
     assert response.headers["www-authenticate"].endswith('scope="base tools:write"')
 
 
-async def test_without_tools_a_body_is_the_apps_own_affair() -> None:
+async def test_without_tools_a_body_that_is_not_for_the_server_itself_is_the_apps_own_affair() -> None:
     mint, app = Mint(), Echo()
     async with browse(mint.protect(app)) as client:
-        response = await client.post("/mcp", content=b"not json", headers=mint.header())
-    assert (response.status_code, app.bodies) == (200, [b"not json"])
+        response = await client.post("/upload", content=b"not json", headers=mint.header())
+        refused = await client.post("/mcp", content=b"not json", headers=mint.header())
+    assert (response.status_code, refused.status_code, app.bodies) == (200, 415, [b"not json"])
 
 
 json_like = st.recursive(
@@ -305,5 +306,5 @@ def test_calls_of_tools_are_told_from_other_calls() -> None:
     body = json.dumps(
         [call("book"), {"jsonrpc": "2.0", "method": "notifications/initialized"}, {"id": 1, "result": {}}]
     )
-    assert parse_calls(body.encode()) == (Call("tools/call", "book"), Call("notifications/initialized"))
-    assert ToolPolicy(TOOLS, otherwise=()).needed(parse_calls(body.encode())) == ("tools:write",)
+    assert parse_calls(body.encode()) == (Call("tools/call", "book", 1), Call("notifications/initialized"))
+    assert ToolPolicy(TOOLS, otherwise=()).needed("book") == ("tools:write",)

@@ -61,6 +61,7 @@ class Demo:
             resource=resource,
             scopes=[READ],
             tools={tool["name"]: tool["scopes"] for tool in DEMO_TOOLS},
+            shows_all_tools=True,  # so that a client can try what stepping up is like
             name="Doorward demo",
             verifier=verifier,
             reporter=reporter,

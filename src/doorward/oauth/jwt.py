@@ -32,6 +32,8 @@ MAX_KEYS_TRIED = 10
 ACCESS_TOKEN_TYPE = "at+jwt"
 GRANT_CLAIM = "grant_id"
 """Ties an access token to its grant, so that introspection and the revocation feed can end it at once."""
+TOOLS_CLAIM = "tools_at"
+"""The version of the server's list of tools that the person was shown: tools that are newer stay closed."""
 CAME_FROM_CLAIM = "came_from"
 """The ids of the tokens it was exchanged from: ending one of them ends it."""
 CAME_THROUGH_CLAIM = "came_through"

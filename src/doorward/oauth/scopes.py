@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from .errors import INVALID_SCOPE, OAuthError
 
 OFFLINE_ACCESS = "offline_access"
+READ_TOOLS = "tools:read"
+WRITE_TOOLS = "tools:write"
+ALL_TOOLS = "tool:*"
+"""The scopes of tools by what they do, and of all of them; `tool_scope` is that of one."""
 MAX_SCOPES = 100
 MAX_SCOPE_LENGTH = 128
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
@@ -48,3 +52,9 @@ def missing(needed: Iterable[str], held: Iterable[str]) -> Scopes:
     """What is needed and not held."""
     have = frozenset(held)
     return tuple(token for token in needed if token not in have)
+
+
+def tool_scope(name: str) -> str | None:
+    """The scope of one tool, None where its name cannot be part of a scope. Spec: RFC 6749 §3.3"""
+    scope = f"tool:{name}"
+    return scope if name != "*" and len(scope) <= MAX_SCOPE_LENGTH and _SCOPE_TOKEN.fullmatch(scope) else None

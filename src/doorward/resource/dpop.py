@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +14,7 @@ from doorward.oauth.jwt import InvalidToken
 from .asgi import Header, Request, build_header
 from .principal import Principal
 from .replays import Claim, UsedProofs
+from .streams import Recheck
 from .verifier import BoundTokenVerifier
 
 DpopMode = Literal["off", "accepted", "required"]
@@ -54,8 +56,8 @@ class DpopGate:
         self._clock = clock
         self._used = UsedProofs()
 
-    async def admit(self, request: Request, token: str) -> tuple[Principal, list[Header]]:
-        """The principal of the request, and headers for its answer.
+    async def admit(self, request: Request, token: str) -> tuple[Principal, list[Header], Recheck]:
+        """The principal of the request, headers for its answer, and how to ask again whether the token is good.
 
         A proof is used up only once its token was found good, so that without one nobody can fill the memory of used
         proofs. Raises `OAuthError`, `InvalidToken` and `VerifierUnavailable`.
@@ -66,7 +68,7 @@ class DpopGate:
         if principal.jkt != proof.jkt:
             raise InvalidToken("the verifier did not check what the token is bound to")
         self._claim(proof, now)
-        return principal, self._renew_nonce(proof, now)
+        return principal, self._renew_nonce(proof, now), partial(self._verifier.verify_bound, token, proof)
 
     def _check_proof(self, request: Request, token: str, now: int) -> DpopProof:
         try:

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import get_args
+from functools import partial
+from typing import Any, get_args
 from urllib.parse import quote, unquote, urlsplit
 
 from doorward.oauth.bearer import parse_access_token
@@ -23,29 +24,29 @@ from .asgi import (
     Request,
     Scope,
     Send,
-    build_json,
     build_text,
-    read_body,
     refuse_websocket,
-    replay,
 )
+from .catalogue import ToolCatalogue
 from .challenges import NO_STORE, Challenges
 from .cors import RESPONSE_HEADERS, build_cors, build_preflight
 from .documents import ResourceDocuments
 from .dpop import DpopGate, DpopMode
+from .inspection import Inspected, Inspector
 from .issuer import check_url
+from .listing import ListingSend, UnreadableList
 from .neighbours import Neighbours
-from .policy import MAX_BODY_SIZE, AmbiguousMessage, ToolPolicy, parse_calls, parse_scopes
+from .policy import ToolPolicy, parse_scopes
 from .principal import Principal
 from .reports import Report, Reporter
 from .sessions import MAX_SESSION_ID_LENGTH, SessionOwners
+from .streams import Recheck, Streams
 from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
 PRINCIPAL = "doorward.principal"
 """The key of the ASGI scope under which the app finds the `Principal`."""
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
-_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 _SESSION_ID = "mcp-session-id"
 
 _log = logging.getLogger("doorward.resource")
@@ -60,6 +61,11 @@ class ProtectMCP:
     and a tool that `tools` does not list needs it. `required_scopes` is needed by every request; unset, it is
     `challenge_scopes` where no `tools` are given and nothing where they are. `app_path` is the path that the app
     knows, where a proxy or a mount has changed it.
+
+    With a `catalogue`, tools that `tools` does not list need the scope of their kind, `tools:read` or `tools:write`;
+    those that are newer than what the person was shown, or not what they were, are held back until they are shown.
+    Lists of tools name what the principal may call, unless `shows_all_tools` lets clients find out what they could
+    ask for.
 
     With `dpop` accepted, a token that is bound to a key is let in with a proof of that key (RFC 9449) and bearer
     tokens as ever; required, nothing else is let in; the verifier must be a `BoundTokenVerifier`, and where it is none
@@ -84,6 +90,8 @@ class ProtectMCP:
         challenge_scopes: Iterable[str] = (),
         required_scopes: Iterable[str] | None = None,
         tools: Mapping[str, Sequence[str]] | None = None,
+        catalogue: ToolCatalogue | None = None,
+        shows_all_tools: bool = False,
         name: str | None = None,
         app_path: str | None = None,
         allowed_hosts: Sequence[str] | None = None,
@@ -100,14 +108,20 @@ class ProtectMCP:
         self._resource = resource
         self._issuer = issuer
         self._challenge_scopes = parse_scopes(challenge_scopes, "challenge_scopes")
+        has_policy = tools is not None or catalogue is not None
         if required_scopes is None:
-            required_scopes = self._challenge_scopes if tools is None else ()
+            required_scopes = () if has_policy else self._challenge_scopes
         self._required_scopes = parse_scopes(required_scopes, "required_scopes")
-        self._policy = None if tools is None else ToolPolicy(tools, otherwise=self._challenge_scopes)
+        self._policy = (
+            ToolPolicy(tools or {}, otherwise=self._challenge_scopes, catalogue=catalogue) if has_policy else None
+        )
+        self._catalogue = catalogue
+        self._filters_lists = has_policy and not shows_all_tools
         self._neighbours = Neighbours(resource, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
         path = unquote(urlsplit(resource).path)
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
+        self._inspector = Inspector(endpoints=self._endpoints, policy=self._policy, refuse_scopes=self._check_scopes)
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
         self._schemes = ("bearer",) if self._dpop is None else ("bearer", "dpop")
@@ -120,6 +134,7 @@ class ProtectMCP:
         )
         self._challenges = Challenges(self._documents, scopes=self._challenge_scopes, dpop=dpop)
         self._sessions = SessionOwners()
+        self._streams = Streams()
         self._reporter = reporter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,11 +153,10 @@ class ProtectMCP:
         cors = build_cors(request)
         principal: Principal | None = None
         try:
-            principal, headers = await self._authenticate(request)
+            principal, headers, recheck = await self._authenticate(request)
             self._check_scopes(request, principal, self._required_scopes)
             self._check_session(request, principal)
-            if self._policy is not None:
-                receive = await self._check_tools(request, principal, receive, self._policy)
+            inspected = await self._inspector.inspect(request, principal, receive)
         except Refused as refused:
             self._report(request, principal, refused)
             await refused.answer.send(request, send, more=cors)
@@ -154,7 +168,22 @@ class ProtectMCP:
             return
         self._report(request, principal)
         send = self._watch(request, principal, send, [*cors, *headers])
-        await self._app(self._build_scope(request, principal), receive, send)
+        await self._serve(request, principal, inspected, send, recheck)
+
+    async def _serve(
+        self, request: Request, principal: Principal, inspected: Inspected, send: Send, recheck: Recheck
+    ) -> None:
+        """Let the app answer, for as long as the token is good, and with the tools that are the principal's."""
+        scope = self._build_scope(request, principal)
+        may_list = inspected.lists_tools or request.method == "GET"
+        if self._filters_lists and may_list:
+            scope["headers"] = [header for header in scope["headers"] if header[0].lower() != b"accept-encoding"]
+            send = ListingSend(send, partial(self._choose_tools, principal))
+        try:
+            await self._streams.serve(self._app, scope, inspected.receive, send, recheck=recheck)
+        except UnreadableList:
+            _log.warning("The app's list of tools cannot be read, so it is not passed on.")
+            raise
 
     def _answer_publicly(self, request: Request) -> Answer | None:
         """What is answered to anybody: metadata, preflights, and refusals that a token would not change."""
@@ -183,8 +212,10 @@ class ProtectMCP:
             verifier=self._verifier, resource=self._resource, endpoints=self._endpoints, nonce_key=nonce_key
         )
 
-    async def _authenticate(self, request: Request) -> tuple[Principal, list[Header]]:
-        """The principal of the request and headers for its answer, before anything of its body is read.
+    async def _authenticate(self, request: Request) -> tuple[Principal, list[Header], Recheck]:
+        """The principal of the request, headers for its answer, and how to ask whether its token is still good.
+
+        All that before anything of its body is read.
 
         Spec: RS-02, RS-15, RS-19, TRN-15
         """
@@ -198,13 +229,13 @@ class ProtectMCP:
         except OAuthError as refusal:
             raise Refused(self._challenges.refuse(request, refusal, scheme=scheme), refusal.reason) from None
 
-    async def _verify(self, request: Request, scheme: str, token: str) -> tuple[Principal, list[Header]]:
+    async def _verify(self, request: Request, scheme: str, token: str) -> tuple[Principal, list[Header], Recheck]:
         """Ask the verifier, and be sure that it is set up for this resource. Raises `OAuthError`."""
         try:
             if scheme == "dpop" and self._dpop is not None:
-                principal, headers = await self._dpop.admit(request, token)
+                principal, headers, recheck = await self._dpop.admit(request, token)
             else:
-                principal, headers = await self._verify_bearer(token), []
+                principal, headers, recheck = await self._verify_bearer(token), [], partial(self._verify_bearer, token)
             if principal.issuer != self._issuer or not same_resource(principal.audience, self._resource):
                 raise InvalidToken("the verifier is set up for another issuer or resource")
         except InvalidToken as refusal:
@@ -217,7 +248,7 @@ class ProtectMCP:
             raise OAuthError(
                 TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after, reason=str(outage)
             ) from None
-        return principal, headers
+        return principal, headers, recheck
 
     async def _verify_bearer(self, token: str) -> Principal:
         """The principal of a token that is bound to no key, whatever the verifier thinks of it. Spec: RS-13, DPOP-07"""
@@ -271,30 +302,13 @@ class ProtectMCP:
         if len(values[0]) > MAX_SESSION_ID_LENGTH or not self._sessions.admits(values[0], principal.identity):
             raise Refused(build_text(404, "Session not found"))
 
-    async def _check_tools(
-        self, request: Request, principal: Principal, receive: Receive, policy: ToolPolicy
-    ) -> Receive:
-        """Read the body, check the tools it calls, and hand on exactly the bytes that were checked.
-
-        A method that has no body gets none, whatever was sent along: an app may take it for another method.
-
-        Spec: T14, T20
-        """
-        if request.method in _BODILESS:
-            return replay(b"", receive)
-        body = await read_body(request, receive, limit=MAX_BODY_SIZE)
-        if body is None:
-            raise Refused(build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most."))
-        if body:
-            if not _is_plain_json(request):
-                raise Refused(build_text(415, "The body must be application/json in UTF-8, not compressed."))
-            try:
-                calls = parse_calls(body)
-            except AmbiguousMessage as error:
-                detail = {"code": error.code, "message": str(error)}
-                raise Refused(build_json(400, {"jsonrpc": "2.0", "id": None, "error": detail})) from None
-            self._check_scopes(request, principal, policy.needed(calls))
-        return replay(body, receive)
+    def _choose_tools(self, principal: Principal, members: list[Any]) -> list[Any]:
+        """The tools of a list that are shown to `principal`. Spec: RS-11"""
+        if self._policy is None:
+            return members
+        if self._catalogue is not None:
+            self._catalogue.note_list(members)
+        return self._policy.choose(members, principal)
 
     def _build_scope(self, request: Request, principal: Principal) -> Scope:
         """The scope for the app: with the principal, and under the one path it knows, so that it never redirects."""
@@ -332,14 +346,3 @@ def _spellings(path: str) -> tuple[str, str]:
     """A path with and without the slash at its end."""
     bare = path.rstrip("/")
     return bare, f"{bare}/"
-
-
-def _is_plain_json(request: Request) -> bool:
-    """Whether the app must read the body's bytes as we do: no compression, no other charset. Spec: T14"""
-    media_type, _, parameters = request.value("content-type").lower().partition(";")
-    charset = parameters.replace(" ", "").replace('"', "")
-    return (
-        media_type.strip() == "application/json"
-        and charset in {"", "charset=utf-8"}
-        and not request.values("content-encoding")
-    )

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.scopes import Scopes, parse_scope, union
+from doorward.oauth.scopes import ALL_TOOLS, Scopes, missing, parse_scope, tool_scope, union
+
+from .catalogue import ToolCatalogue
+from .principal import Principal
+from .tools import ListedTool, group_scope, is_tool_name, parse_tools
 
 MAX_BODY_SIZE = 4 * 1024 * 1024
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
-_MAX_NAME_LENGTH = 256
 _MESSAGE_KEYS = frozenset({"jsonrpc", "method", "params", "id", "result", "error"})
 _PARAMS_KEYS = frozenset({"name", "arguments", "_meta", "uri"})
 
@@ -29,10 +32,11 @@ class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is a
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request or notification of a body; `tool` is set for `tools/call`."""
+    """One request or notification of a body; `tool` is set for `tools/call`, `id` for what is answered."""
 
     method: str
     tool: str | None = None
+    id: str | int | None = None
 
 
 def parse_calls(body: bytes) -> tuple[Call, ...]:
@@ -54,15 +58,68 @@ def parse_calls(body: bytes) -> tuple[Call, ...]:
 
 
 class ToolPolicy:
-    """The scopes that a tool call needs. A tool that is not listed needs `otherwise`. Spec: STEP-02, T20"""
+    """What a tool call needs, and whether a principal has it.
 
-    def __init__(self, tools: Mapping[str, Sequence[str]], *, otherwise: Iterable[str]) -> None:
+    `tools` lists the scopes of single tools. One that it does not list needs the scope of its kind where there is a
+    `catalogue`, and `otherwise` where there is none. `tool:<name>` and `tool:*` open a tool, too. Of a catalogue's
+    tools, those that are newer than what the person was shown are held back from everybody, whatever the scopes.
+
+    Spec: STEP-02, RS-09, T20; product.md, Resources, scopes, tools
+    """
+
+    def __init__(
+        self,
+        tools: Mapping[str, Sequence[str]],
+        *,
+        otherwise: Iterable[str],
+        catalogue: ToolCatalogue | None = None,
+    ) -> None:
         self._tools = {name: parse_scopes(scopes, f"the scopes of {name}") for name, scopes in tools.items()}
         self._otherwise = tuple(otherwise)
+        self._catalogue = catalogue
 
-    def needed(self, calls: Iterable[Call]) -> Scopes:
-        """All scopes that these calls need together: a batch runs as a whole or not at all."""
-        return union(*(self._tools.get(call.tool, self._otherwise) for call in calls if call.tool is not None))
+    async def find_unknown(self, calls: Iterable[Call]) -> str | None:
+        """The first tool called that the server does not list, after asking it again."""
+        if self._catalogue is None:
+            return None
+        for call in calls:
+            if call.tool is not None and await self._catalogue.find(call.tool) is None:
+                return call.tool
+        return None
+
+    def missing(self, calls: Iterable[Call], principal: Principal) -> Scopes:
+        """All scopes that these calls need and the principal lacks: a batch runs as a whole or not at all."""
+        return union(*(self._missing_for(call.tool, principal) for call in calls if call.tool is not None))
+
+    def choose(self, members: list[Any], principal: Principal) -> list[Any]:
+        """The tools of a list that the principal may call as they are listed there."""
+        listed = {tool.name: tool for tool in parse_tools(members)}
+        shown = {name for name, tool in listed.items() if self._is_shown(tool, principal)}
+        return [member for member in members if isinstance(member, dict) and member.get("name") in shown]
+
+    def needed(self, tool: str) -> Scopes:
+        """The scopes that open a tool, besides its own."""
+        if tool in self._tools:
+            return self._tools[tool]
+        entry = self._catalogue.get(tool) if self._catalogue is not None else None
+        return self._otherwise if entry is None else (group_scope(entry.tool.kind),)
+
+    def _is_shown(self, tool: ListedTool, principal: Principal) -> bool:
+        if self._catalogue is not None and self._catalogue.is_news((tool,)):
+            return False  # the catalogue learns of it in a moment, and it is a new version then
+        return not self._missing_for(tool.name, principal)
+
+    def _missing_for(self, tool: str, principal: Principal) -> Scopes:
+        own, needed = tool_scope(tool), self.needed(tool)
+        is_open = ALL_TOOLS in principal.scopes or (own is not None and own in principal.scopes)
+        lacking = () if is_open else missing(needed, principal.scopes)
+        if not self._is_held_back(tool, principal):
+            return lacking
+        return union(needed, (own,) if own is not None else ())
+
+    def _is_held_back(self, tool: str, principal: Principal) -> bool:
+        entry = self._catalogue.get(tool) if self._catalogue is not None else None
+        return entry is not None and entry.since > principal.tools_at
 
 
 def parse_scopes(scopes: Iterable[str], what: str) -> Scopes:
@@ -90,16 +147,19 @@ def _parse_call(message: Any) -> Call | None:
         raise AmbiguousMessage("method must be a printable string.")
     if isinstance(params, dict):
         _check_spelling(params, _PARAMS_KEYS)
+    request_id = message.get("id")
+    if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
+        raise AmbiguousMessage("id must be a string or a whole number.")
     if method != "tools/call":
-        return Call(method)
+        return Call(method, id=request_id)
     tool = params.get("name") if isinstance(params, dict) else None
     if not isinstance(tool, str) or not _is_name(tool):
         raise AmbiguousMessage("tools/call must name a tool in params.name.")
-    return Call(method, tool)
+    return Call(method, tool, request_id)
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME_LENGTH and value.isprintable()
+    return isinstance(value, str) and is_tool_name(value)
 
 
 def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from doorward.oauth.jwt import TOOLS_CLAIM
 from doorward.oauth.scopes import Scopes, missing
 
 Identity = tuple[str, str, str]
@@ -34,6 +35,15 @@ class Principal:
     def identity(self) -> Identity:
         """The three values that together name this principal; none of them does alone. Spec: T13"""
         return self.issuer, self.subject, self.client_id
+
+    @property
+    def tools_at(self) -> int:
+        """The version of the server's list of tools that the person was shown; 0 for the first there was.
+
+        Spec: product.md, feature 8
+        """
+        version = self.claims.get(TOOLS_CLAIM)
+        return version if isinstance(version, int) and not isinstance(version, bool) else 0
 
     def has_scopes(self, needed: Iterable[str]) -> bool:
         """Whether the token carries every one of `needed`. Spec: RS-02"""

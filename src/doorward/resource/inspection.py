@@ -1,0 +1,94 @@
+"""What a request's body asks for, read once and strictly, and whether the principal may have it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .asgi import Receive, Refused, Request, build_json, build_text, read_body, replay
+from .challenges import NO_STORE
+from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_calls
+from .principal import Principal
+
+RefuseScopes = Callable[[Request, Principal, Iterable[str]], None]
+"""Raises `Refused` where the principal lacks one of the scopes."""
+
+INVALID_PARAMS = -32602
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A request that may go on: its body again, byte for byte, and the calls that it makes."""
+
+    receive: Receive
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def lists_tools(self) -> bool:
+        """Whether it asks for the list of tools."""
+        return any(call.method == "tools/list" for call in self.calls)
+
+
+class Inspector:
+    """Reads the body of each request and hands on exactly the bytes that were judged.
+
+    A method that has no body gets none, whatever was sent along: an app may take it for another method. Without a
+    policy, only what reaches one of `endpoints` is read: the rest of the app may speak something else.
+
+    Spec: T14, T20, TRN-06
+    """
+
+    def __init__(self, *, endpoints: Iterable[str], policy: ToolPolicy | None, refuse_scopes: RefuseScopes) -> None:
+        self._endpoints = frozenset(endpoints)
+        self._policy = policy
+        self._refuse_scopes = refuse_scopes
+
+    async def inspect(self, request: Request, principal: Principal, receive: Receive) -> Inspected:
+        """Read and judge the body. Raises `Refused` and `Disconnected`."""
+        if self._policy is None and request.path not in self._endpoints:
+            return Inspected(receive)
+        if request.method in _BODILESS:
+            return Inspected(replay(b"", receive))
+        body = await read_body(request, receive, limit=MAX_BODY_SIZE)
+        if body is None:
+            raise Refused(build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most."))
+        if not body:
+            return Inspected(replay(body, receive))
+        if not _is_plain_json(request):
+            raise Refused(build_text(415, "The body must be application/json in UTF-8, not compressed."))
+        calls = _parse(body)
+        if self._policy is not None:
+            await self._check_tools(request, principal, calls, self._policy)
+        return Inspected(replay(body, receive), calls)
+
+    async def _check_tools(
+        self, request: Request, principal: Principal, calls: tuple[Call, ...], policy: ToolPolicy
+    ) -> None:
+        unknown = await policy.find_unknown(calls)
+        if unknown is not None:
+            raise _refuse_call(calls, 200, INVALID_PARAMS, f"Unknown tool: {unknown}")
+        self._refuse_scopes(request, principal, policy.missing(calls, principal))
+
+
+def _parse(body: bytes) -> tuple[Call, ...]:
+    try:
+        return parse_calls(body)
+    except AmbiguousMessage as error:
+        raise _refuse_call((), 400, error.code, str(error)) from None
+
+
+def _refuse_call(calls: tuple[Call, ...], status: int, code: int, message: str) -> Refused:
+    """A JSON-RPC error in the answer; what cannot name the one request that failed is an error of HTTP, too."""
+    request_id = calls[0].id if len(calls) == 1 else None
+    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
+    return Refused(build_json(400 if request_id is None else status, error, NO_STORE), reason=message)
+
+
+def _is_plain_json(request: Request) -> bool:
+    """Whether the app must read the body's bytes as we do: no compression, no other charset. Spec: T14"""
+    media_type, _, parameters = request.value("content-type").lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    return (
+        media_type.strip() == "application/json"
+        and charset in {"", "charset=utf-8"}
+        and not request.values("content-encoding")
+    )
