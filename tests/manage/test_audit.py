@@ -27,6 +27,7 @@ from doorward.manage import (
     revocations,
     sealing,
     signing_keys,
+    tools,
     trust,
     users,
 )
@@ -65,6 +66,10 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
         lambda g: resources.add(g.operator, g.project, "https://new.example.com/mcp", scopes=(Scope("a", "A"),)),
     ),
     resources.change: ("resource.changed", lambda g: resources.change(g.operator, g.resource, name="New")),
+    tools.learn: (
+        "resource.tools_changed",
+        lambda g: tools.learn(g.operator, g.resource, lambda _: (Scope("b", "B"),)),
+    ),
     resources.remove: ("resource.removed", lambda g: resources.remove(g.operator, g.resource)),
     clients.add: ("client.added", lambda g: clients.add(g.operator, g.project, (LOOPBACK,), name="New")),
     documents.add_document: (

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
 from doorward.oauth.metadata import ClientMetadata
-from doorward.oauth.scopes import Scopes
+from doorward.oauth.scopes import ALL_TOOLS, Scopes, tool_scope, union
 
 RegistrationMode = Literal["open", "approved_redirects", "approval", "protected", "closed"]
 ClientKind = Literal["registered", "sealed", "document", "manual"]
@@ -97,11 +97,18 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool of an MCP server as people are shown it."""
+    """A tool of an MCP server as people are shown it.
+
+    `since` is the version of the server's list of tools in which it became what it is, `digest` what it is; one that
+    is not listed any more is remembered, and shown to nobody.
+    """
 
     name: str
     title: str
     kind: ScopeKind = "read"
+    since: int = 0
+    digest: str = ""
+    is_listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,23 @@ class Resource:
     @property
     def scope_names(self) -> Scopes:
         return tuple(scope.name for scope in self.scopes)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools it lists, each once."""
+        found = {tool.name: tool for scope in self.scopes for tool in scope.tools if tool.is_listed}
+        return tuple(found.values())
+
+    @property
+    def known_scopes(self) -> Scopes:
+        """Every scope that may be asked for: its own, and where its tools are known those of each and of all."""
+        single = tuple(name for tool in self.tools if (name := tool_scope(tool.name)) is not None)
+        return union(self.scope_names, single, (ALL_TOOLS,) if self.tools else ())
+
+    @property
+    def tools_version(self) -> int:
+        """The version of its list of tools: whoever was shown this list has seen all that is in it."""
+        return max((tool.since for scope in self.scopes for tool in scope.tools), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +315,8 @@ class Grant:
     """Who decided in the person's stead: a project key, or a trusted issuer."""
     alias: str | None = None
     """The alias that the resource was asked for by."""
+    tools_at: int = 0
+    """The version of the server's list of tools that the person was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +448,9 @@ class Authorization:
     auth_time: int | None = None
     not_after: int | None = None
     """When the access token ends at the latest."""
+    tools_at: int | None = None
+    """The version of the server's list of tools that somebody was shown; None is the list as it is now, where an
+    operator decided and no page was shown."""
     claims: dict[str, Any] = field(default_factory=dict)
     """Further claims: `act`, `may_act`, and what ties an exchanged token to the one it came from."""
     answer: dict[str, Any] = field(default_factory=dict)

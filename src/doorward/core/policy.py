@@ -94,14 +94,15 @@ def select_scopes(requested: str | None, resource: Resource, client: Client) -> 
 
     Spec: SCP-04 … SCP-07; product.md, Resources, scopes, tools
     """
-    known = union(resource.scope_names, (OFFLINE_ACCESS,))
+    known = union(resource.known_scopes, (OFFLINE_ACCESS,))
     ceiling = union(client.metadata.scope, (OFFLINE_ACCESS,)) if client.is_verified and client.metadata.scope else known
     asked = parse_scope(requested)
     if not asked:
         return narrow(resource.default_scopes, ceiling) or resource.default_scopes, ()
     granted = narrow(narrow(asked, known), ceiling)
     if not granted:
-        raise OAuthError(INVALID_SCOPE, f"None of the requested scopes exists here. Known: {' '.join(known)}.")
+        names = " ".join(union(resource.scope_names, (OFFLINE_ACCESS,)))
+        raise OAuthError(INVALID_SCOPE, f"None of the requested scopes exists here. Known: {names}.")
     if granted == (OFFLINE_ACCESS,):
         granted = union(resource.default_scopes, granted)
     return granted, missing(asked, granted)
@@ -130,7 +131,7 @@ def exchange_scopes(requested: str | None, held: str, ceiling: Scopes, target: R
 
     Spec: RFC 8693 §2.1, §5 (TX-06, T30)
     """
-    allowed = narrow(narrow(target.scope_names, ceiling), parse_scope(held))
+    allowed = narrow(narrow(target.known_scopes, ceiling), parse_scope(held))
     asked = parse_scope(requested)
     if not allowed and (asked or target.scopes):
         raise OAuthError(INVALID_SCOPE, "The token, the rule and the server have no scope in common.")
@@ -142,7 +143,7 @@ def exchange_scopes(requested: str | None, held: str, ceiling: Scopes, target: R
 
 def mint_scopes(asked: Scopes, resource: Resource) -> Scopes:
     """Scopes that a backend asks for, without those that the server does not have."""
-    kept = narrow(asked, resource.scope_names)
+    kept = narrow(asked, resource.known_scopes)
     if not kept and (asked or resource.scopes):
         raise OAuthError(INVALID_SCOPE, f"None of these scopes exists here. Known: {' '.join(resource.scope_names)}.")
     return kept
@@ -178,7 +179,7 @@ def still_offered(held: Scopes, resource: Resource) -> Scopes:
 
     Raises `invalid_grant` when nothing of a grant that had scopes is left.
     """
-    kept = narrow(held, union(resource.scope_names, (OFFLINE_ACCESS,)))
+    kept = narrow(held, union(resource.known_scopes, (OFFLINE_ACCESS,)))
     if set(held) - {OFFLINE_ACCESS} and not set(kept) - {OFFLINE_ACCESS}:
         raise invalid_grant("none of the granted scopes exists any more")
     return kept

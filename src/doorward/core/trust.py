@@ -157,7 +157,7 @@ def select_asserted_scopes(
     Raises `invalid_scope` when nothing is left. Spec: JAG-11, JAG-17
     """
     ceiling = trust.policy.scopes or (resource.default_scopes if asserted is None else resource.scope_names)
-    held = narrow(ceiling if asserted is None else asserted, narrow(ceiling, resource.scope_names))
+    held = narrow(ceiling if asserted is None else asserted, narrow(ceiling, resource.known_scopes))
     if client.is_verified and client.metadata.scope:
         held = narrow(held, client.metadata.scope)
     return _narrow(requested, held, resource)
@@ -165,7 +165,7 @@ def select_asserted_scopes(
 
 def select_workload_scopes(trust: TrustedIssuer, resource: Resource, requested: str | None) -> Scopes:
     """What the trust names, or the server's default scopes, and no more than was asked for. Raises `invalid_scope`."""
-    held = narrow(trust.policy.scopes, resource.scope_names) if trust.policy.scopes else resource.default_scopes
+    held = narrow(trust.policy.scopes, resource.known_scopes) if trust.policy.scopes else resource.default_scopes
     return _narrow(requested, held, resource)
 
 

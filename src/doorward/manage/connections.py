@@ -11,6 +11,7 @@ from typing import Any
 
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Grant, Project, Session, User
+from doorward.core.tools import all_scopes
 from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 from doorward.oauth.scopes import union
 from doorward.storage.asserted_grants import list_ended_connections, reopen_connection
@@ -59,7 +60,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
     apps: dict[Hashable, ConnectedApp] = {}
     for connection in connections:
         grant = connection.grant
-        titles = {scope.name: scope.title for scope in load_scopes(connection.resource_scopes)}
+        titles = {scope.name: scope.title for scope in all_scopes(load_scopes(connection.resource_scopes))}
         newer = apps.get(_line_of(grant))
         granted = tuple(titles[name] for name in grant.scope if name in titles)
         uses = (grant.last_used_at, newer.last_used_at if newer else None)

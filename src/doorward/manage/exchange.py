@@ -103,7 +103,7 @@ def _check_scope(scope: str, target: Resource) -> Scopes:
     except OAuthError as error:
         raise ActionRefused(error.description) from None
     known = " ".join(target.scope_names) or "none"
-    if unknown := missing(named, target.scope_names):
+    if unknown := missing(named, target.known_scopes):
         raise ActionRefused(f"{target.uri} does not have {' '.join(unknown)}. It has: {known}.")
     if target.scopes and not named:
         raise ActionRefused(f"Name the scopes that may be asked for at most, out of: {known}.")

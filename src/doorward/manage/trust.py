@@ -187,7 +187,7 @@ async def _complete(tx: Transaction, project: Project, policy: TrustPolicy) -> T
         uris += found
     for scope in policy.scopes:
         _check_scope(scope)
-        if not any(scope in resource.scope_names for resource in known if not uris or resource.uri in uris):
+        if not any(scope in resource.known_scopes for resource in known if not uris or resource.uri in uris):
             raise ActionRefused(f"No MCP server that is meant has the scope {scope}.")
     for client_id in policy.clients:
         speaks_for_itself = is_document_url(client_id) or is_sealed(client_id)

@@ -30,9 +30,18 @@ UNUSED_LIFE_MS = 30 * 86_400_000
 
 
 async def decide(
-    context: Context, view: ProjectView, flow: str, browser: tuple[Session, Device], *, allow: bool, now: int
+    context: Context,
+    view: ProjectView,
+    flow: str,
+    browser: tuple[Session, Device],
+    *,
+    allow: bool,
+    tools_at: int,
+    now: int,
 ) -> ReturnToClient:
     """Spend the stored request: a code for `allow`, `access_denied` otherwise. Raises `PageError` when it is over.
+
+    `tools_at` is the version of the list of tools that was on the page.
 
     Spec: CON-04, CON-06 (I1)
     """
@@ -49,7 +58,7 @@ async def decide(
         raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
     code, grant_id = new_secret(CODE), GrantId(new_id("grt"))
     interaction = await context.database.write(
-        _decide, view, client, hash_secret(flow), browser, (code, grant_id) if allow else None, now
+        _decide, view, client, hash_secret(flow), browser, (code, grant_id, tools_at) if allow else None, now
     )
     if interaction is None:
         raise request_over()
@@ -67,12 +76,13 @@ async def _decide(
     client: Client,
     interaction_hash: TokenHash,
     browser: tuple[Session, Device],
-    allowed: tuple[str, GrantId] | None,
+    allowed: tuple[str, GrantId, int] | None,
     now: int,
 ) -> Interaction | None:
     """Consume the request and write what follows from the decision, in one transaction.
 
-    `allowed` is the code to give and the id of the connection it opens; None when the person declined.
+    `allowed` is the code to give, the id of the connection it opens, and the version of the list of tools that the
+    person saw; None when they declined.
     """
     project_id = view.project.project_id
     session, device = browser
@@ -84,12 +94,11 @@ async def _decide(
         pushed_hash = TokenHash(bytes.fromhex(request.pushed))
         if not await consume_pushed_request(tx, project_id, pushed_hash, now):
             return None  # decided on in another tab
-    if view.resource(request.resource_id) is None or not await is_still_admitted(
-        tx, view, client, allow=allowed is not None, now=now
-    ):
+    resource = view.resource(request.resource_id)
+    if resource is None or not await is_still_admitted(tx, view, client, allow=allowed is not None, now=now):
         return None  # removed or suspended while the person was deciding
     if allowed is not None:
-        code, grant_id = allowed
+        code, grant_id, tools_at = allowed
         await add_grant(
             tx,
             Grant(
@@ -105,6 +114,7 @@ async def _decide(
                 device_id=device.device_id,
                 auth_time=session.created_at,
                 alias=request.alias,
+                tools_at=min(tools_at, resource.tools_version),
             ),
         )
         await add_code(tx, _build_code(view, request, grant_id, code, now))

@@ -94,9 +94,12 @@ async def enter_user_code(
 
 
 async def decide_device(
-    context: Context, view: ProjectView, typed: str, session: Session, *, allow: bool, now: int
+    context: Context, view: ProjectView, typed: str, session: Session, *, allow: bool, tools_at: int, now: int
 ) -> DecidedDevice:
-    """Settle the device that the session's person was shown, once. Raises `PageError`."""
+    """Settle the device that the session's person was shown, once. Raises `PageError`.
+
+    `tools_at` is the version of the list of tools that was on the page.
+    """
     check_offered(view)
     project_id = view.project.project_id
     code = parse_user_code(typed)
@@ -107,7 +110,7 @@ async def decide_device(
     if waiting.user_id != session.user_id:
         raise _of_another()
     client = await _find_client(context, view, waiting)
-    decided = await context.database.write(_decide, view, client, waiting, session, now, allow=allow)
+    decided = await context.database.write(_decide, view, client, waiting, session, now, tools_at if allow else None)
     if decided is None:
         raise _over()
     return DecidedDevice(decided, client)
@@ -141,14 +144,21 @@ async def _try_code(
 
 
 async def _decide(
-    tx: Transaction, view: ProjectView, client: Client, waiting: DeviceCode, session: Session, now: int, *, allow: bool
+    tx: Transaction,
+    view: ProjectView,
+    client: Client,
+    waiting: DeviceCode,
+    session: Session,
+    now: int,
+    tools_at: int | None,
 ) -> DeviceCode | None:
-    """Write the decision with the grant and the audit row; None when it is no longer this person's to take."""
+    """Write the decision with the grant and the audit row; None when it is no longer this person's to take.
+
+    `tools_at` is the version of the list of tools that the person saw, None when they declined.
+    """
     project_id = view.project.project_id
-    if allow and (
-        view.resource(waiting.resource_id) is None
-        or not await is_still_admitted(tx, view, client, allow=allow, now=now)
-    ):
+    allow, resource = tools_at is not None, view.resource(waiting.resource_id)
+    if allow and (resource is None or not await is_still_admitted(tx, view, client, allow=allow, now=now)):
         return None  # removed or suspended while the person was deciding
     grant_id = GrantId(new_id("grt")) if allow else None
     decided = await decide_device_code(
@@ -162,8 +172,9 @@ async def _decide(
     )
     if decided is None:
         return None
-    if grant_id is not None:
-        await add_grant(tx, _build_grant(decided, grant_id, session, now))
+    if grant_id is not None and resource is not None:
+        seen = min(tools_at or 0, resource.tools_version)
+        await add_grant(tx, _build_grant(decided, grant_id, session, now, seen))
     detail = {
         "kind": "device",
         "resource": decided.resource_id,
@@ -178,7 +189,7 @@ async def _decide(
     return decided
 
 
-def _build_grant(decided: DeviceCode, grant_id: GrantId, session: Session, now: int) -> Grant:
+def _build_grant(decided: DeviceCode, grant_id: GrantId, session: Session, now: int, tools_at: int) -> Grant:
     return Grant(
         project_id=decided.project_id,
         grant_id=grant_id,
@@ -192,6 +203,7 @@ def _build_grant(decided: DeviceCode, grant_id: GrantId, session: Session, now: 
         device_label=describe_agent(decided.agent) or decided.agent,
         auth_time=session.created_at,
         alias=decided.alias,
+        tools_at=tools_at,
     )
 
 

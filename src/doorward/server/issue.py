@@ -13,7 +13,7 @@ from typing import Any
 from doorward.core.models import Authorization
 from doorward.core.policy import access_token_seconds, asked_alias
 from doorward.core.secrets import ACCESS_TOKEN, RefreshTokens, hash_secret, new_id, new_secret
-from doorward.oauth.jwt import GRANT_CLAIM, sign_access_token
+from doorward.oauth.jwt import GRANT_CLAIM, TOOLS_CLAIM, sign_access_token
 from doorward.oauth.scopes import OFFLINE_ACCESS, format_scope
 from doorward.storage.access_tokens import add_access_token
 from doorward.storage.database import Transaction
@@ -90,6 +90,9 @@ def _build_claims(view: ProjectView, authorization: Authorization, jkt: str | No
     }
     if authorization.grant_id is not None:
         claims[GRANT_CLAIM] = authorization.grant_id
+    tools_at = resource.tools_version if authorization.tools_at is None else authorization.tools_at
+    if tools_at:
+        claims[TOOLS_CLAIM] = tools_at
     if authorization.auth_time is not None:
         claims["auth_time"] = authorization.auth_time // 1000
     if jkt is not None:

@@ -175,6 +175,7 @@ async def _grant(tx: Transaction, call: TokenCall, mint: _Mint, user: User) -> A
         device_label=mint.key.name,
         granted_by=mint.key.key_id,
         alias=asked_alias((asked.resource,) if asked.resource else (), resource),
+        tools_at=resource.tools_version,
     )
     await add_grant(tx, grant)
     family = None

@@ -137,7 +137,7 @@ def unauthorized(description: str, *, presented: bool) -> OAuthError:
 
 def registered_scope(view: ProjectView, asked: Scopes) -> Scopes:
     """The known part of what was asked, or the defaults: clients rebuild themselves from this answer."""
-    known = union(*(resource.scope_names for resource in view.resources), (OFFLINE_ACCESS,))
+    known = union(*(resource.known_scopes for resource in view.resources), (OFFLINE_ACCESS,))
     defaults = union(*(resource.default_scopes for resource in view.resources))
     return narrow(asked, known) or defaults
 

@@ -29,6 +29,7 @@ _COLUMNS = (
     grants.c.auth_time,
     grants.c.granted_by,
     grants.c.alias,
+    grants.c.tools_at,
 )
 _SAME_PROJECT_USER = (users.c.project_id == grants.c.project_id) & (users.c.user_id == grants.c.user_id)
 _SAME_PROJECT_CLIENT = (clients.c.project_id == grants.c.project_id) & (clients.c.client_id == grants.c.client_id)
@@ -169,6 +170,7 @@ async def add_grant(tx: Transaction, grant: Grant) -> None:
         auth_time=grant.auth_time,
         granted_by=grant.granted_by,
         alias=grant.alias,
+        tools_at=grant.tools_at,
     )
 
 
@@ -248,6 +250,7 @@ def _load(row: Row) -> Grant:
         auth_time,
         granted_by,
         alias,
+        tools_at,
     ) = row
     return Grant(
         project_id=ProjectId(project_id),
@@ -266,4 +269,5 @@ def _load(row: Row) -> Grant:
         auth_time=auth_time,
         granted_by=granted_by,
         alias=alias,
+        tools_at=tools_at,
     )

@@ -284,6 +284,7 @@ grants = Table(
     _number("auth_time", nullable=True),
     _text("granted_by", nullable=True),
     _text("alias", nullable=True),
+    _epoch("tools_at"),
     _belongs_to("users", "user_id"),
     _belongs_to("clients", "client_id"),
     _belongs_to("resources", "resource_id"),

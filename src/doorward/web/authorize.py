@@ -8,6 +8,7 @@ from doorward.core.known_clients import KnownClient, find_impersonated
 from doorward.core.models import Client, Resource, Scope, ScopeKind
 from doorward.core.policy import access_token_seconds
 from doorward.core.secrets import hash_secret
+from doorward.core.tools import find_scopes
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
@@ -50,7 +51,9 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
     flow = form.get("flow", "")
     request.learn(flow=flow_name(flow), user_id=session.user_id)
     device = read_device(context, session, visit.device_token(), request.header("user-agent"))
-    answer = await decide(context, view, flow, (session, device), allow=decision == "allow", now=request.now)
+    tools_at = read_tools_at(form.get("tools_at"))
+    allow = decision == "allow"
+    answer = await decide(context, view, flow, (session, device), allow=allow, tools_at=tools_at, now=request.now)
     return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
 
 
@@ -140,10 +143,16 @@ def describe_question(
             "registered": _provenance(client, visit.request.now),
         },
         "resource": {"name": resource.name, "uri": resource.uri, "host": display_host(resource.uri)},
-        "scopes": [_describe(each) for each in resource.scopes if each.name in scope],
+        "scopes": [_describe(each) for each in find_scopes(resource, scope)],
+        "tools_at": resource.tools_version,
         "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,
         "access_minutes": -(-access_token_seconds(resource, visit.view.project.settings) // 60),
     }
+
+
+def read_tools_at(value: str | None) -> int:
+    """The version of the list of tools that was on the page, as its form says; 0 where it says none."""
+    return int(value) if value is not None and value.isascii() and value.isdigit() and len(value) <= 15 else 0
 
 
 def _provenance(client: Client, now: int) -> str:
@@ -160,11 +169,11 @@ _WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}
 
 def _describe(scope: Scope) -> dict[str, object]:
     """A scope for the page, of the strongest kind of its tools, so that no summary understates it."""
-    kinds = [scope.kind, *(tool.kind for tool in scope.tools)]
+    kinds = [scope.kind, *(tool.kind for tool in scope.tools if tool.is_listed)]
     return {
         "name": scope.name,
         "title": scope.title or scope.name,
         "description": scope.description,
         "kind": max(kinds, key=_WEIGHT.__getitem__),
-        "tools": scope.tools,
+        "tools": [tool for tool in scope.tools if tool.is_listed],
     }

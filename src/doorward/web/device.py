@@ -17,7 +17,7 @@ from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 from doorward.server.too_many import TooManyRequests
 
-from .authorize import describe_question
+from .authorize import describe_question, read_tools_at
 from .pages import ago
 from .visit import Visit, open_visit
 
@@ -68,7 +68,9 @@ async def post_device_decision(context: Context, view: ProjectView, request: Req
         raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
     allow = decision == "allow"
     request.learn(user_id=session.user_id)
-    decided = await decide_device(context, view, form.get("user_code", ""), session, allow=allow, now=request.now)
+    tools_at = read_tools_at(form.get("tools_at"))
+    typed = form.get("user_code", "")
+    decided = await decide_device(context, view, typed, session, allow=allow, tools_at=tools_at, now=request.now)
     refusal = None if allow else "access_denied: The person declined."
     request.learn(
         flow=decided.code.flow, client_id=decided.client.client_id, grant_id=decided.code.grant_id, refusal=refusal

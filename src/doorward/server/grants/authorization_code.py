@@ -110,6 +110,7 @@ async def open_connection(
         family=family,
         alias=grant.alias,
         auth_time=grant.auth_time,
+        tools_at=grant.tools_at,
     )
 
 

@@ -68,7 +68,7 @@ def allowed_scopes(client: Client, resource: Resource) -> Scopes:
     """
     if not client.metadata.scope:
         return resource.default_scopes
-    allowed = narrow(client.metadata.scope, resource.scope_names)
+    allowed = narrow(client.metadata.scope, resource.known_scopes)
     if not allowed:
         raise OAuthError(INVALID_SCOPE, "The operator allows this client nothing on this server.")
     return allowed

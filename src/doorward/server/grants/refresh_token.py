@@ -153,6 +153,7 @@ def _authorization(
         generation=generation,
         alias=grant.alias,
         auth_time=grant.auth_time,
+        tools_at=grant.tools_at,
     )
 
 

@@ -16,7 +16,7 @@ from doorward.core.models import TOKEN_EXCHANGE, AuditEvent, Authorization, Exch
 from doorward.core.policy import asked_alias, exchange_scopes, select_resource
 from doorward.oauth.errors import INVALID_TARGET, OAuthError, invalid_request
 from doorward.oauth.forms import Form
-from doorward.oauth.jwt import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM, VerifiedClaims
+from doorward.oauth.jwt import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM, TOOLS_CLAIM, VerifiedClaims
 from doorward.oauth.token_exchange import JWT_TYPE, ExchangeRequest, build_act, parse_exchange, permits_actor
 from doorward.server.context import Context
 from doorward.server.introspection import find_access_token, standing_of
@@ -90,6 +90,7 @@ async def authorize(tx: Transaction, call: TokenCall, exchange: Exchange) -> Aut
         alias=asked_alias(exchange.request.targets, exchange.target),
         auth_time=subject["auth_time"] * 1000 if "auth_time" in subject else None,
         not_after=min(int(subject["exp"]) * 1000, call.now + MAX_LIFE_MS),
+        tools_at=_tools_seen(call, exchange),
         claims=_build_claims(call, subject, acts=acts),
         answer={"issued_token_type": exchange.request.requested_type},
     )
@@ -127,6 +128,12 @@ async def _judge(tx: Transaction, call: TokenCall, exchange: Exchange) -> tuple[
     if rule is None:
         raise OAuthError(INVALID_TARGET, "No rule lets this client exchange this token for one for that server.")
     return rule, exchange_scopes(exchange.request.scope, subject.get("scope", ""), rule.scope, exchange.target)
+
+
+def _tools_seen(call: TokenCall, exchange: Exchange) -> int | None:
+    """For the same server, the list that the person was shown; of another's tools, the rule decides as they are."""
+    came_from = standing_of(call.view, exchange.subject).resource_id
+    return exchange.subject.get(TOOLS_CLAIM, 0) if came_from == exchange.target.resource_id else None
 
 
 def _build_claims(call: TokenCall, subject: Mapping[str, Any], *, acts: bool) -> dict[str, Any]:

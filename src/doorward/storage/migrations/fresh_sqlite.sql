@@ -496,3 +496,9 @@ DROP TABLE assertion_ids;
 
 UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE grants ADD COLUMN tools_at BIGINT DEFAULT '0' NOT NULL;
+
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+

@@ -1,0 +1,67 @@
+"""Tools of a resource, and the scopes they are opened by."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from doorward.oauth.scopes import ALL_TOOLS, READ_TOOLS, WRITE_TOOLS, Scopes, tool_scope
+
+from .models import Resource, Scope, ScopeKind, Tool
+
+GROUPS = (
+    Scope(READ_TOOLS, "Tools that only look", "", "read"),
+    Scope(WRITE_TOOLS, "Tools that change things", "", "write"),
+)
+"""The scopes of a server whose tools are told apart by their own hints."""
+
+_WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}
+
+
+def find_scopes(resource: Resource, names: Iterable[str]) -> list[Scope]:
+    """The scopes with these names, in the resource's own order; a group that has no tools is left out."""
+    wanted = frozenset(names)
+    return [scope for scope in all_scopes(resource.scopes) if scope.name in wanted and not _is_empty_group(scope)]
+
+
+def all_scopes(scopes: Sequence[Scope]) -> list[Scope]:
+    """The scopes of a resource, then that of all its tools and those of single ones, each in words for a person."""
+    tools = {tool.name: tool for scope in scopes for tool in scope.tools if tool.is_listed}
+    if not tools:
+        return list(scopes)
+    strongest = max((tool.kind for tool in tools.values()), key=_WEIGHT.__getitem__)
+    every = Scope(ALL_TOOLS, "Every tool", "", strongest, tuple(tools.values()))
+    single = [
+        Scope(name, tool.title, "", tool.kind, (tool,))
+        for tool in tools.values()
+        if (name := tool_scope(tool.name)) is not None
+    ]
+    return [*scopes, every, *single]
+
+
+def place_tools(scopes: Sequence[Scope], tools: Iterable[tuple[Tool, Scopes]]) -> tuple[Scope, ...]:
+    """The scopes of a resource, holding just these tools: each in the scopes that open it.
+
+    A tool that is open to everybody who signed in stands in the first scope that only reads.
+    """
+    reading = next((scope.name for scope in scopes if scope.kind == "read"), None)
+    held: dict[str, list[Tool]] = {scope.name: [] for scope in scopes}
+    for tool, names in tools:
+        for name in names or ((reading,) if reading is not None else ()):
+            held.setdefault(name, []).append(tool)
+    known = {scope.name for scope in scopes}
+    added = [Scope(name, name, "", "write") for name in held if name not in known]
+    return tuple(replace(scope, tools=tuple(held[scope.name])) for scope in (*scopes, *added))
+
+
+def _is_empty_group(scope: Scope) -> bool:
+    return scope.name in (READ_TOOLS, WRITE_TOOLS) and bool(scope.tools) and not any(t.is_listed for t in scope.tools)
+
+
+def changes_between(before: Resource, after: Sequence[Scope]) -> Mapping[str, list[str]]:
+    """What an operator wants to know of a new list of tools: which are new, which changed, which are gone."""
+    old = {tool.name: tool for tool in before.tools}
+    new = {tool.name: tool for scope in after for tool in scope.tools if tool.is_listed}
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "changed": sorted(name for name in new.keys() & old.keys() if new[name].digest != old[name].digest),
+        "removed": sorted(old.keys() - new.keys()),
+    }
