@@ -236,7 +236,8 @@ class _Guard:
         local = path.removeprefix(scope.get("root_path", ""))
         if path.rstrip("/") == self._endpoint or local.rstrip("/") == state.path.rstrip("/") or _WELL_KNOWN in path:
             return True
-        return bool(state.transport_type == "sse") and local.startswith(fastmcp.settings.message_path)
+        messages = f"{fastmcp.settings.message_path.rstrip('/')}/"
+        return bool(state.transport_type == "sse") and f"{local}/".startswith(messages)
 
 
 async def _answer_nothing(scope: Scope, _: Receive, send: Send) -> None:
