@@ -102,11 +102,11 @@ def build_fetcher(settings: Settings) -> GuardedFetcher:
 
 
 class Doorward:
-    """The authorization server as an ASGI app; `mounts` are apps at paths of their own on the same origin."""
+    """The authorization server as an ASGI app; `mounts` are apps on the same origin, at their paths and below them."""
 
     def __init__(self, context: Context, mounts: Mapping[str, Mounted] | None = None) -> None:
         self.context = context
-        self._mounts = dict(mounts or {})
+        self._mounts = dict(sorted((mounts or {}).items(), reverse=True))
         host = urlsplit(context.settings.public_url).hostname or ""
         self._only_loopback = is_loopback_host(host)
         self._in_flight = 0
@@ -151,10 +151,10 @@ class Doorward:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
-        mounted = self._mounts.get(path.rstrip("/"))
-        if mounted is not None:
-            await mounted(scope, receive, send)
-            return
+        for mount, mounted in self._mounts.items():
+            if path == mount or path.startswith(f"{mount}/"):
+                await mounted(scope, receive, send)
+                return
         request = Request(scope, receive, path=path, now=self.context.clock(), reference=new_reference())
         self._in_flight += 1
         try:

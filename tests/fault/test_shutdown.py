@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-from doorward.cli.up import GRACE_SECONDS, MOMENT_SECONDS
 from doorward.oauth.pkce import build_challenge
+from doorward.serving import GRACE_SECONDS, MOMENT_SECONDS
 from tests.fault.ground import LOOPBACK, add_connections, find_steady_port, lay_ground, start, start_again
 from tests.fault.history import read_json
 from tests.fault.wire import Wire, read_reply

@@ -39,6 +39,14 @@ async def _answers(url: str) -> None:
         assert (await client.post(url)).status_code == 401
 
 
+async def list_tools(mint: Mint, scope: str) -> set[str]:
+    async with (
+        httpx2.AsyncClient(headers=mint.header(scope)) as http_client,
+        Client(streamable_http_client(mint.resource, http_client=http_client)) as client,
+    ):
+        return {tool.name for tool in (await client.list_tools()).tools}
+
+
 async def ask(mint: Mint, tool: str, scope: str, arguments: dict[str, str] | None = None) -> str:
     async with (
         httpx2.AsyncClient(headers=mint.header(scope)) as http_client,
@@ -67,6 +75,15 @@ async def test_a_server_of_the_mcp_sdk_keeps_notes_for_each_user() -> None:
     async with run_issuer() as issuer, example("protect_mcp_sdk.py", issuer, port) as mint:
         assert await ask(mint, "add_note", "notes:read notes:write", {"text": "milk"}) == "1"
         assert await ask(mint, "list_notes", "notes:read") == "milk"
+
+
+async def test_a_fastmcp_server_keeps_notes_for_each_user_and_lists_a_tool_to_those_who_may_call_it() -> None:
+    port = find_free_port()
+    async with run_issuer() as issuer, example("protect_fastmcp.py", issuer, port) as mint:
+        assert await ask(mint, "add_note", "notes:read notes:write", {"text": "milk"}) == "1"
+        assert await ask(mint, "list_notes", "notes:read") == '["milk"]'
+        assert await list_tools(mint, "notes:read") == {"list_notes"}
+        assert await list_tools(mint, "notes:read notes:write") == {"list_notes", "add_note"}
 
 
 async def test_any_asgi_app_learns_who_is_calling() -> None:

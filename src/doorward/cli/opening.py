@@ -2,57 +2,17 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from doorward.core.audit import OPERATOR
-from doorward.core.models import DEFAULT_SLUG
 from doorward.core.vault import UnknownMasterKey
 from doorward.manage.operator import ActionRefused, Operator
-from doorward.manage.projects import create_project
-from doorward.settings import EX_CONFIG, Settings, UnsafeConfiguration, load_settings
+from doorward.settings import EX_CONFIG
+from doorward.starting import Stopped, open_for, read_settings
 from doorward.storage.database import StorageUnavailable
-from doorward.storage.migrate import UnknownSchema
-from doorward.storage.opening import Store, UnsafeFolder, open_store
-from doorward.storage.projects import find_project
+from doorward.storage.opening import Store
 
 T = TypeVar("T")
-
-
-class Stopped(Exception):  # noqa: N818  # carries the exit code
-    """The command cannot go on; the message is for the terminal."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def read_settings(options: Mapping[str, Any]) -> Settings:
-    """The settings, or `Stopped` with the code of a refused configuration."""
-    try:
-        return load_settings(options)
-    except UnsafeConfiguration as error:
-        raise Stopped(str(error), EX_CONFIG) from None
-
-
-async def open_for(settings: Settings) -> tuple[Store, Operator]:
-    """The store and its operator, with the default project made when it is missing."""
-    try:
-        store = await open_store(settings.data, settings.master_key, now=_now())
-    except (UnsafeFolder, UnknownSchema) as error:
-        raise Stopped(str(error), EX_CONFIG) from None
-    except OSError as error:
-        raise Stopped(f"DOORWARD_DATA: {settings.data} cannot be used: {error.strerror}", EX_CONFIG) from None
-    except StorageUnavailable as error:
-        raise Stopped(f"The database cannot be opened: {error}", 1) from None
-    operator = Operator(store.database, store.vault, _now, OPERATOR)
-    if await store.database.read(find_project, DEFAULT_SLUG) is None:
-        try:
-            await create_project(operator, DEFAULT_SLUG, "Doorward")
-        except ActionRefused:  # another process made it at the same moment
-            return store, operator
-    return store, operator
 
 
 def run_command(options: Mapping[str, Any], action: Callable[[Operator, Store], Awaitable[T]]) -> T:
@@ -81,7 +41,3 @@ def run_command(options: Mapping[str, Any], action: Callable[[Operator, Store], 
     except UnknownMasterKey as error:
         print(f"doorward: DOORWARD_MASTER_KEY: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

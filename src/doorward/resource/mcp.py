@@ -122,14 +122,9 @@ def protect(
     Origin are checked by `ProtectMCP`, so the SDK's own list, which knows loopback names only, is off.
     """
     path = unquote(urlsplit(resource).path) or "/"
-    app = server.streamable_http_app(
-        streamable_http_path=path,
-        stateless_http=stateless_http,
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-    )
     return ProtectMCP(
-        SDKIdentity(_at_root(app, post_only=stateless_http)),
-        verifier=verifier or _build_verifier(issuer, resource, insecure_http=options.get("insecure_http", False)),
+        build_app(server, path, stateless_http=stateless_http),
+        verifier=verifier or build_verifier(issuer, resource, insecure_http=options.get("insecure_http", False)),
         resource=resource,
         issuer=issuer,
         challenge_scopes=scopes,
@@ -138,7 +133,18 @@ def protect(
     )
 
 
-def _build_verifier(issuer: str, resource: str, *, insecure_http: bool) -> JWTVerifier:
+def build_app(server: MCPServer[Any], path: str, *, stateless_http: bool = False) -> ASGIApp:
+    """The server as an ASGI app at `path`, whose tools know the `Principal`; to be put behind `ProtectMCP`."""
+    app = server.streamable_http_app(
+        streamable_http_path=path,
+        stateless_http=stateless_http,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return SDKIdentity(_at_root(app, post_only=stateless_http))
+
+
+def build_verifier(issuer: str, resource: str, *, insecure_http: bool = False) -> JWTVerifier:
+    """What verifies JWTs with the keys that the issuer publishes, and follows what it revokes."""
     keys = JWKSKeys(issuer, insecure_http=insecure_http)
     revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
     return JWTVerifier(issuer=issuer, resource=resource, keys=keys, revocations=revocations)

@@ -45,6 +45,11 @@ from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
 PRINCIPAL = "doorward.principal"
 """The key of the ASGI scope under which the app finds the `Principal`."""
+STEP_UP = "doorward.step_up"
+"""The key of the ASGI scope under which an app with rules of its own finds the guard's refusal for want of scopes.
+
+`await scope[STEP_UP](needed, send)` answers the request and is True where the token lacks any of them.
+"""
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _SESSION_ID = "mcp-session-id"
@@ -314,10 +319,20 @@ class ProtectMCP:
         """The scope for the app: with the principal, and under the one path it knows, so that it never redirects."""
         scope = dict(request.scope)
         scope[PRINCIPAL] = principal
+        scope[STEP_UP] = partial(self._step_up, request, principal)
         if request.path in self._endpoints:
             scope["path"] = self._app_path
             scope["raw_path"] = quote(self._app_path).encode("ascii")
         return scope
+
+    async def _step_up(self, request: Request, principal: Principal, needed: Iterable[str], send: Send) -> bool:
+        try:
+            self._check_scopes(request, principal, needed)
+        except Refused as refused:
+            self._report(request, principal, refused)
+            await refused.answer.send(request, send)
+            return True
+        return False
 
     def _watch(self, request: Request, principal: Principal, send: Send, more: list[Header]) -> Send:
         """A `send` that passes everything on at once, adds our headers, and notes whose session it was."""

@@ -64,8 +64,8 @@ def client_add(  # noqa: PLR0913  # each is an option of the command, and keywor
 
 def _add_document(data: Path | None, project: str, url: str) -> "Client":
     from doorward.app import build_fetcher  # keeps --help fast
-    from doorward.cli.opening import read_settings
     from doorward.manage import documents
+    from doorward.starting import read_settings
 
     async def act(operator: "Operator", of: "Project") -> "Client":
         settings = read_settings({"data": data})
