@@ -15,13 +15,14 @@ MAX_KNOWN_TOOLS = 4000
 """How many tools are remembered, those that are no longer listed among them."""
 MAX_NAME_LENGTH = 256
 _MAX_TITLE_LENGTH = 128
-# What a tool looks like in a client's menu is not what it does.
-_IGNORED = frozenset({"_meta", "icons"})
+# What is told of a tool in every revision: servers tell older clients less, and the tool is the same.
+_TOLD = ("name", "description", "inputSchema")
+_HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedTool:
-    """A tool as the server lists it. `digest` changes with everything that tells a model or a person what it does."""
+    """A tool as the server lists it. `digest` changes with everything that tells a model what it does and takes."""
 
     name: str
     title: str
@@ -62,7 +63,7 @@ def parse_tool(member: Any) -> ListedTool | None:
         kind = "read"
     elif hints.get("destructiveHint") is True:
         kind = "destructive"
-    told = {key: value for key, value in member.items() if key not in _IGNORED}
+    told = [member.get(key) for key in _TOLD] + [hints.get(key) for key in _HINTS]
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return ListedTool(name, _build_title(name, member.get("title") or hints.get("title")), kind, digest)

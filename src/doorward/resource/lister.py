@@ -1,0 +1,185 @@
+"""Asking the server behind the guard for its tools, as a client of whichever revision it speaks."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+
+from .asgi import ASGIApp, Header, Message, Scope, build_header
+from .listing import MAX_LIST_SIZE
+from .principal import Principal
+
+HANDSHAKE_VERSION = "2025-11-25"
+STATELESS_VERSION = "2026-07-28"
+MAX_PAGES = 50
+_CLIENT = {"name": "doorward", "version": "1"}
+_META = "io.modelcontextprotocol"
+_NOBODY = Principal(subject="", client_id="doorward", issuer="", scopes=(), audience="", expires_at=0, claims={})
+"""Who asks: the protection itself, and no person."""
+
+
+class ListRefused(Exception):  # noqa: N818  # the server's doing
+    """The server gave no list of tools; the text is for the log."""
+
+
+class AppLister:
+    """Lists the tools of an ASGI app that serves MCP at `path`: a server in this process, or a way to one elsewhere.
+
+    It asks as a client with a session first, which nearly every server knows, then as one without. `principal_key` is
+    the key of the ASGI scope under which the app looks for who calls. Calling it raises `ListRefused`.
+
+    Spec: MCP Lifecycle; MCP Tools, Listing Tools; MCP Transports
+    """
+
+    def __init__(self, app: ASGIApp, *, path: str, principal_key: str) -> None:
+        self._app = app
+        self._path = path
+        self._principal_key = principal_key
+
+    async def __call__(self) -> list[Any]:
+        """The members of `tools/list`, all pages of it."""
+        try:
+            return await self._list_in_session()
+        except ListRefused as first:
+            try:
+                return await self._list_stateless()
+            except ListRefused as second:
+                raise ListRefused(f"{first}; {second}") from None
+
+    async def _list_in_session(self) -> list[Any]:
+        parameters = {"protocolVersion": HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT}
+        result, headers = await self._ask(1, "initialize", parameters, {})
+        version = result.get("protocolVersion")
+        own = {"MCP-Protocol-Version": version if isinstance(version, str) else HANDSHAKE_VERSION}
+        if session_id := headers.get("mcp-session-id"):
+            own["Mcp-Session-Id"] = session_id
+        try:
+            await self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}, own)
+            capabilities = result.get("capabilities")
+            if isinstance(capabilities, Mapping) and "tools" not in capabilities:
+                return []
+            return await self._read_pages({}, own)
+        finally:
+            if session_id:
+                await self._send("DELETE", b"", own)
+
+    async def _list_stateless(self) -> list[Any]:
+        own = {"MCP-Protocol-Version": STATELESS_VERSION, "Mcp-Method": "tools/list"}
+        meta = {
+            f"{_META}/protocolVersion": STATELESS_VERSION,
+            f"{_META}/clientInfo": _CLIENT,
+            f"{_META}/clientCapabilities": {},
+        }
+        return await self._read_pages({"_meta": meta}, own)
+
+    async def _read_pages(self, parameters: dict[str, Any], headers: Mapping[str, str]) -> list[Any]:
+        tools: list[Any] = []
+        cursor: dict[str, Any] = {}
+        for page in range(MAX_PAGES):
+            result, _ = await self._ask(page + 2, "tools/list", {**parameters, **cursor}, headers)
+            members = result.get("tools")
+            if not isinstance(members, list):
+                raise ListRefused("tools/list was answered without a list of tools")
+            tools += members
+            if not result.get("nextCursor"):
+                return tools
+            cursor = {"cursor": result["nextCursor"]}
+        raise ListRefused(f"the list of tools has more than {MAX_PAGES} pages")
+
+    async def _ask(
+        self, request_id: int, method: str, parameters: dict[str, Any], headers: Mapping[str, str]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The result of a request, and the headers it came with."""
+        message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": parameters}
+        answered, body = await self._post(message, headers)
+        for answer in _read_messages(answered.get("content-type", ""), body):
+            if isinstance(answer, dict) and answer.get("id") == request_id:
+                if isinstance(result := answer.get("result"), dict):
+                    return result, answered
+                raise ListRefused(f"{method}: {_describe(answer.get('error'))}")
+        raise ListRefused(f"{method} was answered with status {answered[':status']} and no result")
+
+    async def _post(self, message: dict[str, Any], headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+        return await self._send("POST", json.dumps(message).encode(), headers)
+
+    async def _send(self, method: str, body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+        """One request to the app; its answer's headers, with the status among them, and its body."""
+        answer = _Answer(body)
+        await self._app(self._build_scope(method, body, headers), answer.receive, answer.send)
+        return answer.headers, bytes(answer.body)
+
+    def _build_scope(self, method: str, body: bytes, headers: Mapping[str, str]) -> Scope:
+        fixed: list[Header] = [
+            (b"host", b"localhost"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": self._path,
+            "raw_path": quote(self._path).encode("ascii"),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [*fixed, *(build_header(name, value) for name, value in headers.items())],
+            "client": None,
+            "server": None,
+            self._principal_key: _NOBODY,
+        }
+
+
+class _Answer:
+    """Takes the app's answer to one request."""
+
+    def __init__(self, body: bytes) -> None:
+        self._asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        self.headers: dict[str, str] = {":status": "0"}
+        self.body = bytearray()
+
+    async def receive(self) -> Message:
+        if not self._asked:
+            await anyio.sleep_forever()  # nobody leaves before the answer is there
+        return self._asked.pop()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: Iterable[Header] = message.get("headers", ())
+            self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+            self.headers[":status"] = str(message["status"])
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+            if len(self.body) > MAX_LIST_SIZE:
+                raise ListRefused("the answer is too long")
+
+
+def _read_messages(content_type: str, body: bytes) -> list[Any]:
+    """The JSON-RPC messages of an answer, be it one document or a stream that has ended."""
+    text = body.decode("utf-8", "replace")
+    if content_type.lower().startswith("text/event-stream"):
+        events = text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+        documents = ["\n".join(_data_of(event)) for event in events]
+    else:
+        documents = [text]
+    messages: list[Any] = []
+    for document in documents:
+        try:
+            message = json.loads(document) if document else []
+        except (ValueError, RecursionError):
+            continue
+        messages += message if isinstance(message, list) else [message]
+    return messages
+
+
+def _data_of(event: str) -> list[str]:
+    return [line[5:].removeprefix(" ") for line in event.split("\n") if line.startswith("data:")]
+
+
+def _describe(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message)[:200] if message else "no result"
