@@ -79,6 +79,11 @@ def client_actor(client_id: str) -> str:
     return f"client:{client_id}"
 
 
+def resource_actor(resource_id: str) -> str:
+    """A server that tells of itself, such as of its tools."""
+    return f"resource:{resource_id}"
+
+
 def trust_actor(trust_id: str) -> str:
     """A trusted issuer, as actor or target."""
     return f"trust:{trust_id}"

@@ -168,10 +168,11 @@ class ToolCatalogue:
             try:
                 with anyio.fail_after(LIST_SECONDS):
                     listed = parse_tools(await self._lister())
+                known = await self._store.learn(listed, int(self._clock() * 1000))
             except Exception as error:  # noqa: BLE001  # whatever a server does wrong, the old list stays
                 _log.warning("The server did not tell its tools: %s", _name(error))
                 return False
-            self._take(await self._store.learn(listed, int(self._clock() * 1000)))
+            self._take(known)
             self._read_at = started_at
             return True
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .asgi import Receive, Refused, Request, build_json, build_text, read_body, replay
+from .asgi import Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
 from .challenges import NO_STORE
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_calls
 from .principal import Principal
@@ -12,6 +12,9 @@ RefuseScopes = Callable[[Request, Principal, Iterable[str]], None]
 """Raises `Refused` where the principal lacks one of the scopes."""
 
 INVALID_PARAMS = -32602
+_NO_LIST = build_text(
+    503, "The server behind has not told its tools yet. Try again shortly.", build_header("retry-after", "2"), NO_STORE
+)
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
@@ -64,6 +67,8 @@ class Inspector:
         self, request: Request, principal: Principal, calls: tuple[Call, ...], policy: ToolPolicy
     ) -> None:
         unknown = await policy.find_unknown(calls)
+        if unknown is not None and not policy.knows_tools:
+            raise Refused(_NO_LIST, reason="the server behind did not tell its tools yet")
         if unknown is not None:
             raise _refuse_call(calls, 200, INVALID_PARAMS, f"Unknown tool: {unknown}")
         self._refuse_scopes(request, principal, policy.missing(calls, principal))

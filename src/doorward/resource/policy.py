@@ -87,6 +87,11 @@ class ToolPolicy:
                 return call.tool
         return None
 
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the server has told its tools yet, where they have to be known."""
+        return self._catalogue is None or self._catalogue.is_read
+
     def missing(self, calls: Iterable[Call], principal: Principal) -> Scopes:
         """All scopes that these calls need and the principal lacks: a batch runs as a whole or not at all."""
         return union(*(self._missing_for(call.tool, principal) for call in calls if call.tool is not None))
