@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -148,7 +149,6 @@ class Proxy:
     port: int
     mint: Mint
     process: subprocess.Popen[str]
-    log: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -159,8 +159,8 @@ class Proxy:
         return httpx2.AsyncClient(headers=headers, timeout=20)
 
     def resident_kb(self) -> int:
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
 @contextmanager

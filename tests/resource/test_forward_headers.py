@@ -1,6 +1,7 @@
 """Names and paths that were made to be read differently behind the proxy: a corpus, against the pure rules."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -10,7 +11,7 @@ from doorward.resource.forward_headers import RequestHeaders, build_response_hea
 from doorward.resource.forward_target import Addresses, Unmappable
 from tests.resource.world import RESOURCE
 
-SPOOFS = """
+_SPOOFS = """
 Authorization Proxy-Authorization Proxy-Authenticate Proxy-Connection Cookie Cookie2 DPoP X-Api-Key X-Access-Token
 X-User X-User-Id X-User-Email X-Username X-UserInfo X-Auth-User X-Auth-Request-Email X-Auth-Token X-Authenticated-User
 X-Authenticated-UserId X-Remote-User X-Remote-Group X-Remote-Addr X-Remote-Extra-Scopes Remote-User Remote-Groups
@@ -29,12 +30,13 @@ X-Original-URL X-Original-URI X-Original-Method X-Rewrite-URL X-HTTP-Method X-HT
 X-Accel-Redirect X-Sendfile X-Script-Name Doorward-Identity Doorward Connection Keep-Alive TE Trailer
 Transfer-Encoding Upgrade HTTP2-Settings Expect Host Content-Length Origin Sec-Fetch-Site Sec-WebSocket-Key
 Access-Control-Request-Method
-""".split()
-PASSED = """
+"""
+_PASSED = """
 Accept Accept-Encoding Accept-Language Content-Type Content-Encoding User-Agent Last-Event-ID Mcp-Session-Id
 Mcp-Protocol-Version Mcp-Method Mcp-Name Mcp-Param-Region Traceparent Tracestate Baggage X-Request-Id Cache-Control
 If-None-Match Priority X-Custom
-""".split()
+"""
+SPOOFS, PASSED = _SPOOFS.split(), _PASSED.split()
 
 
 def build(headers: list[tuple[str, str]], *, credentials: dict[str, str] | None = None, **options: Any) -> list[Any]:
@@ -93,7 +95,7 @@ def test_credentials_replace_what_came_under_their_names() -> None:
     ],
 )
 def test_a_credential_that_cannot_be_sent_is_refused_without_telling_it(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match="^headers: ") as refusal:
+    with pytest.raises(ValueError, match=r"^headers: ") as refusal:
         Forwarder("http://127.0.0.1:1/mcp", resource=RESOURCE, headers={name: value})
     assert value not in str(refusal.value)
 
@@ -117,8 +119,6 @@ ADDRESSES = Addresses(resource="https://api.test/pub/mcp", upstream="http://inne
 
 
 def resolve(raw: str, query: str = "", path: str | None = None) -> str:
-    from urllib.parse import unquote
-
     scope = {"path": unquote(raw) if path is None else path, "raw_path": raw.encode(), "query_string": query.encode()}
     return ADDRESSES.resolve(scope)
 
@@ -206,6 +206,6 @@ def test_a_query_that_is_none_is_refused(query: str) -> None:
     ],
 )
 def test_an_upstream_that_is_none_is_refused(upstream: str) -> None:
-    with pytest.raises(ValueError, match="^upstream ") as refusal:
+    with pytest.raises(ValueError, match=r"^upstream ") as refusal:
         Addresses(resource=RESOURCE, upstream=upstream)
     assert "secret" not in str(refusal.value)

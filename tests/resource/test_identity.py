@@ -1,5 +1,6 @@
 """Who is calling, as the server behind reads it."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -79,8 +80,6 @@ def test_an_assertion_is_used_again_for_some_seconds_and_by_nobody_else() -> Non
 def test_an_assertion_ends_with_the_token_it_comes_from() -> None:
     clock = Clock(1_000_890)
     token = IdentitySigner(clock=clock).sign(ALICE, resource=RESOURCE, upstream=UPSTREAM)
-    import base64
-
     payload = token.split(".")[1]
     assert json.loads(base64.urlsafe_b64decode(payload + "=="))["exp"] == 1_000_900
 

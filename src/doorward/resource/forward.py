@@ -143,9 +143,7 @@ class Forwarder:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Connections to the server behind while it is open; at its end, calls may finish and streams are cut."""
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=self._ssl_context or True
-        )
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=self._ssl_context or True)
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -205,15 +203,16 @@ class Forwarder:
 
     def _find_target(self, request: Request, principal: Principal) -> str:
         """The URL at the server behind. Raises `Refused`."""
+        is_endpoint = self._addresses.is_endpoint(request.path)
         try:
-            token = self._addresses.find_session(request.scope)
+            token = self._addresses.find_session(request.scope) if is_endpoint else None
             if token is None:
                 url: str | None = self._addresses.resolve(request.scope)
             else:
                 url = self._endpoints.find(token, principal.identity)
         except Unmappable as problem:
             raise Refused(build_text(problem.status, str(problem)), str(problem)) from None
-        if url is None or not self._endpoints.admits(url, principal.identity):
+        if url is None or (not is_endpoint and self._endpoints.holds(url)):
             raise Refused(build_text(404, "Session not found"))
         return url
 

@@ -78,9 +78,9 @@ class Addresses:
         return self._build(target, query)
 
     def find_session(self, scope: Scope) -> str | None:
-        """The token of an announced message URL, when the request is for one."""
+        """The token of an announced message URL, when a request on the resource itself names one."""
         query: bytes = scope["query_string"]
-        if SESSION_PARAMETER.encode() not in query or not self.is_endpoint(scope["path"]):
+        if SESSION_PARAMETER.encode() not in query:
             return None
         values = parse_qs(query.decode("latin-1")).get(SESSION_PARAMETER)
         return values[0] if values else None

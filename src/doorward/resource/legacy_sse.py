@@ -1,8 +1,10 @@
 """What the transport of 2024-11-05 needs at a proxy: its first event names a URL, which must be one of the proxy's."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
 
 from .principal import Identity
 
@@ -71,29 +73,36 @@ class MessageEndpoints:
 
     def __init__(self) -> None:
         self._by_token: dict[str, tuple[str, Identity]] = {}
-        self._owners: dict[str, Identity] = {}
+        self._paths: Counter[str] = Counter()
 
     @contextmanager
     def announced(self, url: str, identity: Identity) -> Iterator[str]:
         """A token that stands for `url` while the context is open."""
         token = secrets.token_urlsafe(18)
+        path = _fold_path(url)
         self._by_token[token] = (url, identity)
-        is_first = self._owners.setdefault(url, identity) == identity
+        self._paths[path] += 1
         try:
             yield token
         finally:
             del self._by_token[token]
-            if is_first:
-                self._owners.pop(url, None)
+            self._paths[path] -= 1
+            if not self._paths[path]:
+                del self._paths[path]
 
     def find(self, token: str, identity: Identity) -> str | None:
         """The URL for which a token of this principal stands."""
         url, owner = self._by_token.get(token, ("", None))
         return url if owner == identity else None
 
-    def admits(self, url: str, identity: Identity) -> bool:
-        """Whether this principal may send to `url` of the server behind: it is nobody's, or its own."""
-        return self._owners.get(url, identity) == identity
+    def holds(self, url: str) -> bool:
+        """Whether messages for somebody's stream are taken there, so that it must be named by a token."""
+        return bool(self._paths) and _fold_path(url) in self._paths
+
+
+def _fold_path(url: str) -> str:
+    """A path as the most lenient router compares it."""
+    return unquote(urlsplit(url).path).casefold().rstrip("/")
 
 
 def _find_end(held: bytes) -> int:
