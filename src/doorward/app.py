@@ -113,8 +113,19 @@ class Doorward:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is being answered; those of mounted apps, which may be streams without end, aside."""
-        return self._in_flight > 0
+        """Whether a request is being answered; those of mounted apps, which may be streams without end, aside.
+
+        A mounted app that can tell its streams from its calls says so itself.
+        """
+        return self._in_flight > 0 or any(getattr(mounted, "is_busy", False) for mounted in self._mounts.values())
+
+    def wind_down(self) -> None:
+        """Answer those who wait for news of revocations now."""
+        self.context.feed.close()
+
+    async def close(self) -> None:
+        """Close the database, once nothing is asked of it any more."""
+        await self.context.database.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -160,7 +160,7 @@ async def _serve(settings: Settings, protected: Protected) -> NoReturn:
     configure_logs(settings.log)
     check_port(settings)
     app, parts = await _compose(settings, protected)
-    leave(await run_server(app, partial(_announce, settings, protected, parts.setup_link)))
+    leave(await run_server(app, settings, partial(_announce, settings, protected, parts.setup_link)))
 
 
 def _announce(settings: Settings, protected: Protected, setup_link: str | None) -> None:

@@ -10,13 +10,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from doorward.app import Doorward
+from doorward.asgi import Receive, Scope, Send
 from doorward.settings import EX_CONFIG, Settings
 from doorward.starting import Stopped
 
@@ -33,9 +35,39 @@ MAX_CONNECTIONS = 2048
 _SPARE_FILES = 256
 
 
-async def run_server(app: Doorward, announce: Callable[[], None]) -> int:
+class Served(Protocol):
+    """An ASGI app that a server process can end in good order."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is on its way that is worth waiting for."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        ...
+
+    def wind_down(self) -> None:
+        """Answer now whoever only waits."""
+        ...
+
+    async def close(self) -> None:
+        """Close what was opened for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Files of a certificate chain and its key, in PEM; the key as PKCS #8."""
+
+    chain: Path
+    key: Path
+
+
+async def run_server(
+    app: Served, settings: Settings, announce: Callable[[], None], *, certificate: Certificate | None = None
+) -> int:
     """Serve until SIGTERM or Ctrl-C, and close the database; the exit code. `announce` is called once it answers."""
-    settings = app.context.settings
     server = Server(
         app,
         address=settings.host,
@@ -45,6 +77,8 @@ async def run_server(app: Doorward, announce: Callable[[], None]) -> int:
         websockets=False,
         log_enabled=False,
         backpressure=_count_connections(),
+        ssl_cert=certificate.chain if certificate else None,
+        ssl_key=certificate.key if certificate else None,
         http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=HEAD_BYTES),
     )
     loop = asyncio.get_running_loop()
@@ -60,13 +94,13 @@ async def run_server(app: Doorward, announce: Callable[[], None]) -> int:
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         waiting.cancel()
-        await app.context.database.close()
+        await app.close()
         return 1
-    app.context.feed.close()  # whoever waits for news is answered now
+    app.wind_down()
     server.stop()  # type: ignore[no-untyped-call]
     await _finish(app, serving)
     if not serving.done():
-        await app.context.database.close()
+        await app.close()
     return 0
 
 
@@ -93,7 +127,7 @@ def check_port(settings: Settings) -> None:
             raise Stopped(problem, EX_CONFIG) from None
 
 
-async def _finish(app: Doorward, serving: asyncio.Task[None]) -> None:
+async def _finish(app: Served, serving: asyncio.Task[None]) -> None:
     """Let requests in flight end and their answers leave, within the grace."""
     deadline = time.monotonic() + GRACE_SECONDS
     is_busy = True

@@ -43,6 +43,69 @@ def up(
 
 
 @app.command()
+def protect(  # noqa: PLR0913  # one parameter for each option, all named
+    target: Annotated[
+        list[str] | None, typer.Argument(metavar="URL | -- COMMAND…", help="The MCP server, or what starts one.")
+    ] = None,
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8400")] = None,
+    public_url: Annotated[str | None, typer.Option(help="Origin that clients reach this by, when it differs.")] = None,
+    path: Annotated[str | None, typer.Option(help="Where the server appears.", show_default="its own, or /mcp")] = None,
+    name: Annotated[str, typer.Option(help="What people are told it is called.")] = "",
+    shared: Annotated[bool, typer.Option("--shared", help="One process of the command for all users.")] = False,
+    env: Annotated[list[str] | None, typer.Option(help="A variable that the command gets, too; repeatable.")] = None,
+    headers_file: Annotated[
+        Path | None, typer.Option(help="File of headers for the server behind, such as its credential.")
+    ] = None,
+    show_all_tools: Annotated[
+        bool, typer.Option("--show-all-tools", help="List tools that a client may not call yet, too.")
+    ] = False,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Web origin whose pages may call the server; repeatable.")
+    ] = None,
+    servers: Annotated[Path | None, typer.Option(help="TOML file of several servers.")] = None,
+    issuer: Annotated[
+        str | None, typer.Option(help="Take the tokens of this authorization server, and run none here.")
+    ] = None,
+    introspection_key_file: Annotated[
+        Path | None, typer.Option(help="File of a key to ask the issuer about tokens with.")
+    ] = None,
+    identity_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the P-256 key that tells the server behind who calls.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of a certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key, as PKCS #8.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")] = False,
+) -> None:
+    """Put a door in front of an unmodified MCP server: sign-in, consent by tool, tokens."""
+    from .protect import Choices, run_protect  # keeps --help fast
+
+    choices = Choices(
+        target=tuple(target or ()),
+        path=path,
+        name=name,
+        shared=shared,
+        headers_file=headers_file,
+        environment=tuple(env or ()),
+        show_all_tools=show_all_tools,
+        allowed_origins=tuple(allow_origin or ()),
+        servers=servers,
+        issuer=issuer,
+        introspection_key_file=introspection_key_file,
+        identity_key=identity_key,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        as_json=as_json,
+    )
+    options = {"data": data, "host": host, "port": port, "issuer": public_url}
+    raise typer.Exit(run_protect(options, choices))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(doorward.__version__)

@@ -45,7 +45,8 @@ async def _serve(settings: Settings, *, demo: bool, as_json: bool) -> NoReturn:
         "demo": demo_url,
         "data": str(settings.data),
     }
-    leave(await run_server(Doorward(parts.context, mounts), partial(_announce, facts, as_json=as_json)))
+    app = Doorward(parts.context, mounts)
+    leave(await run_server(app, settings, partial(_announce, facts, as_json=as_json)))
 
 
 async def _register_demo(parts: Opened) -> str:

@@ -21,6 +21,7 @@ Lister = Callable[[], Awaitable[Sequence[Any]]]
 LIST_SECONDS = 20
 WATCH_SECONDS = 30
 _MIN_PAUSE_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 _log = logging.getLogger("doorward.resource")
 
@@ -143,8 +144,9 @@ class ToolCatalogue:
     async def keep_current(self, *, seconds: float = WATCH_SECONDS) -> NoReturn:
         """Read the list now and then, until cancelled: what changes is held back even when nobody lists it."""
         while True:
-            await self.refresh()
-            await anyio.sleep(seconds)
+            was_told = await self.refresh()
+            # A server that starts with us may need a moment.
+            await anyio.sleep(seconds if was_told or self.is_read else _RETRY_SECONDS)
 
     async def find(self, name: str) -> KnownTool | None:
         """A tool; one that is not known is asked for before it is called unknown."""

@@ -1,0 +1,258 @@
+"""Servers of other people behind the guard: each one forwarded to or run, its tools known, its callers let in.
+
+Needs the `proxy` extra.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from doorward.app import Mounted
+from doorward.asgi import Receive, Response, Scope, Send, json_response
+from doorward.core.models import Resource
+from doorward.core.tools import GROUPS
+from doorward.local_tools import LocalTools
+from doorward.mounting import WithLifespan, build_local_verifier, protect_in_process
+from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
+from doorward.resource import PRINCIPAL, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
+from doorward.resource.asgi import ASGIApp
+from doorward.resource.catalogue import CatalogueStore, FileStore, ToolCatalogue
+from doorward.resource.forward import Forwarder
+from doorward.resource.identity import IdentitySigner
+from doorward.resource.lister import AppLister
+from doorward.resource.stdio import StdioBridge
+from doorward.server.context import Context
+from doorward.starting import Opened, register
+
+IDENTITY_PATH = "/.well-known/doorward-identity"
+"""Where a server behind finds the keys that the identity header is signed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A server to protect: at a URL, or started by a command.
+
+    `path` is where it appears, `headers` are for it alone, `environment` is for the command beside a few harmless
+    names.
+    """
+
+    path: str
+    url: str = ""
+    command: tuple[str, ...] = ()
+    name: str = ""
+    shared: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of its guard, a `ProtectMCP`."""
+
+    @property
+    def described(self) -> str:
+        """What is behind the door, for the terminal."""
+        return self.url or " ".join(self.command)
+
+
+class _WithTools:
+    """A guarded app whose list of tools is kept current as long as it runs."""
+
+    def __init__(self, guarded: Mounted, app: ASGIApp, catalogue: ToolCatalogue) -> None:
+        self._guarded = guarded
+        self._app = app
+        self._catalogue = catalogue
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the app answers a call, where it can tell calls from streams."""
+        return bool(getattr(self._app, "is_busy", False))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._guarded(scope, receive, send)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Run the app, and read its tools now and then."""
+        await self._catalogue.load()
+        async with self._guarded.lifespan():
+            reading = asyncio.create_task(self._catalogue.keep_current())
+            try:
+                yield
+            finally:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+
+
+class _Document:
+    """A public JSON document."""
+
+    def __init__(self, body: bytes) -> None:
+        self._response = Response(200, body, [("content-type", "application/json"), ("cache-control", "max-age=300")])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """Serve one connection."""
+        await self._response.send(send, head=scope["method"] == "HEAD")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Needs nothing."""
+        yield
+
+
+class Reach(Protocol):
+    """Tells whether a server behind answers."""
+
+    async def check(self) -> bool:
+        """Whether it can be reached now."""
+        ...
+
+
+class Standing:
+    """Guards alone, for tokens of an issuer elsewhere: the mounted apps, and whether all of it works."""
+
+    def __init__(self, mounts: Mapping[str, Mounted], reached: Sequence[Reach]) -> None:
+        self._mounts = dict(sorted(mounts.items(), reverse=True))
+        self._reached = reached
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is being answered."""
+        return any(getattr(mounted, "is_busy", False) for mounted in self._mounts.values())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+            return
+        path = str(scope["path"])
+        for mount, mounted in self._mounts.items():
+            if path == mount or path.startswith(f"{mount}/") or _is_metadata_of(mount, path):
+                await mounted(scope, receive, send)
+                return
+        if scope["type"] == "http":
+            await (await self._answer(path)).send(send, head=scope["method"] == "HEAD")
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            for mounted in self._mounts.values():
+                await stack.enter_async_context(mounted.lifespan())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, path: str) -> Response:
+        if path == "/livez":
+            return json_response({"status": "ok"})
+        if path == "/readyz":
+            ready = all([await one.check() for one in self._reached])
+            return json_response({"status": "ok" if ready else "unavailable"}, status=200 if ready else 503)
+        return json_response({"error": "not_found"}, status=404)
+
+    def wind_down(self) -> None:
+        """Nothing waits here for news."""
+
+    async def close(self) -> None:
+        """Nothing is open here."""
+
+
+async def mount_all(parts: Opened, upstreams: Sequence[Upstream], signer: IdentitySigner) -> dict[str, Mounted]:
+    """The servers beside their own authorization server, each a resource of its default project.
+
+    Raises `ActionRefused` for an address that cannot be a resource, and `ValueError` for settings that cannot be right.
+    """
+    mounts: dict[str, Mounted] = {IDENTITY_PATH: _Document(signer.jwks)}
+    for upstream in upstreams:
+        uri = f"{parts.context.settings.public_url}{upstream.path}"
+        resource = await register(parts.operator, parts.project, uri, name=upstream.name, scopes=GROUPS)
+        app = build_way(upstream, uri, signer)
+        mounts[upstream.path] = protect_with_tools(parts.context, resource, app, **_guard_options(upstream))
+    return mounts
+
+
+def mount_for_issuer(
+    issuer: str,
+    public_url: str,
+    upstreams: Sequence[Upstream],
+    signer: IdentitySigner,
+    *,
+    data: Path,
+    verifier: Verifier | None = None,
+    insecure_http: bool = False,
+) -> Standing:
+    """The servers for tokens of an issuer elsewhere, of Doorward or any other that follows the standards.
+
+    What their tools were is kept below `data`. Raises `ValueError` for settings that cannot be right.
+    """
+    keys = JWKSKeys(issuer, insecure_http=insecure_http)
+    revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
+    mounts: dict[str, Mounted] = {IDENTITY_PATH: _Document(signer.jwks)}
+    reached: list[Reach] = []
+    for upstream in upstreams:
+        uri = f"{public_url}{upstream.path}"
+        app = build_way(upstream, uri, signer)
+        if isinstance(app, Forwarder):
+            reached.append(app)
+        store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
+        catalogue = _build_catalogue(app, upstream.path, store)
+        guard = ProtectMCP(
+            app,
+            verifier=verifier or JWTVerifier(issuer=issuer, resource=uri, keys=keys, revocations=revocations),
+            resource=uri,
+            issuer=issuer,
+            catalogue=catalogue,
+            insecure_http=insecure_http,
+            **_guard_options(upstream),
+        )
+        mounts[upstream.path] = _WithTools(WithLifespan(guard), app, catalogue)
+    return Standing(mounts, reached)
+
+
+def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forwarder | StdioBridge:
+    """The app that stands for a server behind. Raises `ValueError`."""
+    if upstream.command:
+        return StdioBridge(upstream.command, shared=upstream.shared, env=upstream.environment)
+    return Forwarder(upstream.url, resource=resource, identity=signer, headers=upstream.headers)
+
+
+def protect_with_tools(
+    context: Context,
+    resource: Resource,
+    app: ASGIApp,
+    *,
+    tools: Mapping[str, Sequence[str]] | None = None,
+    **options: Any,
+) -> Mounted:
+    """`app` behind a guard that knows its tools and holds new ones back, beside its own authorization server.
+
+    Every tool that `tools` does not list is opened by the scope of its kind. `options` are those of `ProtectMCP`.
+    """
+    catalogue = _build_catalogue(app, _path_of(resource.uri), LocalTools(context, resource, tools))
+    verifier = build_local_verifier(context, resource.uri)
+    guarded = protect_in_process(
+        context, resource.uri, app, verifier=verifier, catalogue=catalogue, tools=tools, **options
+    )
+    return _WithTools(guarded, app, catalogue)
+
+
+def _build_catalogue(app: ASGIApp, path: str, store: CatalogueStore) -> ToolCatalogue:
+    return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), store=store)
+
+
+def _guard_options(upstream: Upstream) -> dict[str, Any]:
+    return {"challenge_scopes": [READ_TOOLS, WRITE_TOOLS], "name": upstream.name or None, **upstream.options}
+
+
+def _path_of(uri: str) -> str:
+    return "/" + uri.split("://", 1)[1].partition("/")[2]
+
+
+def _is_metadata_of(mount: str, path: str) -> bool:
+    """Whether a well-known address is that of the server mounted there; the root one is the first server's."""
+    return path.startswith("/.well-known/oauth-protected-resource") and path.rstrip("/").endswith(
+        (mount, "/oauth-protected-resource")
+    )
