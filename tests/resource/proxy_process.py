@@ -11,10 +11,10 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from doorward.cli.up import HEAD_BYTES, IDLE_MS
 from doorward.oauth.jwt import VerificationKey, parse_jwks
 from doorward.resource import JWTVerifier, ProtectMCP
 from doorward.resource.forward import Forwarder
+from doorward.serving import HEAD_BYTES, IDLE_MS
 
 
 class Keys:

@@ -53,7 +53,7 @@ async def call(request_id: Any, name: str, given: dict[str, Any], token: Any) ->
         for step in range(given["steps"]):
             say(method="notifications/progress", params={"progressToken": token, "progress": step})
     if name == "garbage":
-        sys.stdout.write("Listening!\n\n[1, 2]\n{\"jsonrpc\": \"2.0\", \"id\": 99999, \"result\": {}}\n")
+        sys.stdout.write('Listening!\n\n[1, 2]\n{"jsonrpc": "2.0", "id": 99999, "result": {}}\n')
         sys.stdout.write('{"jsonrpc": "2.0", "id": [1], "result": {}}\n{"method": 7}\n')
     if name == "say":
         for line in given["lines"]:

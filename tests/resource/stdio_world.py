@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from typing import Any
 import anyio
 import httpx2
 import mcp
-import pytest
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 from mcp.client.streamable_http import streamable_http_client
@@ -121,7 +119,7 @@ async def serve_bridge(*command: str, **options: Any) -> AsyncIterator[tuple[str
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     bridge, mint = StdioBridge(command or COMMAND, **options), Mint(resource=f"{url}/mcp")
-    app = mint.protect(bridge, insecure_http=True) if False else mint.protect(bridge)
+    app = mint.protect(bridge)
     server = Server(
         app,
         address="127.0.0.1",
@@ -167,5 +165,3 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
-
-
