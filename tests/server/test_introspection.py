@@ -49,6 +49,7 @@ async def test_a_live_token_is_told_whole_int_05_07(door: Door) -> None:
         "iat": claims["iat"],
         "exp": claims["exp"],
         "auth_time": claims["auth_time"],
+        "grant_id": claims["grant_id"],
     }
 
 

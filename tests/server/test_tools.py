@@ -1,0 +1,213 @@
+"""Tools have versions: what a person was shown is what their tokens open, and every tool has a scope of its own."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from doorward.core.models import CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE, Resource, Scope
+from doorward.core.tools import GROUPS
+from doorward.local_tools import LocalTools
+from doorward.manage import clients, exchange, resources, tools, users
+from doorward.manage.operator import ActionRefused
+from doorward.resource.tools import ListedTool
+from doorward.storage.audit import list_events
+from tests.inside import RESOURCE, Door
+from tests.person import Person
+from tests.running import ADMIN_EMAIL
+from tests.server import devices, minting
+from tests.server.steps import TOKEN, basic, claims_of, introspect, project_key, success
+
+LOOK = ListedTool("look", "Have a look", "read", "1")
+BOOK = ListedTool("book", "Book it", "write", "1")
+DROP = ListedTool("drop", "Drop everything", "destructive", "1")
+BOTH = "tools:read tools:write"
+
+
+@pytest.fixture
+async def store(door: Door) -> LocalTools:
+    """The resource of the door as `doorward protect` keeps it, with two tools."""
+    door.clock.advance(seconds=1)
+    await resources.change(door.operator, door.resource, scopes=GROUPS, default_scopes=("tools:read",))
+    store = LocalTools(door.context, door.resource)
+    await list_tools(door, store, LOOK, BOOK)
+    return store
+
+
+async def list_tools(door: Door, store: LocalTools, *listed: ListedTool) -> int:
+    """The server lists these, and every node sees it; the version of the list."""
+    known = await store.learn(listed, door.clock())
+    door.clock.advance(seconds=1)
+    await door.context.tenancy.find()
+    return max(entry.since for entry in known)
+
+
+async def stored(door: Door) -> Resource:
+    return await resources.get(door.operator, door.project, RESOURCE)
+
+
+async def claims_after_consent(door: Door, person: Person | None = None, scope: str = BOTH) -> dict[str, Any]:
+    return claims_of((await door.tokens(person, scope=scope))[1]["access_token"])
+
+
+async def test_a_token_carries_the_version_of_the_list_that_was_on_the_page(door: Door, store: LocalTools) -> None:
+    assert "tools_at" not in await claims_after_consent(door)
+    version = await list_tools(door, store, LOOK, BOOK, DROP)
+    client_id, answer = await door.tokens(scope=BOTH)
+    assert claims_of(answer["access_token"])["tools_at"] == version
+
+    later = await list_tools(door, store, LOOK, replace(BOOK, digest="2"), DROP)
+    assert later > version
+    refreshed = success(await door.refresh(client_id, answer["refresh_token"]))
+    assert claims_of(refreshed["access_token"])["tools_at"] == version
+    assert (await claims_after_consent(door))["tools_at"] == later
+
+
+async def test_a_list_that_changes_between_page_and_decision_is_not_what_was_seen(
+    door: Door, store: LocalTools, person: Person
+) -> None:
+    before = await list_tools(door, store, LOOK, BOOK, DROP)
+    client_id, verifier = (await door.register())["client_id"], "v" * 64
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, verifier, scope=BOTH)))
+    await list_tools(door, store, LOOK, replace(BOOK, digest="2"), DROP)
+    page = await person.submit(page, decision="allow")
+    code = page.links["continue"].partition("code=")[2].partition("&")[0]
+    tokens = success(await door.redeem(client_id, code, verifier))
+    assert claims_of(tokens["access_token"])["tools_at"] == before
+
+
+@pytest.mark.parametrize("sent", ["9" * 15, "9" * 40, "-1", "1e9", "", "٣"])
+async def test_a_form_cannot_claim_to_have_shown_more_than_there_is(
+    door: Door, store: LocalTools, person: Person, sent: str
+) -> None:
+    version = await list_tools(door, store, LOOK, DROP)
+    client_id, verifier = (await door.register())["client_id"], "v" * 64
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, verifier, scope=BOTH)))
+    page = await person.submit(page, decision="allow", tools_at=sent)
+    code = page.links["continue"].partition("code=")[2].partition("&")[0]
+    claims = claims_of(success(await door.redeem(client_id, code, verifier))["access_token"])
+    assert claims.get("tools_at", 0) == (version if sent == "9" * 15 else 0)
+
+
+async def test_the_page_shows_the_tools_that_are_listed_in_groups_by_what_they_do(
+    door: Door, store: LocalTools, person: Person
+) -> None:
+    await list_tools(door, store, LOOK, DROP)
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=BOTH)))
+    assert all(title in page.text for title in ("Have a look", "Drop everything", "deletes"))
+    assert "Book it" not in page.text
+
+
+async def test_a_group_whose_tools_are_all_gone_is_not_asked_for(door: Door, store: LocalTools, person: Person) -> None:
+    await list_tools(door, store, LOOK)
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=BOTH)))
+    assert "Tools that change things" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "title"),
+    [
+        ("tool:book", "tool:book", "Book it"),
+        ("tool:*", "tool:*", "Every tool"),
+        ("tool:none tool:book", "tool:book", ""),
+    ],
+)
+async def test_every_tool_has_a_scope_and_all_have_one(
+    door: Door, store: LocalTools, person: Person, asked: str, given: str, title: str
+) -> None:
+    client_id = (await door.register())["client_id"]
+    url = door.authorization_url(client_id, "v" * 64, scope=asked)
+    assert title in (await person.sign_in(await person.open(url))).text
+    assert (await claims_after_consent(door, person, asked))["scope"] == given
+    (app, *_) = [line for line in (await person.open("/account")).text.splitlines() if "it may" in line] or [""]
+    assert title in app
+
+
+async def test_a_tool_that_is_gone_has_no_scope(door: Door, store: LocalTools) -> None:
+    await list_tools(door, store, LOOK)
+    resource = await stored(door)
+    assert resource.known_scopes == ("tools:read", "tools:write", "tool:look", "tool:*")
+
+
+async def test_a_device_is_given_the_list_that_its_person_saw(door: Door, store: LocalTools) -> None:
+    version = await list_tools(door, store, LOOK, BOOK, DROP)
+    await devices.offer(door)
+    client_id = (await devices.add_device(door))["client_id"]
+    asked = await devices.ask(door, client_id, scope="tools:read", resource=RESOURCE)
+    await door.person().let_in_device(asked["verification_uri_complete"])
+    form = {"grant_type": DEVICE_CODE, "device_code": asked["device_code"], "client_id": client_id}
+    tokens = success(await door.post_form(TOKEN, form))
+    assert claims_of(tokens["access_token"])["tools_at"] == version
+
+
+async def test_where_an_operator_decided_the_list_is_the_one_there_is(door: Door, store: LocalTools) -> None:
+    version = await list_tools(door, store, LOOK, BOOK, DROP)
+    client, secret = await clients.add(door.operator, door.project, (), name="Nightly", grants=(CLIENT_CREDENTIALS,))
+    form = {"grant_type": CLIENT_CREDENTIALS, "scope": "tools:read"}
+    first = success(await door.post_form(TOKEN, form, basic(client.client_id, secret or "")))
+    assert claims_of(first["access_token"])["tools_at"] == version
+    key = await project_key(door, "mint")
+    minted = success(await minting.mint(door, key, client_id=await minting.public_client(door)))
+    assert claims_of(minted["access_token"])["tools_at"] == version
+
+
+async def test_an_exchanged_token_has_seen_no_more_than_the_one_it_came_from(door: Door, store: LocalTools) -> None:
+    before = (await door.tokens(scope=BOTH))[1]["access_token"]
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    client, secret = await clients.add(door.operator, door.project, (), name="Gateway", grants=(TOKEN_EXCHANGE,))
+    await exchange.add(door.operator, client, source=door.resource, target=door.resource, scope=BOTH, mode="delegation")
+    door.clock.advance(seconds=1)
+    form = {
+        "grant_type": TOKEN_EXCHANGE,
+        "subject_token": before,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "resource": RESOURCE,
+    }
+    exchanged = success(await door.post_form(TOKEN, form, basic(client.client_id, secret or "")))
+    assert "tools_at" not in claims_of(exchanged["access_token"])
+
+
+async def test_introspection_tells_the_version_too(door: Door, store: LocalTools) -> None:
+    version = await list_tools(door, store, LOOK, BOOK, DROP)
+    token = (await door.tokens(scope=BOTH))[1]["access_token"]
+    assert (await introspect(door, token, await project_key(door, "introspect")))["tools_at"] == version
+
+
+async def test_what_was_read_is_there_after_a_restart_and_what_operators_wrote_is_left(
+    door: Door, store: LocalTools
+) -> None:
+    version = await list_tools(door, store, LOOK, BOOK, DROP)
+    known = await LocalTools(door.context, door.resource).load()
+    assert {entry.tool: entry.since for entry in known} == {LOOK: 0, BOOK: 0, DROP: version}
+    titled = tuple(replace(scope, title="Ours") for scope in (await stored(door)).scopes)
+    await resources.change(door.operator, await stored(door), scopes=titled)
+    await list_tools(door, store, LOOK)
+    assert {scope.title for scope in (await stored(door)).scopes} == {"Ours"}
+
+
+async def test_tools_with_scopes_of_their_own_stand_below_these(door: Door) -> None:
+    await resources.change(door.operator, door.resource, scopes=GROUPS, default_scopes=())
+    store = LocalTools(door.context, door.resource, {"book": ["bookings"], "look": []})
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    placed = {scope.name: [tool.name for tool in scope.tools] for scope in (await stored(door)).scopes}
+    assert placed == {"tools:read": ["look"], "tools:write": ["drop"], "bookings": ["book"]}
+
+
+async def test_the_audit_trail_says_which_tools_came_changed_and_went(door: Door, store: LocalTools) -> None:
+    await list_tools(door, store, replace(LOOK, digest="2"), DROP)
+    owner = await users.get(door.operator, door.project, ADMIN_EMAIL)
+    assert owner.role == "owner"
+    events = await door.context.database.read(list_events, door.project.project_id)
+    newest = next(event for event in events if event.action == "resource.tools_changed")
+    assert newest.detail == {"added": ["drop"], "changed": ["look"], "removed": ["book"]}
+    assert newest.actor == f"resource:{door.resource.resource_id}"
+
+
+async def test_a_resource_that_was_removed_learns_nothing(door: Door, store: LocalTools) -> None:
+    await resources.remove(door.operator, door.resource)
+    with pytest.raises(ActionRefused):
+        await store.learn((LOOK,), door.clock())
+    with pytest.raises(ActionRefused):
+        await tools.learn(door.operator, door.resource, lambda _: (Scope("a", "A"),))
