@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 held: dict[Any, asyncio.Event] = {}
@@ -35,45 +36,62 @@ def sleep_in_child() -> int:
     return subprocess.Popen(["sleep", "600"]).pid
 
 
-async def call(request_id: Any, name: str, given: dict[str, Any], token: Any) -> Any:
-    if name == "crash":
-        os._exit(3)
-    if name == "crash_with_child":
+async def hold(given: dict[str, Any], token: Any) -> None:
+    """Answer when a call of `release` comes, or never."""
+    held[given["hold"]] = asyncio.Event()
+    say(method="notifications/message", params={"level": "info", "data": "held"})
+    if token is not None:
+        say(method="notifications/progress", params={"progressToken": token, "progress": 0})
+    await held[given["hold"]].wait()
+
+
+def crash(given: dict[str, Any], _: Any) -> None:
+    if given.get("child"):
         say(method="notifications/message", params={"level": "info", "data": sleep_in_child()})
-        os._exit(3)
-    if name == "hold":
-        held[given["as"]] = asyncio.Event()
-        say(method="notifications/message", params={"level": "info", "data": "held"})
-        if token is not None:
-            say(method="notifications/progress", params={"progressToken": token, "progress": 0})
-        await held[given["as"]].wait()
-    if name == "release":
-        held[given["as"]].set()
-    if name == "progress":
-        for step in range(given["steps"]):
-            say(method="notifications/progress", params={"progressToken": token, "progress": step})
-    if name == "garbage":
-        sys.stdout.write('Listening!\n\n[1, 2]\n{"jsonrpc": "2.0", "id": 99999, "result": {}}\n')
-        sys.stdout.write('{"jsonrpc": "2.0", "id": [1], "result": {}}\n{"method": 7}\n')
-    if name == "say":
-        for line in given["lines"]:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-    if name == "tell":
-        say(method=given["method"], params=given.get("params", {}))
-    if name == "ignore_sigterm":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        held["end of input"] = asyncio.Event()
-    tools: dict[str, Any] = {
-        "ask": lambda: ask(given["method"], **given.get("params", {})),
-        "big": lambda: "x" * given["size"],
-        "child": sleep_in_child,
-        "environment": lambda: dict(os.environ),
-        "seen": lambda: {"cancelled": cancelled, "notes": notes},
-        "number": lambda: float("nan"),
-    }
-    result = tools.get(name, lambda: given)()
-    return await result if asyncio.iscoroutine(result) else result
+    os._exit(3)
+
+
+def progress(given: dict[str, Any], token: Any) -> None:
+    for step in range(given["steps"]):
+        say(method="notifications/progress", params={"progressToken": token, "progress": step})
+
+
+def garbage(*_: Any) -> None:
+    sys.stdout.write('Listening!\n\n[1, 2]\n{"jsonrpc": "2.0", "id": 99999, "result": {}}\n')
+    sys.stdout.write('{"jsonrpc": "2.0", "id": [1], "result": {}}\n{"method": 7}\n')
+
+
+def write_errors(given: dict[str, Any], _: Any) -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in given["lines"]))
+    sys.stderr.flush()
+
+
+def ignore_hints(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    held["end of input"] = asyncio.Event()
+
+
+def tell(given: dict[str, Any], _: Any) -> None:
+    say(method=given["method"], params=given.get("params", {}))
+
+
+TOOLS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
+    "ask": lambda given, _: ask(given["method"], **given.get("params", {})),
+    "big": lambda given, _: "x" * given["size"],
+    "child": lambda *_: sleep_in_child(),
+    "crash": crash,
+    "echo": lambda given, _: given,
+    "environment": lambda *_: dict(os.environ),
+    "garbage": garbage,
+    "hold": hold,
+    "ignore_hints": ignore_hints,
+    "not_a_number": lambda *_: "NaN",
+    "progress": progress,
+    "release": lambda given, _: held[given["hold"]].set(),
+    "say": write_errors,
+    "seen": lambda *_: {"cancelled": cancelled, "notes": notes},
+    "tell": tell,
+}
 
 
 async def answer(message: dict[str, Any]) -> None:
@@ -87,9 +105,12 @@ async def answer(message: dict[str, Any]) -> None:
         say(id=request_id, result={"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})
     elif method == "tools/call":
         token = params.get("_meta", {}).get("progressToken")
-        told = await call(request_id, params["name"], params.get("arguments", {}), token)
+        told = TOOLS[params["name"]](params.get("arguments", {}), token)
+        if asyncio.iscoroutine(told):
+            told = await told
         text = json.dumps({"pid": os.getpid(), "told": told})
-        say(id=request_id, result={"content": [{"type": "text", "text": text}]})
+        number = float("nan") if told == "NaN" else 1
+        say(id=request_id, result={"content": [{"type": "text", "text": text}], "number": number})
     elif method in {"ping", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"}:
         notes.append(method)
         say(id=request_id, result={})

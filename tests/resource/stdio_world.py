@@ -119,9 +119,8 @@ async def serve_bridge(*command: str, **options: Any) -> AsyncIterator[tuple[str
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     bridge, mint = StdioBridge(command or COMMAND, **options), Mint(resource=f"{url}/mcp")
-    app = mint.protect(bridge)
     server = Server(
-        app,
+        mint.protect(bridge, insecure_http=True),
         address="127.0.0.1",
         port=port,
         interface=Interfaces.ASGI,
