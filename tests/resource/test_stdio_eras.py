@@ -51,7 +51,7 @@ async def test_a_server_of_both_eras_is_served_in_the_client_s(mode: str, versio
         assert {tool.name for tool in (await client.list_tools()).tools} == {"echo", "count", "change"}
         seen: list[float] = []
 
-        async def note(progress: float, _: float | None, __: str | None) -> None:
+        async def note(progress: float, total: float | None, message: str | None) -> None:
             seen.append(progress)
 
         assert text_of(await client.call_tool("count", {"to": 20}, progress_callback=note)) == "20"
