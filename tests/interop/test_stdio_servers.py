@@ -113,18 +113,20 @@ async def test_the_filesystem_server_is_served(mode: str, tmp_path: Path) -> Non
 
 
 async def test_a_published_server_that_was_killed_is_there_again_and_at_the_end_it_is_gone() -> None:
-    async with serve_bridge(*find_server("server-everything"), "stdio") as (url, bridge, mint):
-        async with connect(url, mint) as client:
-            await client.call_tool("echo", {"message": "hi"})
-            (connection,) = bridge._pool._started
-            os.kill(connection._process.pid, signal.SIGKILL)
+    async with (
+        serve_bridge(*find_server("server-everything"), "stdio") as (url, bridge, mint),
+        connect(url, mint, mode="legacy") as client,
+    ):
+        await client.call_tool("echo", {"message": "hi"})
+        (killed,) = bridge._pool._running()
+        os.kill(killed._process.pid, signal.SIGKILL)
 
-            async def has_ended() -> bool:
-                return connection.has_ended
+        async def has_ended() -> bool:
+            return killed.has_ended
 
-            await until(has_ended)
-            assert text_of(await client.call_tool("echo", {"message": "again"})) == "Echo: again"
-            (connection,) = (one for one in bridge._pool._started if not one.has_ended)
+        await until(has_ended)
+        assert text_of(await client.call_tool("echo", {"message": "again"})) == "Echo: again"
+        (connection,) = bridge._pool._running()
 
     async def is_gone() -> bool:
         return not is_alive(connection._process.pid)

@@ -1,6 +1,7 @@
 """An MCP server on standard streams that does what it is told to, with nothing but Python's own library.
 
-Run with `--older` it answers no request before `initialize` but ends, as some do.
+Run with `--older` it answers no request before `initialize` but ends, as some do; with `--newer` it knows the revision
+that needs none.
 """
 
 import asyncio
@@ -101,6 +102,9 @@ async def answer(message: dict[str, Any]) -> None:
         info = {"name": f"told-{os.getpid()}", "version": "1"}
         version = params["protocolVersion"]
         say(id=request_id, result={"protocolVersion": version, "capabilities": capabilities, "serverInfo": info})
+    elif method == "server/discover" and "--newer" in sys.argv:
+        info = {"name": "told", "version": "1"}
+        say(id=request_id, result={"supportedVersions": ["2026-07-28"], "capabilities": {}, "serverInfo": info})
     elif method == "tools/list":
         say(id=request_id, result={"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})
     elif method == "tools/call":

@@ -17,9 +17,12 @@ from tests.resource.stdio_world import (
     COMMAND,
     FOLDER,
     Told,
+    build_call,
     build_request,
     connect,
     is_alive,
+    read_answer,
+    read_messages,
     run_bridge,
     run_client,
     serve_bridge,
@@ -175,3 +178,22 @@ async def test_a_request_without_session_whose_client_leaves_is_cancelled() -> N
 
         await until(is_over)
         assert is_alive(connection._process.pid)
+
+
+@pytest.mark.parametrize(("shared", "heard"), [(False, 1), (True, 0)])
+async def test_log_messages_reach_the_requests_that_asked_for_them(*, shared: bool, heard: int) -> None:
+    async with run_bridge(*COMMAND, "--newer", shared=shared) as (_, app, mint), run_client(app, mint) as client:
+        headers = {**MODERN, "mcp-method": "tools/call", "mcp-name": "tell"}
+        for more, expected in (({}, 0), ({"io.modelcontextprotocol/logLevel": "info"}, heard)):
+            params = {"level": "info", "data": "hello"}
+            call = build_call("tell", meta={**META, **more}, method="notifications/message", params=params)
+            *logged, answer = read_messages(await client.post(call, **headers))
+            assert [message["params"] for message in logged] == [params] * expected
+            assert answer["id"] == 1
+
+
+async def test_a_server_without_handshake_asks_nobody() -> None:
+    async with run_bridge(*COMMAND, "--newer") as (_, app, mint), run_client(app, mint) as client:
+        headers = {**MODERN, "mcp-method": "tools/call", "mcp-name": "ask"}
+        call = build_call("ask", meta=META, method="sampling/createMessage")
+        assert read_answer(await client.post(call, **headers))["told"]["code"] == -32601

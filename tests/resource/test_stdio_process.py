@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+import uvloop
 
 from doorward.resource import stdio_process
 from doorward.resource.stdio import StdioBridge
@@ -187,3 +188,17 @@ def test_standard_error_never_floods_the_log(caplog: pytest.LogCaptureFixture) -
         "Process 1 wrote 950 more lines.",
         "Process 1: again",
     ]
+
+
+def test_a_process_is_followed_in_the_loop_that_doorward_runs_on() -> None:
+    async def live_and_crash() -> None:
+        heard = Heard()
+        async with run(heard):
+            child = await heard.ask("child")
+            await heard.process.write(json.dumps(build_call("crash")).encode())
+            await until(heard.is_over)
+            assert heard.ended == ["The server behind ended."]
+            assert not is_alive(child)
+            assert not is_alive(heard.process.pid)
+
+    uvloop.run(live_and_crash())

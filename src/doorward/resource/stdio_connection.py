@@ -126,7 +126,8 @@ class StdioConnection:
     async def begin(self, request: Json, outbox: Outbox, session: Session | None = None) -> Exchange:
         """Hand on a request whose answer goes into the outbox, whatever happens."""
         params = params_of(request)
-        exchange = Exchange(next(_numbers), request, outbox, session)
+        exchange = Exchange(next(_numbers), request["id"], request["method"], outbox, session)
+        exchange.uri, exchange.wants_logs = str(params.get("uri", "")), LOG_LEVEL in meta_of(params)
         if self._is_still_subscribed(exchange):
             outbox.answer({"jsonrpc": "2.0", "id": exchange.request_id, "result": {}})
             return exchange
@@ -281,7 +282,7 @@ class StdioConnection:
         if message["method"] != _LOG or self._is_shared:
             return
         for exchange in list(self._in_flight.values()):
-            if LOG_LEVEL in meta_of(params_of(exchange.request)):
+            if exchange.wants_logs:
                 await exchange.outbox.put(message, patience=self._patience)
 
     async def _withdraw(self, message: Json) -> None:
@@ -306,15 +307,14 @@ class StdioConnection:
 
     def _is_still_subscribed(self, exchange: Exchange) -> bool:
         """Note that a session unsubscribes; whether another one still needs what it had subscribed to."""
-        if exchange.session is None or exchange.request["method"] != "resources/unsubscribe":
+        if exchange.session is None or exchange.method != "resources/unsubscribe":
             return False
-        uri = str(params_of(exchange.request).get("uri", ""))
-        exchange.session.subscriptions.discard(uri)
-        return any(uri in session.subscriptions for session in self._sessions())
+        exchange.session.subscriptions.discard(exchange.uri)
+        return any(exchange.uri in session.subscriptions for session in self._sessions())
 
     def _note_subscription(self, exchange: Exchange, *, has_failed: bool) -> None:
-        if exchange.session is not None and exchange.request["method"] == "resources/subscribe" and not has_failed:
-            exchange.session.subscriptions.add(str(params_of(exchange.request).get("uri", "")))
+        if exchange.session is not None and exchange.method == "resources/subscribe" and not has_failed:
+            exchange.session.subscriptions.add(exchange.uri)
 
     def _exchange_of(self, number: Any) -> Exchange | None:
         """The request in flight with that number; some servers make a string of it."""

@@ -157,6 +157,8 @@ class StdioProcess:
                 self._transport.close()
         # An exception of the reader says more than what became of the process because of it.
         failure = results[0] if isinstance(results[0], ProcessGone) else None
+        if isinstance(results[0], Exception) and failure is None:
+            _log.error("What process %d wrote could not be handled.", self.pid, exc_info=results[0])
         reason = (
             str(failure) if failure else "The server behind was stopped." if was_asked else "The server behind ended."
         )

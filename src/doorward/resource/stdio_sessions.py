@@ -29,19 +29,19 @@ class Place:
 
 @dataclass(eq=False, slots=True)
 class Exchange:
-    """A client's request between its arrival here and its answer; `number` is its id at the server behind."""
+    """A client's request between its arrival here and its answer; the request itself is not kept.
+
+    `number` is its id at the server behind, `request_id` the client's; `token` is the client's progress token.
+    """
 
     number: int
-    request: Json
+    request_id: RequestId
+    method: str
     outbox: Outbox
     session: "Session | None" = None
     token: RequestId | None = None
-
-    @property
-    def request_id(self) -> RequestId:
-        """Its id as the client knows it."""
-        request_id: RequestId = self.request["id"]
-        return request_id
+    uri: str = ""
+    wants_logs: bool = False
 
 
 @dataclass(eq=False, slots=True)
