@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from doorward.resource import stdio_pool
+from doorward.resource import stdio, stdio_pool
 from doorward.resource.stdio import StdioBridge
 from tests.resource.stdio_world import (
     COMMAND,
@@ -333,3 +333,34 @@ async def test_one_person_cannot_push_out_everybody_else() -> None:
                 await mallory.open()
         assert bridge.processes == 3
         assert await alice.pid() == pid
+
+
+async def test_one_person_cannot_occupy_a_shared_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdio, "MAX_REQUESTS_OF_A_PERSON", 2)
+    async with (
+        serve_bridge(shared=True) as (url, _, mint),
+        connect_as(url, mint, "mallory") as mallory,
+        connect_as(url, mint, "bob") as bob,
+        mallory.streaming("POST", build_call("hold", hold="a", meta={"progressToken": 1})),
+        mallory.streaming("POST", build_call("hold", hold="b", meta={"progressToken": 2})),
+    ):
+        refused = await mallory.post(build_call("echo"))
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+        assert (await bob.call("echo", a=1))["told"] == {"a": 1}
+
+
+async def test_many_requests_after_a_crash_start_one_process() -> None:
+    async with run_bridge() as (bridge, app, mint), run_client(app, mint) as client:
+        await client.open()
+        await client.post(build_call("crash"))
+        assert len(set(await asyncio.gather(*(client.pid() for _ in range(20))))) == 1
+        assert bridge.processes == 1
+
+
+async def test_a_server_is_told_once_that_it_is_initialized_and_of_everything_else() -> None:
+    async with run_bridge() as (_, app, mint), run_client(app, mint) as client:
+        await client.open()
+        for method in ("notifications/initialized", "notifications/roots/list_changed"):
+            assert (await client.post({"jsonrpc": "2.0", "method": method})).status_code == 202
+        notes = (await client.call("seen"))["told"]["notes"]
+        assert notes == ["notifications/initialized", "notifications/roots/list_changed"]

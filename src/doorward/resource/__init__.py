@@ -3,7 +3,8 @@
 Owns token verification, the guard in front of an MCP server (`ProtectMCP`), which scopes a tool call needs, and the
 adapters to the MCP frameworks. Works with any issuer that follows the standards. Must not import the authorization
 server, not even indirectly, nor a web framework: it is installed where the protected server runs, with few
-dependencies. `doorward.resource.mcp` is the one module that needs the `mcp` package, and nothing here imports it.
+dependencies. The adapters, and the ways to servers elsewhere (`forward`, `stdio`), need packages of their own, and
+nothing here imports them.
 """
 
 from doorward.oauth.dpop import DpopProof

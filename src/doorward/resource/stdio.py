@@ -51,8 +51,11 @@ from .stdio_process import build_environment
 from .stdio_requests import check_version, parse_accept, read_messages, refuse, refuse_version
 from .stdio_sessions import Exchange, Place, Session, Sessions
 from .stdio_streams import Outbox, noticing_the_end, send_answers, send_events
+from .stream_limits import StreamLimits
 
-ANONYMOUS: Identity = ("", "", "")
+ANONYMOUS = Principal(subject="", client_id="", issuer="", scopes=(), audience="", expires_at=0, claims={})
+"""Everybody, where a shared process is served without a guard."""
+MAX_REQUESTS_OF_A_PERSON = 200
 _INVALID_PARAMS = -32602
 _WITH_BATCHES = "2025-03-26"
 _SESSION_ID = "mcp-session-id"
@@ -74,8 +77,8 @@ class StdioBridge:
     The command finds `env` in its environment beside a few harmless names, and nothing else of ours. A process ends
     after `idle_seconds` without a request and is started again by the next; what it kept in memory is gone then. A
     crash answers the requests it interrupts with an error. Over `max_processes`, or `max_processes_of_a_person`, the
-    one that was idle longest goes; if all are at work, the answer is 503 with `Retry-After`. A client that leaves a
-    request has it cancelled.
+    one that was idle longest goes; if all are at work, the answer is 503 with `Retry-After`. Nobody has more than 200
+    requests and streams open at once. A client that leaves a request has it cancelled.
 
     Processes live within `lifespan`, which must be entered, by the app around or by the server. Raises `ValueError`
     for settings that cannot be right.
@@ -108,6 +111,7 @@ class StdioBridge:
             max_processes=max_processes,
             max_of_a_person=max_processes_of_a_person,
         )
+        self._limits = StreamLimits(per_person=MAX_REQUESTS_OF_A_PERSON)
         self._is_running = False
 
     @property
@@ -141,7 +145,9 @@ class StdioBridge:
             raise RuntimeError("StdioBridge: enter lifespan() first.")
         request = Request(scope)
         try:
-            await self._answer(request, self._identify(scope), receive, send)
+            principal = self._identify(scope)
+            with self._limits.admit(principal):
+                await self._answer(request, principal.identity, receive, send)
         except Refused as refused:
             await refused.answer.send(request, send)
         except Disconnected:
@@ -159,11 +165,11 @@ class StdioBridge:
             await asyncio.sleep(60)
             self._sessions.end_idle()
 
-    def _identify(self, scope: Scope) -> Identity:
+    def _identify(self, scope: Scope) -> Principal:
         """Whose request this is. Without a guard in front, only a process that is everybody's serves it."""
         principal = scope.get(PRINCIPAL)
         if isinstance(principal, Principal):
-            return principal.identity
+            return principal
         if not self._shared:
             _log.error("Nobody authenticated this request: put ProtectMCP in front of StdioBridge.")
             raise refuse(500, INTERNAL_ERROR, "This server is not set up right.")
