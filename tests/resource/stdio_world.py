@@ -146,6 +146,14 @@ async def serve_bridge(*command: str, **options: Any) -> AsyncIterator[tuple[str
 
 
 @asynccontextmanager
+async def connect_as(url: str, mint: Mint, sub: str, *, client_id: str = "app", **options: Any) -> AsyncIterator[Told]:
+    async with httpx2.AsyncClient(timeout=30) as http:
+        client = Told(http, mint.header(sub=sub, client_id=client_id), url)
+        await client.open(**options)
+        yield client
+
+
+@asynccontextmanager
 async def connect(
     url: str, mint: Mint, *, mode: str = "auto", claims: Mapping[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[mcp.Client]:

@@ -22,6 +22,8 @@ START_SECONDS = 60.0
 PROBE_SECONDS = 8.0
 """How long it may take to show that it knows the newest revision: clients wait ten seconds for the answer."""
 CLIENT_INFO = {"name": "doorward", "version": "1"}
+BACKOFF_SECONDS = 1.0
+"""How long the start after a second failure in a row waits; the one after a third waits twice as long, and so on."""
 _FORGIVEN_AFTER_SECONDS = 30.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 _PROBE_AGAIN_SECONDS = 600.0
@@ -230,7 +232,9 @@ class ProcessPool:
         """Wait before the next start, twice as long each time; the first failure after a good while is forgiven."""
         now = time.monotonic()
         seat.failures = 1 if now - connection.started_at > _FORGIVEN_AFTER_SECONDS else seat.failures + 1
-        wait = 0.0 if seat.failures == 1 else min(_LONGEST_BACKOFF_SECONDS, 2.0 ** (seat.failures - 2))
+        wait = (
+            0.0 if seat.failures == 1 else min(_LONGEST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (seat.failures - 2))
+        )
         seat.not_before = now + wait
         _log.warning("A server behind failed (%s), %d in a row.", reason, seat.failures)
 
