@@ -11,7 +11,14 @@ from doorward.asgi import Request, Response, json_response
 from doorward.core.models import Client, ProjectKey, Resource
 from doorward.core.secrets import ACCESS_TOKEN, hash_secret, is_well_formed
 from doorward.oauth.forms import parse_form
-from doorward.oauth.jwt import CAME_FROM_CLAIM, CAME_THROUGH_CLAIM, GRANT_CLAIM, TOOLS_CLAIM, InvalidToken, VerifiedClaims
+from doorward.oauth.jwt import (
+    CAME_FROM_CLAIM,
+    CAME_THROUGH_CLAIM,
+    GRANT_CLAIM,
+    TOOLS_CLAIM,
+    InvalidToken,
+    VerifiedClaims,
+)
 from doorward.storage.access_tokens import Standing, find_access_token_claims, is_token_live
 
 from .client_auth import authenticate_client
