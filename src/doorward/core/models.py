@@ -134,6 +134,8 @@ class ResourceSettings:
     """Other URIs of the same server, such as an old domain. A token for one names both as its audience."""
     dpop_required: bool = False
     """Whether its tokens are given only to clients that prove possession of a key."""
+    budgets: tuple[str, ...] = ()
+    """How much may be called in how long, as `doorward.oauth.budgets` spells it; its tokens carry it to its guard."""
 
 
 @dataclass(frozen=True, slots=True)

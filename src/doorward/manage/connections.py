@@ -18,7 +18,7 @@ from doorward.storage.asserted_grants import list_ended_connections, reopen_conn
 from doorward.storage.audit import RecordedEvent, list_events, record
 from doorward.storage.database import Transaction
 from doorward.storage.grants import list_connections, revoke_own_grant
-from doorward.storage.resources import load_scopes
+from doorward.storage.resources import load_scopes, load_settings
 from doorward.storage.trusted_issuers import list_trusted_issuers
 from doorward.storage.users import end_other_sessions, list_sessions
 
@@ -39,6 +39,8 @@ class ConnectedApp:
     scope_titles: tuple[str, ...]
     last_used_at: int | None
     let_in_by: str = ""
+    budgets: tuple[str, ...] = ()
+    """What calls to the server are limited to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
             scope_titles=union(newer.scope_titles if newer else (), granted),
             last_used_at=max((used for used in uses if used is not None), default=None),
             let_in_by=issuers.get(grant.granted_by or "", ""),
+            budgets=load_settings(connection.resource_settings).budgets,
         )
     return list(apps.values())
 
@@ -91,6 +94,7 @@ def describe(app: ConnectedApp) -> dict[str, Any]:
         "client_name": app.client.client_name,
         "resource": app.resource_name,
         "scope": list(app.grant.scope),
+        **({"budgets": list(app.budgets)} if app.budgets else {}),
         "device": app.grant.device_label,
         **({"let_in_by": app.let_in_by} if app.let_in_by else {}),
         "created_at": app.grant.created_at,

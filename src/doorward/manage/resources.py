@@ -9,6 +9,7 @@ from doorward.core.models import TOKEN_FORMATS, AuditEvent, Project, Resource, R
 from doorward.core.policy import find_namesake, resource_keys
 from doorward.core.rotation import SIGNING_ALGORITHMS
 from doorward.core.secrets import new_id
+from doorward.oauth.budgets import parse_budgets
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.ids import ResourceId
 from doorward.oauth.jwt import SigningKey, generate_signing_key
@@ -52,7 +53,7 @@ async def add(
         default_scopes=default_scopes or tuple(scope.name for scope in scopes if scope.kind == "read"),
         is_default=is_default or not existing,
         created_at=now,
-        settings=settings or ResourceSettings(),
+        settings=_spell_budgets(settings or ResourceSettings()),
     )
     _check(resource)
     await operator.database.write(_add, operator, resource, await _make_missing_key(operator, resource), now)
@@ -76,6 +77,7 @@ async def get(operator: Operator, project: Project, reference: str) -> Resource:
 async def change(operator: Operator, resource: Resource, **changes: Any) -> Resource:
     """Change name, scopes, default scopes, settings or the default mark of a resource. Raises `ActionRefused`."""
     changed = replace(resource, **changes)
+    changed = replace(changed, settings=_spell_budgets(changed.settings))
     _check(changed)
     pair = await _make_missing_key(operator, changed)
     names = _changed_names(resource, changed)
@@ -100,6 +102,7 @@ def describe(resource: Resource) -> dict[str, Any]:
         "default": resource.is_default,
         **asdict(resource.settings),
         "aliases": list(resource.settings.aliases),
+        "budgets": list(resource.settings.budgets),
         "stopped_at": resource.stopped_at,
     }
 
@@ -152,6 +155,14 @@ def _check_settings(settings: ResourceSettings) -> None:
     low, high = _LIFE_BOUNDS
     if settings.access_token_seconds and not low <= settings.access_token_seconds <= high:
         raise ActionRefused(f"access_token_seconds is from {low} to {high}, or 0 for what the project has.")
+
+
+def _spell_budgets(settings: ResourceSettings) -> ResourceSettings:
+    """Settings with their budgets in the one spelling that is stored, and each of them once."""
+    try:
+        return replace(settings, budgets=tuple(str(budget) for budget in parse_budgets(settings.budgets)))
+    except ValueError as error:
+        raise ActionRefused(str(error)) from None
 
 
 def _check_scopes(scopes: tuple[Scope, ...], default_scopes: tuple[str, ...]) -> None:

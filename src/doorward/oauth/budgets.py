@@ -117,8 +117,8 @@ def parse_budgets_claim(value: Any) -> tuple[Budget, ...]:
 
 def describe_amount(budget: Budget) -> str:
     """What it allows in the words of a person: `10 tool calls a minute`."""
-    unit = "unit" if budget.unit == "cost" else "tool call"
-    amount = f"{budget.limit:,} {unit}{'' if budget.limit == 1 else 's'}"
+    one, more = ("unit of use", "units of use") if budget.unit == "cost" else ("tool call", "tool calls")
+    amount = f"{budget.limit:,} {one if budget.limit == 1 else more}"
     name = _PERIOD_NAMES.get(budget.seconds)
     if name is None:
         return f"{amount} in {budget.seconds:,} seconds"

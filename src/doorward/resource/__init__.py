@@ -7,9 +7,12 @@ dependencies. The adapters, and the ways to servers elsewhere (`forward`, `stdio
 nothing here imports them.
 """
 
+from doorward.oauth.budgets import Budget
 from doorward.oauth.dpop import DpopProof
 from doorward.oauth.jwt import InvalidToken, VerificationKey
 
+from .budgets import Budgets
+from .counters import Charge, Counters, CountersUnavailable, Short
 from .introspection import IntrospectionVerifier
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
@@ -29,6 +32,11 @@ from .verifier import (
 __all__ = [
     "PRINCIPAL",
     "BoundTokenVerifier",
+    "Budget",
+    "Budgets",
+    "Charge",
+    "Counters",
+    "CountersUnavailable",
     "DpopProof",
     "IntrospectionVerifier",
     "InvalidToken",
@@ -42,6 +50,7 @@ __all__ = [
     "Reporter",
     "RevocationFeed",
     "RevocationSource",
+    "Short",
     "TimelineReporter",
     "VerificationKey",
     "Verifier",

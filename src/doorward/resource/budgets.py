@@ -72,14 +72,10 @@ class Budgets:
             raise ValueError("rules: give a list of budgets, not one string.")
         self._rules = tuple(parse_budget(rule) if isinstance(rule, str) else rule for rule in rules)
         self._costs = dict(costs or {})
-        if not all(isinstance(cost, int) and 0 <= cost <= MAX_LIMIT for cost in self._costs.values()):
+        if not all(0 <= cost <= MAX_LIMIT for cost in self._costs.values()):
             raise ValueError(f"costs: a tool costs a whole number from 0 to {MAX_LIMIT:,}.")
         self._counters: Counters = LocalCounters() if counters is None else FallbackCounters(counters)
         self._clock = clock
-
-    def concern(self, principal: Principal) -> bool:
-        """Whether anything is counted for this caller at all."""
-        return bool(self._rules) or BUDGETS_CLAIM in principal.claims
 
     async def charge(self, principal: Principal, tools: Sequence[str]) -> Exceeded | None:
         """Charge one call for each of `tools` to every budget there is for it, or nothing to any.

@@ -39,8 +39,9 @@ class RedisCounters:
     """
 
     def __init__(self, redis: str | Redis) -> None:
-        self._own = _connect(redis) if isinstance(redis, str) else None
-        self._take = (self._own or redis).register_script(_TAKE)
+        client = _connect(redis) if isinstance(redis, str) else redis
+        self._own = client if isinstance(redis, str) else None
+        self._take = client.register_script(_TAKE)
 
     async def take(self, charges: Sequence[Charge], *, now: float) -> Short | None:
         """Take all charges or none. Raises `CountersUnavailable`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .asgi import Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
+from .budgets import Budgets, check_budgets
 from .challenges import NO_STORE
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_calls
 from .principal import Principal
@@ -40,9 +41,12 @@ class Inspector:
     Spec: T14, T20, TRN-06
     """
 
-    def __init__(self, *, endpoints: Iterable[str], policy: ToolPolicy | None, refuse_scopes: RefuseScopes) -> None:
+    def __init__(
+        self, *, endpoints: Iterable[str], policy: ToolPolicy | None, budgets: Budgets, refuse_scopes: RefuseScopes
+    ) -> None:
         self._endpoints = frozenset(endpoints)
         self._policy = policy
+        self._budgets = budgets
         self._refuse_scopes = refuse_scopes
 
     async def inspect(self, request: Request, principal: Principal, receive: Receive) -> Inspected:
@@ -61,6 +65,7 @@ class Inspector:
         calls = _parse(body)
         if self._policy is not None:
             await self._check_tools(request, principal, calls, self._policy)
+        await check_budgets(self._budgets, principal, calls)
         return Inspected(replay(body, receive), calls)
 
     async def _check_tools(

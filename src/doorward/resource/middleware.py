@@ -27,6 +27,7 @@ from .asgi import (
     build_text,
     refuse_websocket,
 )
+from .budgets import Budgets
 from .catalogue import ToolCatalogue
 from .challenges import NO_STORE, Challenges
 from .cors import RESPONSE_HEADERS, build_cors, build_preflight
@@ -72,6 +73,8 @@ class ProtectMCP:
     Lists of tools name what the principal may call, unless `shows_all_tools` lets clients find out what they could
     ask for.
 
+    Tool calls are charged to `budgets` and to those that tokens carry; what is more is answered with 429.
+
     With `dpop` accepted, a token that is bound to a key is let in with a proof of that key (RFC 9449) and bearer
     tokens as ever; required, nothing else is let in; the verifier must be a `BoundTokenVerifier`, and where it is none
     nothing is accepted beyond bearer tokens. `dpop_nonce_key`, random bytes that all processes share, makes proofs
@@ -97,6 +100,7 @@ class ProtectMCP:
         tools: Mapping[str, Sequence[str]] | None = None,
         catalogue: ToolCatalogue | None = None,
         shows_all_tools: bool = False,
+        budgets: Budgets | None = None,
         name: str | None = None,
         app_path: str | None = None,
         allowed_hosts: Sequence[str] | None = None,
@@ -126,7 +130,12 @@ class ProtectMCP:
         path = unquote(urlsplit(resource).path)
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
-        self._inspector = Inspector(endpoints=self._endpoints, policy=self._policy, refuse_scopes=self._check_scopes)
+        self._inspector = Inspector(
+            endpoints=self._endpoints,
+            policy=self._policy,
+            budgets=budgets or Budgets(),  # those that tokens carry count without any given here
+            refuse_scopes=self._check_scopes,
+        )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
         self._schemes = ("bearer",) if self._dpop is None else ("bearer", "dpop")

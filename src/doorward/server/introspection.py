@@ -10,6 +10,7 @@ from typing import Any
 from doorward.asgi import Request, Response, json_response
 from doorward.core.models import Client, ProjectKey, Resource
 from doorward.core.secrets import ACCESS_TOKEN, hash_secret, is_well_formed
+from doorward.oauth.budgets import BUDGETS_CLAIM
 from doorward.oauth.forms import parse_form
 from doorward.oauth.jwt import (
     CAME_FROM_CLAIM,
@@ -28,7 +29,7 @@ from .tenancy import ProjectView
 
 _MEMBERS = (
     *("iss", "sub", "aud", "client_id", "scope", "jti", "iat", "exp"),
-    *("auth_time", "cnf", "act", "may_act", GRANT_CLAIM, TOOLS_CLAIM),
+    *("auth_time", "cnf", "act", "may_act", GRANT_CLAIM, TOOLS_CLAIM, BUDGETS_CLAIM),
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from doorward.core.models import Authorization
 from doorward.core.policy import access_token_seconds, asked_alias
 from doorward.core.secrets import ACCESS_TOKEN, RefreshTokens, hash_secret, new_id, new_secret
+from doorward.oauth.budgets import BUDGETS_CLAIM
 from doorward.oauth.jwt import GRANT_CLAIM, TOOLS_CLAIM, sign_access_token
 from doorward.oauth.scopes import OFFLINE_ACCESS, format_scope
 from doorward.storage.access_tokens import add_access_token
@@ -95,6 +96,8 @@ def _build_claims(view: ProjectView, authorization: Authorization, jkt: str | No
         claims[TOOLS_CLAIM] = tools_at
     if authorization.auth_time is not None:
         claims["auth_time"] = authorization.auth_time // 1000
+    if resource.settings.budgets:
+        claims[BUDGETS_CLAIM] = list(resource.settings.budgets)
     if jkt is not None:
         claims["cnf"] = {"jkt": jkt}
     return claims | authorization.claims

@@ -97,7 +97,7 @@ _TOUCH = Statement(
     .values(last_used_at=bindparam("now"))
 )
 _CONNECTIONS = Statement(
-    select(*_COLUMNS, clients.c.metadata, resources.c.name, resources.c.scopes)
+    select(*_COLUMNS, clients.c.metadata, resources.c.name, resources.c.scopes, resources.c.settings)
     .join(users, _SAME_PROJECT_USER)
     .join(clients, _SAME_PROJECT_CLIENT)
     .join(resources, _SAME_PROJECT_RESOURCE)
@@ -148,6 +148,7 @@ class Connection:
     client_metadata: str
     resource_name: str
     resource_scopes: str
+    resource_settings: str
 
 
 async def add_grant(tx: Transaction, grant: Grant) -> None:

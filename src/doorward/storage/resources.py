@@ -177,14 +177,15 @@ def load_scopes(text: str) -> tuple[Scope, ...]:
     return tuple(_load_scope(members) for members in json.loads(text))
 
 
-def _load_scope(members: dict[str, Any]) -> Scope:
-    return Scope(**{**members, "tools": tuple(Tool(**tool) for tool in members["tools"])})
-
-
-def _load_settings(text: str) -> ResourceSettings:
+def load_settings(text: str) -> ResourceSettings:
+    """Read back the settings of a resource as they are stored."""
     stored = json.loads(text).items()
     chosen: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stored}
     return ResourceSettings(**chosen)
+
+
+def _load_scope(members: dict[str, Any]) -> Scope:
+    return Scope(**{**members, "tools": tuple(Tool(**tool) for tool in members["tools"])})
 
 
 def _dump_settings(settings: ResourceSettings) -> str:
@@ -205,7 +206,7 @@ def _load(row: Row) -> Resource:
         default_scopes=tuple(default_scopes.split()),
         is_default=bool(is_default),
         created_at=created_at,
-        settings=_load_settings(settings),
+        settings=load_settings(settings),
         void_before=void_before,
         stopped_at=stopped_at,
     )

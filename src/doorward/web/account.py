@@ -10,6 +10,7 @@ from doorward.oauth.redirects import display_host
 from doorward.server.context import Context
 from doorward.server.tenancy import ProjectView
 
+from .budgets import describe_budgets
 from .pages import ago
 from .visit import Visit, open_visit
 
@@ -72,6 +73,7 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
                 "client_host": display_host(app.grant.redirect_uri) if app.grant.redirect_uri else "",
                 "resource_name": app.resource_name,
                 "scopes": list(app.scope_titles),
+                "budgets": describe_budgets(app.budgets),
                 "created": ago(app.grant.created_at, now),
                 "device": app.grant.device_label,
                 "let_in_by": display_host(app.let_in_by) if app.let_in_by else "",

@@ -24,6 +24,7 @@ from doorward.server.sessions import read_device
 from doorward.server.tenancy import ProjectView
 from doorward.server.visitor import Visitor
 
+from .budgets import describe_budgets
 from .pages import ago, render_return
 from .visit import Visit, open_visit
 from .way_back import build_way_back, read_way_back
@@ -146,6 +147,7 @@ def describe_question(
         "scopes": [_describe(each) for each in find_scopes(resource, scope)],
         "tools_at": resource.tools_version,
         "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,
+        "budgets": describe_budgets(resource.settings.budgets),
         "access_minutes": -(-access_token_seconds(resource, visit.view.project.settings) // 60),
     }
 

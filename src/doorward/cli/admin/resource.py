@@ -34,6 +34,9 @@ LifeOption = Annotated[
 AliasOption = Annotated[
     list[str] | None, typer.Option("--alias", help="Another URI of the same server; may be repeated.")
 ]
+BudgetOption = Annotated[
+    list[str] | None, typer.Option("--budget", help='How much may be called: "10/minute per user"; may be repeated.')
+]
 DpopOption = Annotated[
     bool | None, typer.Option("--dpop-required/--no-dpop-required", help="Only for clients that prove a key.")
 ]
@@ -45,14 +48,16 @@ def _parse_settings(
     access_token_seconds: int | None,
     alias: list[str] | None,
     dpop_required: bool | None,  # noqa: FBT001  # as the option is
+    budget: list[str] | None,
 ) -> dict[str, Any]:
-    """The settings that were given, by name; an alias without text takes those that were there away."""
+    """The settings that were given, by name; an alias or budget without text takes those that were there away."""
     given = {
         "token_format": token_format,
         "token_alg": token_alg,
         "access_token_seconds": access_token_seconds,
         "aliases": None if alias is None else tuple(uri for uri in alias if uri),
         "dpop_required": dpop_required,
+        "budgets": None if budget is None else tuple(text for text in budget if text),
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -101,6 +106,7 @@ def resource_add(  # noqa: PLR0913  # one for each option
     access_token_seconds: LifeOption = None,
     alias: AliasOption = None,
     dpop_required: DpopOption = None,
+    budget: BudgetOption = None,
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
@@ -109,7 +115,7 @@ def resource_add(  # noqa: PLR0913  # one for each option
     from doorward.core.models import ResourceSettings  # keeps --help fast
     from doorward.manage import resources
 
-    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required)
+    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required, budget)
 
     async def act(operator: "Operator", of: "Project") -> "tuple[Resource, list[Resource]]":
         added = await resources.add(
@@ -160,11 +166,12 @@ def resource_set(  # noqa: PLR0913  # one for each option
     access_token_seconds: LifeOption = None,
     alias: AliasOption = None,
     dpop_required: DpopOption = None,
+    budget: BudgetOption = None,
     project: ProjectSlug = "default",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an MCP server; scopes and aliases that are given replace all of them."""
+    """Change an MCP server; scopes, aliases and budgets that are given replace all of them."""
     from dataclasses import replace
 
     from doorward.manage import resources  # keeps --help fast
@@ -179,7 +186,7 @@ def resource_set(  # noqa: PLR0913  # one for each option
         changes["default_scopes"] = tuple(default_scope or (entry.name for entry in chosen if entry.kind == "read"))
     if default:
         changes["is_default"] = True
-    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required)
+    settings = _parse_settings(token_format, token_alg, access_token_seconds, alias, dpop_required, budget)
 
     async def act(operator: "Operator", of: "Project") -> "Resource":
         found = await resources.get(operator, of, uri)
