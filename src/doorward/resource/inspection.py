@@ -42,11 +42,16 @@ class Inspector:
     """
 
     def __init__(
-        self, *, endpoints: Iterable[str], policy: ToolPolicy | None, budgets: Budgets, refuse_scopes: RefuseScopes
+        self,
+        *,
+        endpoints: Iterable[str],
+        policy: ToolPolicy | None,
+        budgets: Budgets | None,
+        refuse_scopes: RefuseScopes,
     ) -> None:
         self._endpoints = frozenset(endpoints)
         self._policy = policy
-        self._budgets = budgets
+        self._budgets = budgets or Budgets()  # those that tokens carry count without any given here
         self._refuse_scopes = refuse_scopes
 
     async def inspect(self, request: Request, principal: Principal, receive: Receive) -> Inspected:

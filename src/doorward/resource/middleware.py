@@ -131,10 +131,7 @@ class ProtectMCP:
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
         self._inspector = Inspector(
-            endpoints=self._endpoints,
-            policy=self._policy,
-            budgets=budgets or Budgets(),  # those that tokens carry count without any given here
-            refuse_scopes=self._check_scopes,
+            endpoints=self._endpoints, policy=self._policy, budgets=budgets, refuse_scopes=self._check_scopes
         )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
