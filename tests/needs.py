@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+_REDIS_NAMES = ("redis-server", "valkey-server")
+
 
 def require(what: str, *, available: bool, reason: str) -> None:
     """Skip the calling test when `what` is not available here; under CI=true, fail it."""
@@ -30,6 +32,13 @@ def find_chromium() -> str:
     """The path of an installed Chromium or Chrome; skips (in CI: fails) when there is none."""
     path = next(filter(None, map(shutil.which, _CHROMIUM_NAMES)), None)
     require("Chromium", available=path is not None, reason="install the chromium package")
+    return str(path)
+
+
+def find_redis() -> str:
+    """The path of an installed Redis or Valkey server; skips (in CI: fails) when there is none."""
+    path = next(filter(None, map(shutil.which, _REDIS_NAMES)), None)
+    require("Redis", available=path is not None, reason="install the redis-server package")
     return str(path)
 
 

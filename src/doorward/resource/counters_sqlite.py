@@ -87,20 +87,24 @@ class SQLiteCounters:
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(
+        self._connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=16
         )
-        self._connection = connection
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(_SCHEMA)
-        connection.execute(_INDEX)
-        return connection
+        prepare(self._connection)
+        return self._connection
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Set a connection up, and make the table where it is not there yet."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(_SCHEMA)
+    connection.execute(_INDEX)
 
 
 def _read(connection: sqlite3.Connection, charges: Sequence[Charge], now: float) -> tuple[int, ...]:
