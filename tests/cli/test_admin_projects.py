@@ -88,6 +88,7 @@ def test_a_resource_from_adding_to_removing(doorward: Command) -> None:
         "access_token_seconds": 0,
         "aliases": [],
         "dpop_required": False,
+        "budgets": [],
         "stopped_at": None,
     }
     assert doorward.json("admin", "resource", "list") == [added]
@@ -107,22 +108,24 @@ def test_a_resource_from_adding_to_removing(doorward: Command) -> None:
 def test_what_tokens_of_a_resource_are_like_is_chosen_shown_and_changed(doorward: Command) -> None:
     words = ("--token-format", "opaque", "--token-alg", "RS256", "--access-token-seconds", "60", "--dpop-required")
     aliases = ("https://old.example.com/mcp", f"{URI}/v1")
-    added = doorward.json("admin", "resource", "add", URI, *words, "--alias", aliases[0], "--alias", aliases[1])
+    budgets = ("--budget", "10/minute  per user", "--budget", "cost 500/86400s per client")
+    added = doorward.json("admin", "resource", "add", URI, *words, "--alias", aliases[0], "--alias", aliases[1], *budgets)
     chosen = {
         "token_format": "opaque",
         "token_alg": "RS256",
         "access_token_seconds": 60,
         "aliases": list(aliases),
         "dpop_required": True,
+        "budgets": ["10/minute per user", "cost 500/day per client"],
     }
     assert part_of(added, chosen) == chosen
     for reference in (URI, *aliases):
         assert doorward.json("admin", "resource", "show", reference) == added
     assert doorward.json("admin", "resource", "set", URI, "--name", "New") == {**added, "name": "New"}
     changed = doorward.json(
-        "admin", "resource", "set", URI, "--no-dpop-required", "--alias", "", "--token-alg", "EdDSA"
+        *("admin", "resource", "set", URI, "--no-dpop-required", "--alias", "", "--token-alg", "EdDSA", "--budget", "")
     )
-    expected = {**chosen, "dpop_required": False, "aliases": [], "token_alg": "EdDSA"}
+    expected = {**chosen, "dpop_required": False, "aliases": [], "token_alg": "EdDSA", "budgets": []}
     assert part_of(changed, expected) == expected
     assert doorward.json("admin", "resource", "list") == [changed]
     assert "opaque" in doorward("admin", "resource", "list").stdout
@@ -137,6 +140,7 @@ def test_what_tokens_of_a_resource_are_like_is_chosen_shown_and_changed(doorward
         (("--access-token-seconds", "soon"), 2, "should be a valid integer"),
         (("--alias", "/mcp"), 1, "must be an absolute http or https URI"),
         (("--alias", f"{URI}/"), 1, "is a name of this resource already"),
+        (("--budget", "10/minute"), 1, "'10/minute' is no budget. It is spelled like 10/minute per user"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused(

@@ -44,6 +44,11 @@ REFUSALS: dict[str, tuple[str, Callable[[Ground], Awaitable[Any]]]] = {
         "is a name of this resource already",
         lambda g: set_(g, aliases=("HTTPS://API.example.com:443/mcp",)),
     ),
+    "a budget for nobody in particular": (r"'10/minute' is no budget\.", lambda g: set_(g, budgets=("10/minute",))),
+    "too many budgets": (
+        "8 budgets at most",
+        lambda g: set_(g, budgets=tuple(f"{n}/day per user" for n in range(1, 10))),
+    ),
     "a new resource with a wrong setting": ("token_alg is one of", lambda g: add(g, OTHER, token_alg="none")),
     "a new resource that is there": ("leads to the resource .* already", lambda g: add(g, f"{RESOURCE}/")),
     "an alias that is another resource": (
