@@ -8,18 +8,25 @@ from typing import Any
 from doorward.app import LocalKeys, LocalReporter, LocalRevocations, Mounted
 from doorward.asgi import Receive, Scope, Send
 from doorward.logs import log
-from doorward.resource import JWTVerifier, ProtectMCP
+from doorward.resource import Budgets, JWTVerifier, ProtectMCP
 from doorward.resource.asgi import ASGIApp
+from doorward.resource.counters_sqlite import SQLiteCounters
 from doorward.server.context import Context
 
+COUNTERS_FILE = "counters.db"
+"""Where in the data folder is counted what was used of budgets; nothing is lost with it but the counts."""
 _ASGI = {"version": "3.0", "spec_version": "2.0"}
 
 
 class WithLifespan:
-    """Any ASGI app as one that can be mounted: its own lifespan, if it has one, runs as long as the server does."""
+    """Any ASGI app as one that can be mounted: its own lifespan, if it has one, runs as long as the server does.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `budgets` that it counts with are let go of when it has stopped.
+    """
+
+    def __init__(self, app: ASGIApp, *, budgets: Budgets | None = None) -> None:
         self._app = app
+        self._budgets = budgets
         self._state: dict[str, Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +50,8 @@ class WithLifespan:
         finally:
             over.set()
             await running
+            if self._budgets is not None:
+                await self._budgets.aclose()
 
     async def _run(self, started: asyncio.Future[str | None], over: asyncio.Event) -> None:
         asked = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
@@ -129,16 +138,23 @@ def protect_in_process(context: Context, resource: str, app: ASGIApp, **options:
     """`app` behind `ProtectMCP`, to be mounted beside its own authorization server at the path of `resource`.
 
     Nothing is asked over the network: a revocation counts with the next request, and what the guard does is told to
-    the operator's timeline. `options` are those of `ProtectMCP`. The app's lifespan runs as long as the server does.
-    Raises `ValueError` for settings that cannot be right.
+    the operator's timeline. What was used of a budget outlives a restart. `options` are those of `ProtectMCP`. The
+    app's lifespan runs as long as the server does. Raises `ValueError` for settings that cannot be right.
     """
+    counters = SQLiteCounters(context.settings.data / COUNTERS_FILE)
+    budgets = Budgets(counters=counters, clock=lambda: context.clock() / 1000)
     guard = ProtectMCP(
         app,
         resource=resource,
         issuer=context.settings.public_url,
-        **{"verifier": build_local_verifier(context, resource), "reporter": LocalReporter(context), **options},
+        **{
+            "verifier": build_local_verifier(context, resource),
+            "reporter": LocalReporter(context),
+            "budgets": budgets,
+            **options,
+        },
     )
-    return WithLifespan(guard)
+    return WithLifespan(guard, budgets=budgets)
 
 
 def _settle(started: asyncio.Future[str | None], problem: str | None) -> None:

@@ -16,11 +16,12 @@ from doorward.asgi import Receive, Response, Scope, Send, json_response
 from doorward.core.models import Resource
 from doorward.core.tools import GROUPS
 from doorward.local_tools import LocalTools
-from doorward.mounting import WithLifespan, build_local_verifier, protect_in_process
+from doorward.mounting import COUNTERS_FILE, WithLifespan, build_local_verifier, protect_in_process
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
-from doorward.resource import PRINCIPAL, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
+from doorward.resource import PRINCIPAL, Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
 from doorward.resource.asgi import ASGIApp
 from doorward.resource.catalogue import CatalogueStore, FileStore, ToolCatalogue
+from doorward.resource.counters_sqlite import SQLiteCounters
 from doorward.resource.forward import Forwarder
 from doorward.resource.identity import IdentitySigner
 from doorward.resource.lister import AppLister
@@ -199,6 +200,7 @@ def mount_for_issuer(
             reached.append(app)
         store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
         catalogue = _build_catalogue(app, upstream.path, store)
+        budgets = Budgets(counters=SQLiteCounters(data / COUNTERS_FILE))
         guard = ProtectMCP(
             app,
             verifier=verifier or JWTVerifier(issuer=issuer, resource=uri, keys=keys, revocations=revocations),
@@ -206,9 +208,9 @@ def mount_for_issuer(
             issuer=issuer,
             catalogue=catalogue,
             insecure_http=insecure_http,
-            **_guard_options(upstream),
+            **{"budgets": budgets, **_guard_options(upstream)},
         )
-        mounts[upstream.path] = _WithTools(WithLifespan(guard), app, catalogue)
+        mounts[upstream.path] = _WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
     return Standing(mounts, reached)
 
 

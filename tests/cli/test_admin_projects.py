@@ -109,7 +109,9 @@ def test_what_tokens_of_a_resource_are_like_is_chosen_shown_and_changed(doorward
     words = ("--token-format", "opaque", "--token-alg", "RS256", "--access-token-seconds", "60", "--dpop-required")
     aliases = ("https://old.example.com/mcp", f"{URI}/v1")
     budgets = ("--budget", "10/minute  per user", "--budget", "cost 500/86400s per client")
-    added = doorward.json("admin", "resource", "add", URI, *words, "--alias", aliases[0], "--alias", aliases[1], *budgets)
+    added = doorward.json(
+        "admin", "resource", "add", URI, *words, "--alias", aliases[0], "--alias", aliases[1], *budgets
+    )
     chosen = {
         "token_format": "opaque",
         "token_alg": "RS256",

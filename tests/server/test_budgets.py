@@ -1,13 +1,16 @@
 """An operator's budgets for a server travel in its tokens, and are told to whoever introspects."""
 
+import stat
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from doorward.manage import resources
+from doorward.mounting import protect_in_process
 from doorward.resource import Budgets, IntrospectionVerifier
 from tests.inside import ISSUER, RESOURCE, Door
+from tests.resource.world import Echo, browse
 from tests.server.steps import claims_of, confidential, confidential_tokens, introspect, project_key, success
 
 CHOSEN = ("10/minute per user", "cost 500/day per connection")
@@ -63,3 +66,17 @@ async def test_introspection_tells_budgets_and_a_guard_that_asks_holds_to_them_i
         one, other = [await verifier.verify(tokens["access_token"]) for tokens in (first, second)]
     assert [await budgets.charge(one, ["weather"]) is None for _ in range(3)] == [True, True, False]
     assert await budgets.charge(other, ["weather"]) is None
+
+
+async def test_what_was_used_of_a_budget_outlives_a_restart_of_the_guard_beside_it(door: Door) -> None:
+    await choose(door, "2/day per user")
+    _, tokens = await door.tokens()
+    headers = {"authorization": f"Bearer {tokens['access_token']}"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "weather"}}
+    statuses = []
+    for _ in range(2):
+        guarded = protect_in_process(door.context, RESOURCE, Echo())
+        async with guarded.lifespan(), browse(guarded, "https://api.example.com") as client:
+            statuses += [(await client.post("/mcp", json=call, headers=headers)).status_code for _ in range(2)]
+    assert statuses == [200, 200, 429, 429]
+    assert stat.S_IMODE((door.context.settings.data / "counters.db").stat().st_mode) == 0o600

@@ -62,7 +62,7 @@ def test_a_budget_is_read_back_from_its_own_spelling(budget: Budget) -> None:
         ("10 per user", "is no budget"),
         ("-1/minute per user", "is no budget"),
         ("1.5/minute per user", "is no budget"),
-        ("١٠/minute per user", "is no budget"),
+        ("\u0661\u0660/minute per user", "is no budget"),
         ("10/minute per user on", "is no budget"),
         (f"10/minute per user on {'a' * 128}, {'b' * 128}", "is no budget"),
         ("10/Minute per user", "is no budget"),
@@ -130,7 +130,7 @@ def test_a_token_without_budgets_carries_none() -> None:
     "claim", ["1/day per user", {}, 7, False, [7], [None], ["10/minute"], [{"limit": 1}], ["1/day per user"] * 9]
 )
 def test_a_claim_that_is_anything_else_is_refused(claim: Any) -> None:
-    with pytest.raises(ValueError, match="claim is not|is no budget"):
+    with pytest.raises(ValueError, match=r"claim is not|is no budget"):
         parse_budgets_claim(claim)
 
 
