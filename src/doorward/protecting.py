@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,9 @@ from doorward.asgi import Receive, Response, Scope, Send, json_response
 from doorward.core.models import Resource
 from doorward.core.tools import GROUPS
 from doorward.local_tools import LocalTools
+from doorward.manage import resources
 from doorward.mounting import COUNTERS_FILE, WithLifespan, build_local_verifier, protect_in_process
+from doorward.oauth.budgets import parse_budgets
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
 from doorward.resource import PRINCIPAL, Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
 from doorward.resource.asgi import ASGIApp
@@ -48,6 +50,8 @@ class Upstream:
     shared: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    budgets: tuple[str, ...] = ()
+    """How much may be called in how long; empty leaves what the operator set."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of its guard, a `ProtectMCP`."""
 
@@ -170,6 +174,9 @@ async def mount_all(parts: Opened, upstreams: Sequence[Upstream], signer: Identi
     for upstream in upstreams:
         uri = f"{parts.context.settings.public_url}{upstream.path}"
         resource = await register(parts.operator, parts.project, uri, name=upstream.name, scopes=GROUPS)
+        if upstream.budgets:
+            settings = replace(resource.settings, budgets=upstream.budgets)
+            resource = await resources.change(parts.operator, resource, settings=settings)
         app = build_way(upstream, uri, signer)
         mounts[upstream.path] = protect_with_tools(parts.context, resource, app, **_guard_options(upstream))
     return mounts
@@ -200,7 +207,7 @@ def mount_for_issuer(
             reached.append(app)
         store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
         catalogue = _build_catalogue(app, upstream.path, store)
-        budgets = Budgets(counters=SQLiteCounters(data / COUNTERS_FILE))
+        budgets = Budgets(parse_budgets(upstream.budgets), counters=SQLiteCounters(data / COUNTERS_FILE))
         guard = ProtectMCP(
             app,
             verifier=verifier or JWTVerifier(issuer=issuer, resource=uri, keys=keys, revocations=revocations),

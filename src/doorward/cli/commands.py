@@ -61,6 +61,9 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     headers_file: Annotated[
         Path | None, typer.Option(help="File of headers for the server behind, such as its credential.")
     ] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(help='How much may be called, such as "10/minute per user"; repeatable.')
+    ] = None,
     show_all_tools: Annotated[
         bool, typer.Option("--show-all-tools", help="List tools that a client may not call yet, too.")
     ] = False,
@@ -91,6 +94,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
         shared=shared,
         headers_file=headers_file,
         environment=tuple(env or ()),
+        budgets=tuple(budget or ()),
         show_all_tools=show_all_tools,
         allowed_origins=tuple(allow_origin or ()),
         servers=servers,

@@ -26,7 +26,9 @@ from doorward.starting import Stopped, opened, read_settings
 
 DEFAULT_PATH = "/mcp"
 _USAGE = 2
-_SERVER_KEYS = frozenset({"path", "url", "command", "name", "shared", "headers_file", "env", "show_all_tools"})
+_SERVER_KEYS = frozenset(
+    {"path", "url", "command", "name", "shared", "headers_file", "env", "budgets", "show_all_tools"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Choices:
     shared: bool
     headers_file: Path | None
     environment: tuple[str, ...]
+    budgets: tuple[str, ...]
     show_all_tools: bool
     allowed_origins: tuple[str, ...]
     servers: Path | None
@@ -111,6 +114,7 @@ def _read_upstreams(choices: Choices) -> tuple[Upstream, ...]:
         shared=choices.shared,
         headers=_read_headers(choices.headers_file) if choices.headers_file else {},
         environment=_pick_environment(choices.environment),
+        budgets=choices.budgets,
         options=_guard_options(choices, show_all_tools=choices.show_all_tools),
     )
     return (_check(upstream),)
@@ -149,6 +153,7 @@ def _read_table(table: Mapping[str, Any], where: str, choices: Choices) -> Upstr
                 shared=bool(table.get("shared", False)),
                 headers=_read_headers(Path(headers_file)) if headers_file else {},
                 environment=_pick_environment(table.get("env", [])),
+                budgets=tuple(table.get("budgets", choices.budgets)),
                 options=_guard_options(choices, show_all_tools=bool(table.get("show_all_tools", False))),
             )
         )
