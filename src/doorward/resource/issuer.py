@@ -72,14 +72,9 @@ class Issuer:
     async def discover(self, member: str) -> str:
         """The URL that the issuer's metadata gives as `member`. Raises `Unreachable`.
 
-        The document must name this very issuer, compared as strings: any other is somebody else's.
-
-        Spec: RFC 8414 §3.1, §3.3
+        Spec: RFC 8414 §3.1
         """
-        document = await self._read_metadata()
-        if document.get("issuer") != self.issuer:
-            raise Unreachable("the metadata document names another issuer")
-        url = document.get(member)
+        url = (await self.read_metadata()).get(member)
         if not isinstance(url, str):
             raise Unreachable(f"the metadata document has no {member}")
         try:
@@ -87,6 +82,18 @@ class Issuer:
         except ValueError as error:
             raise Unreachable(str(error)) from None
         return url
+
+    async def read_metadata(self) -> dict[str, Any]:
+        """The issuer's metadata document. Raises `Unreachable`.
+
+        It must name this very issuer, compared as strings: any other is somebody else's.
+
+        Spec: RFC 8414 §3.3
+        """
+        document = await self._find_metadata()
+        if document.get("issuer") != self.issuer:
+            raise Unreachable("the metadata document names another issuer")
+        return document
 
     async def read(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, form: dict[str, str] | None = None
@@ -130,7 +137,7 @@ class Issuer:
             # TimeoutError is an OSError.
             raise Unreachable(f"{url}: {type(error).__name__}") from error
 
-    async def _read_metadata(self) -> dict[str, Any]:
+    async def _find_metadata(self) -> dict[str, Any]:
         for url in _metadata_urls(self.issuer):
             try:
                 return await self.read("GET", url)
