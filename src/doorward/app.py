@@ -28,7 +28,7 @@ from doorward.logs import log
 from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.resource.reports import Repeats, Report
-from doorward.routes import Route, find_route
+from doorward.routes import ROUTES, Route, find_route
 from doorward.server.context import Context
 from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
@@ -69,6 +69,15 @@ class Mounted(Protocol):
         """What runs as long as the server does."""
 
 
+def check_mount(path: str) -> None:
+    """Refuse a path under which an app would take addresses of the authorization server away. Raises `ValueError`."""
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError(f"{path!r} must be a path below the root, such as /mcp.")
+    own = (*ROUTES, WELL_KNOWN, STATIC_PREFIX, "/livez", "/readyz", "/p/")
+    if WELL_KNOWN in f"{path}/" or any(f"{address}/".startswith(f"{path}/") for address in own):
+        raise ValueError(f"{path!r} is where the authorization server itself answers; choose another path.")
+
+
 def build_context(
     settings: Settings,
     store: Store,
@@ -105,6 +114,8 @@ class Doorward:
     """The authorization server as an ASGI app; `mounts` are apps on the same origin, at their paths and below them."""
 
     def __init__(self, context: Context, mounts: Mapping[str, Mounted] | None = None) -> None:
+        for path in mounts or {}:
+            check_mount(path)
         self.context = context
         self._mounts = dict(sorted((mounts or {}).items(), reverse=True))
         host = urlsplit(context.settings.public_url).hostname or ""

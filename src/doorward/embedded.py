@@ -1,7 +1,7 @@
 """The whole authorization server inside the process of a Python MCP server: one program, one data folder.
 
     server = MCPServer("notes")                     # or FastMCP("notes"), or any ASGI app
-    app = embed(server, scopes=["notes:read"])      # for uvicorn, granian, hypercorn …
+    app = embed(server, scopes=["notes:read"])      # for uvicorn, granian or another
     serve(app)                                      # or without one of those
 
 Sign-in, consent, tokens and the dashboard are at the root of the origin, the MCP server at `path`. Settings are those
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from doorward.app import Doorward
+import structlog
+
+from doorward.app import Doorward, check_mount
 from doorward.asgi import Receive, Scope, Send
 from doorward.core.models import Scope as ResourceScope
 from doorward.core.models import ScopeKind, Tool
@@ -87,6 +89,8 @@ class Embedded:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open the data folder and serve, until the context is left. Raises `Stopped`, and what the server raises."""
+        if not structlog.is_configured():
+            configure_logs(self.settings.log)
         app, parts = await _compose(self.settings, self.protected)
         if parts.setup_link:
             sys.stderr.write(f"Open this once to make the first administrator: {parts.setup_link}\n")
@@ -132,7 +136,8 @@ def embed(
 
     The server is registered as a resource of the default project at the first start, under `name`; scopes that appear
     later are added to it, and what operators changed stays. The link that makes the first administrator is written
-    to standard error until there is one. Raises `Stopped` for settings that must not be started with.
+    to standard error until there is one. Raises `Stopped` for settings that must not be started with, and
+    `ValueError` for a `path` that the authorization server needs itself.
     """
     settings = read_settings({"issuer": url, "data": data, "port": _read_port(url)})
     return Embedded(settings, _parse_protected(server, path, scopes, tools, name, options))
@@ -202,8 +207,7 @@ def _parse_protected(
     name: str,
     options: Mapping[str, Any],
 ) -> Protected:
-    if not path.startswith("/") or path.endswith("/"):
-        raise ValueError(f"path must be below the root, such as /mcp: {path!r}")
+    check_mount(path)
     if isinstance(scopes, str):
         raise ValueError("scopes: give a list of scopes, not one string.")
     return Protected(server, path, tuple(scopes), tools, name or str(getattr(server, "name", "")), options)

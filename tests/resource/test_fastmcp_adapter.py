@@ -11,6 +11,7 @@ from fastmcp.server.auth import AuthContext, require_scopes
 from fastmcp.server.dependencies import get_access_token
 from fastmcp.server.middleware import AuthMiddleware
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
@@ -18,6 +19,7 @@ from starlette.routing import Mount
 from doorward.oauth.revocations import RevocationDocument, RevocationEntry, digest_subject
 from doorward.resource import Principal, VerifierUnavailable
 from doorward.resource.fastmcp import DoorwardAuth, build_app
+from doorward.resource.legacy import LegacyShim
 from tests.resource.feed_world import say
 from tests.resource.possession import Holder
 from tests.resource.test_mcp_adapter import ask_who, connect
@@ -275,6 +277,15 @@ async def test_the_old_transport_needs_a_token_on_both_of_its_addresses_leg_04_l
             assert (await client.request(method, path)).status_code == 401
         answer = await client.post("/messages/?session_id=0", json=call("change"), headers=mint.header())
         assert (answer.status_code, "tools:write" in answer.headers["www-authenticate"]) == (403, True)
+
+
+async def test_the_shim_for_old_clients_is_a_middleware_of_fastmcps_leg_02() -> None:
+    async with run_issuer() as issuer:
+        shim = Middleware(LegacyShim, issuer=issuer.url, resource=RESOURCE)
+        app = build_server(protect(Mint(issuer.url))).http_app(middleware=[shim])
+        async with browse(app) as client:
+            assert (await client.get("/authorize?state=a")).headers["location"].startswith(f"{issuer.url}/authorize?")
+            assert (await client.post("/mcp")).status_code == 401
 
 
 async def test_behind_the_guard_fastmcp_still_asks_for_a_user() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from doorward.app import Doorward
+from doorward.app import Doorward, check_mount
 from doorward.core.models import Scope as ResourceScope
 from doorward.manage import resources
 from doorward.mounting import Later, WithLifespan, protect_in_process
@@ -128,6 +128,27 @@ async def test_a_server_is_guarded_at_its_path_and_everywhere_below_it(tmp_path:
     assert (refused, open_to_all, beside) == ([401] * 3, [200] * 3, ("/a/mcpx state", 404))
     assert (document["resource"], document["authorization_servers"]) == (uri, ["https://door.test"])
     assert app.events == ["lifespan", "stopped"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "mcp",
+        "/mcp/",
+        "/oauth",
+        "/oauth/authorize",
+        "/api",
+        "/p",
+        "/livez",
+        "/.well-known/mcp",
+        "/a/.well-known",
+    ],
+)
+def test_no_app_takes_an_address_of_the_authorization_server_away(path: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        check_mount(path)
 
 
 async def test_a_resource_that_is_registered_again_keeps_what_operators_said_of_it(tmp_path: Path) -> None:

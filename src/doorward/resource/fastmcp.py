@@ -130,7 +130,7 @@ class FastMCPIdentity:
             return
         scope = self._build_scope(scope, principal)
         request = Request(scope)
-        if request.method == "POST":
+        if request.method == "POST" and STEP_UP in scope:
             try:
                 body = await read_body(request, receive, limit=MAX_BODY_SIZE)
             except Disconnected:
