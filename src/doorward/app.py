@@ -30,7 +30,7 @@ from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.resource.reports import Repeats, Report
 from doorward.routes import ROUTES, Route, find_route
 from doorward.server.context import Context
-from doorward.server.discovery import WELL_KNOWN, answer_well_known, not_found
+from doorward.server.discovery import DOCUMENTS, WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
 from doorward.server.feed import Feed
 from doorward.server.introspection import is_revoked
@@ -73,8 +73,9 @@ def check_mount(path: str) -> None:
     """Refuse a path under which an app would take addresses of the authorization server away. Raises `ValueError`."""
     if not path.startswith("/") or path.endswith("/"):
         raise ValueError(f"{path!r} must be a path below the root, such as /mcp.")
-    own = (*ROUTES, WELL_KNOWN, STATIC_PREFIX, "/livez", "/readyz", "/p/")
-    if WELL_KNOWN in f"{path}/" or any(f"{address}/".startswith(f"{path}/") for address in own):
+    documents = (f"{WELL_KNOWN}{name}" for name in DOCUMENTS)
+    own = (*ROUTES, *documents, STATIC_PREFIX, "/livez", "/readyz", "/p/")
+    if any(f"{address}/".startswith(f"{path}/") for address in own):
         raise ValueError(f"{path!r} is where the authorization server itself answers; choose another path.")
 
 

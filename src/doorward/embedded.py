@@ -100,7 +100,7 @@ class Embedded:
                 yield
             finally:
                 self._app = None
-                app.context.feed.close()  # whoever waits for news is answered now
+                app.wind_down()
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -142,8 +142,8 @@ async def test_a_server_is_guarded_at_its_path_and_everywhere_below_it(tmp_path:
         "/api",
         "/p",
         "/livez",
-        "/.well-known/mcp",
-        "/a/.well-known",
+        "/.well-known",
+        "/.well-known/jwks.json",
     ],
 )
 def test_no_app_takes_an_address_of_the_authorization_server_away(path: str) -> None:

@@ -17,6 +17,9 @@ from .tenancy import split_path
 WELL_KNOWN = "/.well-known/"
 _CACHE = "public, max-age=300"
 _NAMES = (AUTHORIZATION_SERVER, OPENID_CONFIGURATION)
+_JWKS = "jwks.json"
+DOCUMENTS = (*_NAMES, PROTECTED_RESOURCE, _JWKS)
+"""What is answered below `/.well-known/`."""
 
 
 async def answer_well_known(context: Context, request: Request) -> Response:
@@ -44,7 +47,7 @@ async def answer_well_known(context: Context, request: Request) -> Response:
     if name in _NAMES:
         request.learn(step="metadata")
         return _answer(request, view.server_metadata)
-    if name == "jwks.json":
+    if name == _JWKS:
         return _answer(request, view.jwks)
     return not_found()
 
