@@ -25,10 +25,12 @@ from doorward.app import Doorward, check_mount
 from doorward.asgi import Receive, Scope, Send
 from doorward.core.models import Scope as ResourceScope
 from doorward.core.models import ScopeKind, Tool
+from doorward.core.tools import GROUPS
+from doorward.local_tools import protect_with_tools
 from doorward.logs import configure_logs
 from doorward.manage.operator import ActionRefused
 from doorward.mounting import protect_in_process
-from doorward.oauth.scopes import union
+from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS, union
 from doorward.resource.asgi import ASGIApp
 from doorward.settings import EX_CONFIG, Settings
 from doorward.starting import Opened, Stopped, opened, read_settings, register
@@ -46,22 +48,9 @@ class Protected:
     options: Mapping[str, Any]
 
     @property
-    def all_scopes(self) -> tuple[ResourceScope, ...]:
-        """Every scope that is asked for anywhere, each with the tools that it opens, in words for a consent page."""
-        tools = self.tools or {}
-        return tuple(
-            ResourceScope(
-                name=scope,
-                title=scope,
-                kind=_guess_kind(scope),
-                tools=tuple(
-                    Tool(name=tool, title=tool, kind=_guess_kind(scope))
-                    for tool, needed in tools.items()
-                    if scope in needed
-                ),
-            )
-            for scope in union(self.scopes, *tools.values())
-        )
+    def tells_tools_by_hints(self) -> bool:
+        """Whether nothing was said of scopes, so that the tools' own hints decide."""
+        return not self.scopes and self.tools is None
 
 
 class Embedded:
@@ -131,7 +120,9 @@ def embed(
     """`server`, protected at `path` of the origin `url`, and beside it the authorization server that lets people in.
 
     `server` is an `MCPServer` of the MCP SDK, a `FastMCP`, or an ASGI app that serves `path`. `scopes` is what its
-    normal tools need, `tools` what single tools need instead. `url` and `data` are the settings DOORWARD_ISSUER and
+    normal tools need, `tools` what single tools need instead. Without either, tools that say they only read need
+    `tools:read` and others `tools:write`, and one that is new or changed waits until a person was shown it. What a
+    tool of FastMCP asks for by its `auth` is known. `url` and `data` are the settings DOORWARD_ISSUER and
     DOORWARD_DATA. Further `options` are those of `ProtectMCP`.
 
     The server is registered as a resource of the default project at the first start, under `name`; scopes that appear
@@ -182,20 +173,25 @@ async def _compose(settings: Settings, protected: Protected) -> tuple[Doorward, 
     """The authorization server with the protected one mounted; nothing of it runs yet."""
     resource = f"{settings.public_url}{protected.path}"
     async with opened(settings) as parts:
-        app = protect_in_process(
-            parts.context,
-            resource,
-            _build_app(protected.server, protected.path),
-            challenge_scopes=protected.scopes,
-            tools=protected.tools,
-            name=protected.name or None,
-            **protected.options,
-        )
+        app = _build_app(protected.server, protected.path)
+        asked = await _list_tool_scopes(protected.server)
+        tools = protected.tools or {}
+        needed = {name: union(asked.get(name, ()), tools.get(name, ())) for name in (*asked, *tools)}
+        scopes = _describe(protected.scopes, needed)
+        if protected.tells_tools_by_hints:
+            scopes = (*GROUPS, *scopes)
         try:
-            await register(parts.operator, parts.project, resource, name=protected.name, scopes=protected.all_scopes)
+            kept = await register(parts.operator, parts.project, resource, name=protected.name, scopes=scopes)
         except ActionRefused as refused:
             raise Stopped(f"{resource}: {refused}", EX_CONFIG) from None
-        return Doorward(parts.context, {protected.path: app}), parts
+        options = {"name": protected.name or None, **protected.options}
+        if protected.tells_tools_by_hints:
+            options.setdefault("challenge_scopes", [READ_TOOLS, WRITE_TOOLS])
+            mounted = protect_with_tools(parts.context, kept, app, tools=asked, **options)
+        else:
+            options.update(challenge_scopes=protected.scopes, tools=protected.tools)
+            mounted = protect_in_process(parts.context, resource, app, **options)
+        return Doorward(parts.context, {protected.path: mounted}), parts
     raise AssertionError("the store is open or an error was raised")
 
 
@@ -225,6 +221,32 @@ def _build_app(server: Any, path: str) -> ASGIApp:
         return build_sdk_app(server, path)
     app: ASGIApp = server
     return app
+
+
+async def _list_tool_scopes(server: Any) -> Mapping[str, Sequence[str]]:
+    """What single tools ask for by means of their framework."""
+    if not hasattr(server, "http_app"):
+        return {}
+    from doorward.resource.fastmcp import list_tool_scopes  # noqa: PLC0415  # needs the fastmcp extra
+
+    return await list_tool_scopes(server)
+
+
+def _describe(scopes: Iterable[str], tools: Mapping[str, Sequence[str]]) -> tuple[ResourceScope, ...]:
+    """Every scope that is asked for anywhere, each with the tools that it opens, in words for a consent page."""
+    return tuple(
+        ResourceScope(
+            name=scope,
+            title=scope,
+            kind=_guess_kind(scope),
+            tools=tuple(
+                Tool(name=tool, title=tool, kind=_guess_kind(scope))
+                for tool, needed in tools.items()
+                if scope in needed
+            ),
+        )
+        for scope in union(scopes, *tools.values())
+    )
 
 
 def _guess_kind(scope: str) -> ScopeKind:

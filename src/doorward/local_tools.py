@@ -1,14 +1,27 @@
 """The tools of a server that is protected in this very process, kept where its consent page finds them."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
 
+from doorward.app import Mounted
+from doorward.asgi import Receive, Send
+from doorward.asgi import Scope as Connection
 from doorward.core import audit
 from doorward.core.models import Resource, Scope, Tool
 from doorward.core.tools import place_tools
 from doorward.manage import resources, tools
 from doorward.manage.operator import Operator, get_project
+from doorward.mounting import protect_in_process
 from doorward.oauth.scopes import Scopes
+from doorward.resource import PRINCIPAL
+from doorward.resource.asgi import ASGIApp
+from doorward.resource.catalogue import CatalogueStore, ToolCatalogue
+from doorward.resource.lister import AppLister
 from doorward.resource.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.server.context import Context
 
@@ -27,6 +40,8 @@ class LocalTools:
         self._operator = Operator(context.database, context.vault, context.clock, actor)
         self._resource = resource
         self._scopes = scopes or {}
+        self._tenancy = context.tenancy
+        self._known: tuple[KnownTool, ...] = ()
 
     async def load(self) -> tuple[KnownTool, ...]:
         """What is known. Raises `ActionRefused` when the resource was removed."""
@@ -36,7 +51,11 @@ class LocalTools:
     async def learn(self, listed: Sequence[ListedTool], now: int) -> tuple[KnownTool, ...]:
         """Merge a whole list. Raises `ActionRefused` when the resource was removed."""
         arrange = partial(self._arrange, tuple(listed), now)
-        return _read((await tools.learn(self._operator, self._resource, arrange)).scopes)
+        known = _read((await tools.learn(self._operator, self._resource, arrange)).scopes)
+        if known != self._known:
+            self._tenancy.forget()  # the next consent page shows what the guard holds back
+            self._known = known
+        return known
 
     def _arrange(self, listed: tuple[ListedTool, ...], now: int, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
         known = merge_tools(_read(scopes), listed, now=now)
@@ -44,6 +63,59 @@ class LocalTools:
 
     def _scopes_of(self, tool: ListedTool) -> Scopes:
         return tuple(self._scopes[tool.name]) if tool.name in self._scopes else (group_scope(tool.kind),)
+
+
+class WithTools:
+    """A guarded app whose list of tools is kept current as long as it runs."""
+
+    def __init__(self, guarded: Mounted, app: ASGIApp, catalogue: ToolCatalogue) -> None:
+        self._guarded = guarded
+        self._app = app
+        self._catalogue = catalogue
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the app answers a call, where it can tell calls from streams."""
+        return bool(getattr(self._app, "is_busy", False))
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._guarded(scope, receive, send)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Run the app, and read its tools now and then."""
+        await self._catalogue.load()
+        async with self._guarded.lifespan():
+            reading = asyncio.create_task(self._catalogue.keep_current())
+            try:
+                yield
+            finally:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+
+
+def protect_with_tools(
+    context: Context,
+    resource: Resource,
+    app: ASGIApp,
+    *,
+    tools: Mapping[str, Sequence[str]] | None = None,
+    **options: Any,
+) -> Mounted:
+    """`app` behind a guard that knows its tools and holds new ones back, beside its own authorization server.
+
+    Every tool that `tools` does not list is opened by the scope of its kind. `options` are those of `ProtectMCP`.
+    """
+    catalogue = build_catalogue(app, urlsplit(resource.uri).path or "/", LocalTools(context, resource, tools))
+    guarded = protect_in_process(context, resource.uri, app, catalogue=catalogue, tools=tools, **options)
+    return WithTools(guarded, app, catalogue)
+
+
+def build_catalogue(app: ASGIApp, path: str, store: CatalogueStore) -> ToolCatalogue:
+    """The tools of an app that serves MCP at `path`, kept in a store."""
+    return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), store=store)
 
 
 def _read(scopes: Sequence[Scope]) -> tuple[KnownTool, ...]:

@@ -3,8 +3,6 @@
 Needs the `proxy` extra.
 """
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,22 +11,18 @@ from typing import Any, Protocol
 
 from doorward.app import Mounted
 from doorward.asgi import Receive, Response, Scope, Send, json_response
-from doorward.core.models import Resource
 from doorward.core.tools import GROUPS
-from doorward.local_tools import LocalTools
+from doorward.local_tools import WithTools, build_catalogue, protect_with_tools
 from doorward.manage import resources
-from doorward.mounting import COUNTERS_FILE, WithLifespan, build_local_verifier, protect_in_process
+from doorward.mounting import COUNTERS_FILE, WithLifespan
 from doorward.oauth.budgets import parse_budgets
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
-from doorward.resource import PRINCIPAL, Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
-from doorward.resource.asgi import ASGIApp
-from doorward.resource.catalogue import CatalogueStore, FileStore, ToolCatalogue
+from doorward.resource import Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
+from doorward.resource.catalogue import FileStore
 from doorward.resource.counters_sqlite import SQLiteCounters
 from doorward.resource.forward import Forwarder
 from doorward.resource.identity import IdentitySigner
-from doorward.resource.lister import AppLister
 from doorward.resource.stdio import StdioBridge
-from doorward.server.context import Context
 from doorward.starting import Opened, register
 
 IDENTITY_PATH = "/.well-known/doorward-identity"
@@ -59,37 +53,6 @@ class Upstream:
     def described(self) -> str:
         """What is behind the door, for the terminal."""
         return self.url or " ".join(self.command)
-
-
-class _WithTools:
-    """A guarded app whose list of tools is kept current as long as it runs."""
-
-    def __init__(self, guarded: Mounted, app: ASGIApp, catalogue: ToolCatalogue) -> None:
-        self._guarded = guarded
-        self._app = app
-        self._catalogue = catalogue
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the app answers a call, where it can tell calls from streams."""
-        return bool(getattr(self._app, "is_busy", False))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        await self._guarded(scope, receive, send)
-
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
-        """Run the app, and read its tools now and then."""
-        await self._catalogue.load()
-        async with self._guarded.lifespan():
-            reading = asyncio.create_task(self._catalogue.keep_current())
-            try:
-                yield
-            finally:
-                reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await reading
 
 
 class _Document:
@@ -206,7 +169,7 @@ def mount_for_issuer(
         if isinstance(app, Forwarder):
             reached.append(app)
         store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
-        catalogue = _build_catalogue(app, upstream.path, store)
+        catalogue = build_catalogue(app, upstream.path, store)
         budgets = Budgets(parse_budgets(upstream.budgets), counters=SQLiteCounters(data / COUNTERS_FILE))
         guard = ProtectMCP(
             app,
@@ -217,7 +180,7 @@ def mount_for_issuer(
             insecure_http=insecure_http,
             **{"budgets": budgets, **_guard_options(upstream)},
         )
-        mounts[upstream.path] = _WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
+        mounts[upstream.path] = WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
     return Standing(mounts, reached)
 
 
@@ -228,36 +191,8 @@ def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forw
     return Forwarder(upstream.url, resource=resource, identity=signer, headers=upstream.headers)
 
 
-def protect_with_tools(
-    context: Context,
-    resource: Resource,
-    app: ASGIApp,
-    *,
-    tools: Mapping[str, Sequence[str]] | None = None,
-    **options: Any,
-) -> Mounted:
-    """`app` behind a guard that knows its tools and holds new ones back, beside its own authorization server.
-
-    Every tool that `tools` does not list is opened by the scope of its kind. `options` are those of `ProtectMCP`.
-    """
-    catalogue = _build_catalogue(app, _path_of(resource.uri), LocalTools(context, resource, tools))
-    verifier = build_local_verifier(context, resource.uri)
-    guarded = protect_in_process(
-        context, resource.uri, app, verifier=verifier, catalogue=catalogue, tools=tools, **options
-    )
-    return _WithTools(guarded, app, catalogue)
-
-
-def _build_catalogue(app: ASGIApp, path: str, store: CatalogueStore) -> ToolCatalogue:
-    return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), store=store)
-
-
 def _guard_options(upstream: Upstream) -> dict[str, Any]:
     return {"challenge_scopes": [READ_TOOLS, WRITE_TOOLS], "name": upstream.name or None, **upstream.options}
-
-
-def _path_of(uri: str) -> str:
-    return "/" + uri.split("://", 1)[1].partition("/")[2]
 
 
 def _is_metadata_of(mount: str, path: str) -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from doorward.app import build_context
@@ -88,15 +88,22 @@ async def register(
     """The resource at `uri`, made when it is missing.
 
     One that is there has all of `scopes` afterwards. With `keep`, the words that operators gave them stay, and so do
-    further scopes; without, it has these scopes as they are given and no others. Raises `ActionRefused`.
+    further scopes and tools; without, it has these scopes as they are given and no others. Raises `ActionRefused`.
     """
     try:
         resource = await resources.get(operator, project, uri)
     except ActionRefused:
         return await resources.add(operator, project, uri, name=name, scopes=scopes)
-    wanted = (*resource.scopes, *(scope for scope in scopes if scope.name not in resource.scope_names))
-    wanted = wanted if keep else scopes
+    wanted = _merge(resource.scopes, scopes) if keep else scopes
     return resource if wanted == resource.scopes else await resources.change(operator, resource, scopes=wanted)
+
+
+def _merge(kept: tuple[Scope, ...], given: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    """The scopes that are kept, with the tools they lack, and after them those that are new."""
+    known, told = {scope.name for scope in kept}, {tool.name for scope in kept for tool in scope.tools}
+    news = {scope.name: tuple(tool for tool in scope.tools if tool.name not in told) for scope in given}
+    grown = (replace(scope, tools=(*scope.tools, *news.get(scope.name, ()))) for scope in kept)
+    return (*grown, *(scope for scope in given if scope.name not in known))
 
 
 async def _prepare_first_admin(settings: Settings, operator: Operator, project: Project) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from fastmcp.server.auth import require_scopes
 from fastmcp.server.dependencies import get_access_token
 from key_value.aio.stores.memory import MemoryStore
 from mcp.server import MCPServer
-from mcp_types import TextContent
+from mcp_types import TextContent, ToolAnnotations
 
 from doorward.embedded import Embedded, embed
 from tests.interop.browsers import FormBrowser
@@ -119,6 +120,14 @@ def administrator(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+def bind_again(url: str) -> socket.socket:
+    """The same address for the next life of a server."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+    return listener
+
+
 @asynccontextmanager
 async def served(server: Any, data: Path, **options: Any) -> AsyncIterator[Embedded]:
     """Under another server than ours, which runs the app's lifespan."""
@@ -137,11 +146,61 @@ async def test_a_fastmcp_server_is_embedded_under_any_asgi_server(tmp_path: Path
             assert await call(connection.client, "whoami") == f"{app.issuer} {app.resource}"
             assert {tool.name for tool in await connection.client.list_tools()} == {"whoami"}
             assert (await connection.tokens()).scope == "notes:read offline_access"
+            assert await call(connection.client, "change") == "changed"
+            assert "notes:write" in answer_parameters(browser.visits[1])["scope"].split()
         async with httpx2.AsyncClient() as client:
             page = await client.get(f"{app.issuer}/account")
             metadata = (await client.get(f"{app.issuer}/.well-known/oauth-authorization-server")).json()
             document = (await client.get(f"{app.issuer}/.well-known/oauth-protected-resource/mcp")).json()
     assert (page.status_code < 400, metadata["issuer"], document["resource"]) == (True, app.issuer, app.resource)
+
+
+def build_notes(*more: str) -> MCPServer[Any]:
+    server: MCPServer[Any] = MCPServer("Notes", log_level="ERROR")
+    for name, reads in (("read", True), ("write", False), *((name, True) for name in more)):
+        server.add_tool(lambda name=name: name, name=name, annotations=ToolAnnotations(read_only_hint=reads))
+    return server
+
+
+async def test_with_nothing_said_of_scopes_new_tools_wait_until_they_were_shown_rs_11(
+    tmp_path: Path, administrator: None
+) -> None:
+    listener, url = bind()
+    app, storage = embed(build_notes(), url=url, data=tmp_path / "data"), Storage()
+    async with (
+        serve(app, listener, lifespan="on"),
+        browsing() as browser,
+        connect_sdk(app.resource, browser, storage=storage) as sdk,
+    ):
+        assert {tool.name for tool in (await sdk.client.list_tools()).tools} == {"read", "write"}
+        assert await call(sdk.client, "write") == "write"
+        assert set(str(sdk.tokens.scope).split()) == {"tools:read", "tools:write", "offline_access"}
+    listener = bind_again(url)
+    app = embed(build_notes("extra"), url=url, data=tmp_path / "data")
+    async with (
+        serve(app, listener, lifespan="on"),
+        browsing() as browser,
+        connect_sdk(app.resource, browser, storage=storage) as sdk,
+    ):
+        assert {tool.name for tool in (await sdk.client.list_tools()).tools} == {"read", "write"}
+        assert browser.visits == []
+        assert await call(sdk.client, "extra") == "extra"
+        assert len(browser.visits) == 1
+        assert {tool.name for tool in (await sdk.client.list_tools()).tools} == {"read", "write", "extra"}
+
+
+async def test_with_nothing_said_of_scopes_tools_of_fastmcp_need_what_they_say(
+    tmp_path: Path, administrator: None
+) -> None:
+    async with (
+        served(build_fastmcp(), tmp_path / "data") as app,
+        browsing() as browser,
+        connect_fastmcp(app.resource, browser, store=MemoryStore()) as connection,
+    ):
+        assert {tool.name for tool in await connection.client.list_tools()} == {"whoami"}
+        assert await call(connection.client, "change") == "changed"
+        assert len(browser.visits) == 2
+        assert {tool.name for tool in await connection.client.list_tools()} == {"whoami", "change"}
 
 
 async def test_what_is_revoked_counts_with_the_next_request(tmp_path: Path, administrator: None) -> None:

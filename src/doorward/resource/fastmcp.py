@@ -9,6 +9,7 @@ Needs the `fastmcp` package (`pip install doorward[fastmcp]`). Spec: clients.md 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken, AuthContext, AuthProvider
 from fastmcp.server.context import reset_transport, set_transport
 from fastmcp.server.middleware import AuthMiddleware
+from fastmcp.tools.base import Tool
 from fastmcp.utilities.authorization import AuthCheck, scope_requirements
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -28,6 +30,7 @@ from starlette.routing import Route
 from doorward.oauth.bearer import parse_access_token
 from doorward.oauth.jwt import InvalidToken
 from doorward.oauth.metadata import PROTECTED_RESOURCE
+from doorward.oauth.scopes import union
 
 from .asgi import ASGIApp, Disconnected, Receive, Request, Scope, Send, build_text, read_body, replay
 from .jwks import JWKSKeys
@@ -128,6 +131,10 @@ class FastMCPIdentity:
         if scope["type"] != "http" or not isinstance(principal, Principal):
             await self._app(scope, receive, send)
             return
+        if STEP_UP not in scope:
+            # No guard in between: it is the guard's own look at the list of tools, which is to be whole.
+            asked = await list_tool_scopes(self._server)
+            principal = replace(principal, scopes=union(*asked.values()))
         scope = self._build_scope(scope, principal)
         request = Request(scope)
         if request.method == "POST" and STEP_UP in scope:
@@ -179,13 +186,19 @@ class FastMCPIdentity:
             return []
         finally:
             reset_transport(shown)
-        if tool is None:
-            return []
-        context = AuthContext(token=token, component=tool)
-        checks = [*_list(tool.auth)]
-        for middleware in self._server.middleware:
-            checks += _list(middleware.auth) if isinstance(middleware, AuthMiddleware) else []
-        return scope_requirements(checks, context) or []
+        return [] if tool is None else _find_lacking(self._server, tool, token)
+
+
+async def list_tool_scopes(server: FastMCP[Any]) -> dict[str, list[str]]:
+    """The scopes that each tool asks for by its own `auth` or the server's, where nothing else decides as well."""
+    shown = set_transport("stdio")
+    try:
+        tools = await server.list_tools(run_middleware=False)
+    finally:
+        reset_transport(shown)
+    nobody = AccessToken(token="", client_id="", scopes=[])
+    asked = {tool.name: _find_lacking(server, tool, nobody) for tool in tools}
+    return {name: scopes for name, scopes in asked.items() if scopes}
 
 
 def build_access_token(principal: Principal, token: str) -> AccessToken:
@@ -249,6 +262,13 @@ def _build_verifier(issuer: str, resource: str, options: Mapping[str, Any]) -> J
     keys = JWKSKeys(issuer, insecure_http=insecure_http)
     revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
     return JWTVerifier(issuer=issuer, resource=resource, keys=keys, revocations=revocations)
+
+
+def _find_lacking(server: FastMCP[Any], tool: Tool, token: AccessToken) -> list[str]:
+    checks = _list(tool.auth)
+    for middleware in server.middleware:
+        checks = [*checks, *_list(middleware.auth)] if isinstance(middleware, AuthMiddleware) else checks
+    return scope_requirements(checks, AuthContext(token=token, component=tool)) or []
 
 
 def _list(checks: AuthCheck | list[AuthCheck] | None) -> list[AuthCheck]:
