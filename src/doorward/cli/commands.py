@@ -21,17 +21,21 @@ app = typer.Typer(
 app.add_typer(admin, name="admin")
 
 
+Data = Annotated[Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8400")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")]
+
+
 @app.command()
 def up(
     *,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8400")] = None,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
     issuer: Annotated[str | None, typer.Option(help="Public https URL when behind a proxy.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Serve a demo MCP server at /demo/mcp as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start everything on this machine: database, keys, authorization server and pages."""
     # Nothing that is loaded now becomes garbage, and looking for some takes a fifth of the start; see `run_up`.
@@ -48,11 +52,9 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
         list[str] | None, typer.Argument(metavar="URL | -- COMMAND…", help="The MCP server, or what starts one.")
     ] = None,
     *,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8400")] = None,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
     public_url: Annotated[str | None, typer.Option(help="Origin that clients reach this by, when it differs.")] = None,
     path: Annotated[str | None, typer.Option(help="Where the server appears.", show_default="its own, or /mcp")] = None,
     name: Annotated[str, typer.Option(help="What people are told it is called.")] = "",
@@ -82,7 +84,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     ] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of a certificate chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key, as PKCS #8.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a door in front of an unmodified MCP server: sign-in, consent by tool, tokens."""
     from .protect import Choices, run_protect  # keeps --help fast
