@@ -66,16 +66,12 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     budget: Annotated[
         list[str] | None, typer.Option(help='How much may be called, such as "10/minute per user"; repeatable.')
     ] = None,
-    show_all_tools: Annotated[
-        bool, typer.Option("--show-all-tools", help="List tools that a client may not call yet, too.")
-    ] = False,
+    show_all_tools: Annotated[bool, typer.Option("--show-all-tools", help="List tools still closed, too.")] = False,
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="Web origin whose pages may call the server; repeatable.")
     ] = None,
     servers: Annotated[Path | None, typer.Option(help="TOML file of several servers.")] = None,
-    issuer: Annotated[
-        str | None, typer.Option(help="Take the tokens of this authorization server, and run none here.")
-    ] = None,
+    issuer: Annotated[str | None, typer.Option(help="Authorization server whose tokens to take.")] = None,
     introspection_key_file: Annotated[
         Path | None, typer.Option(help="File of a key to ask the issuer about tokens with.")
     ] = None,
