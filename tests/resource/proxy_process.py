@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import signal
 import sys
 from typing import Any
@@ -53,4 +54,7 @@ async def run(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # A stream takes two files: the client's connection and the one to the server behind.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(run(json.loads(sys.argv[1])))
