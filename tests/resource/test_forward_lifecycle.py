@@ -15,7 +15,7 @@ from doorward.resource.forward import Forwarder
 from tests.resource.behind import Behind, Exchange, answer_plainly, run_proxy, serve_behind
 from tests.resource.world import RESOURCE, Mint, bind, browse, serve
 
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
 @pytest.fixture
