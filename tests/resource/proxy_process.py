@@ -1,6 +1,7 @@
 """A guard and a forwarder under the HTTP runtime, as a program: `python -m tests.resource.proxy_process JSON`."""
 
 import asyncio
+import gc
 import json
 import resource
 import signal
@@ -48,6 +49,7 @@ async def run(given: dict[str, Any]) -> None:
         backpressure=4096,
         http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=HEAD_BYTES),
     )
+    gc.freeze()  # as the server does when it is ready: what is here now need not be walked through
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()
