@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from bench import machine, revocation
+from bench import machine, proxy, revocation
 from bench.load import Sample, Script, run_load
 from bench.operations import OPERATIONS, Supplies, get
 from doorward.core.limits import REGISTER_KEY
@@ -30,7 +30,9 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough look, in under a minute")
     parser.add_argument("--seconds", type=float, help="how long each measurement takes")
-    parser.add_argument("--only", nargs="+", choices=[*OPERATIONS, REVOCATION], help="measure these operations alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*OPERATIONS, REVOCATION, proxy.PROXY], help="measure these operations alone"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser.parse_args()
 
@@ -154,8 +156,10 @@ def measure_start(folder: Path) -> Row:
 
 async def run(arguments: argparse.Namespace, folder: Path) -> Row:
     seconds = arguments.seconds or (1.0 if arguments.quick else 4.0)
-    chosen = arguments.only or [*OPERATIONS, REVOCATION]
-    names = [name for name in chosen if name != REVOCATION]
+    chosen = arguments.only or [*OPERATIONS, REVOCATION, proxy.PROXY]
+    if chosen == [proxy.PROXY]:
+        return {proxy.PROXY: proxy.show(await proxy.measure_proxy(seconds))}
+    names = [name for name in chosen if name in OPERATIONS]
     print(f"{os.cpu_count()} cores · server and generator", "have one each" if machine.is_pinned() else "share one")
     results: Row = {"steps": measure_steps(folder), "start": measure_start(folder / "start")}
     ground = await lay_ground(folder / "data")
@@ -173,6 +177,9 @@ async def run(arguments: argparse.Namespace, folder: Path) -> Row:
             results[REVOCATION] = [revocation.show(row) for row in felt]
     finally:
         server.stop()
+    if proxy.PROXY in chosen:
+        print("\nwhat the reverse proxy adds")
+        results[proxy.PROXY] = proxy.show(await proxy.measure_proxy(seconds))
     return results
 
 

@@ -54,14 +54,15 @@ def bare_server() -> Iterator[tuple[int, int]]:
     with on_server_core():
         process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port)
+        wait_for(port)
         yield port, process.pid
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Return once the port takes connections."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with suppress(OSError), create_connection(("127.0.0.1", port)):

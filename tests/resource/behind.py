@@ -189,7 +189,7 @@ def run_proxy(
         env={**kept, "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
     )
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield Proxy(port, mint, process)
     finally:
         process.terminate()
@@ -198,11 +198,11 @@ def run_proxy(
         process.stderr.close()
 
 
-def _wait_for(port: int, process: subprocess.Popen[str]) -> None:
+def wait_for(port: int, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, process.stderr and process.stderr.read()
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.02)
-    raise AssertionError("the proxy did not start")
+    raise AssertionError("the server did not start")

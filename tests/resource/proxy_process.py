@@ -1,7 +1,9 @@
 """A guard and a forwarder under the HTTP runtime, as a program: `python -m tests.resource.proxy_process JSON`."""
 
 import asyncio
+import gc
 import json
+import resource
 import signal
 import sys
 from typing import Any
@@ -47,10 +49,14 @@ async def run(given: dict[str, Any]) -> None:
         backpressure=4096,
         http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS, max_buffer_size=HEAD_BYTES),
     )
+    gc.freeze()  # as the server does when it is ready: what is here now need not be walked through
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()
 
 
 if __name__ == "__main__":
+    # A stream takes two files: the client's connection and the one to the server behind.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(run(json.loads(sys.argv[1])))

@@ -11,7 +11,7 @@ import pytest
 from tests.resource.behind import Behind, Exchange, Proxy, answer_plainly, run_proxy, serve_behind
 from tests.resource.world import bind
 
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.resource.behind import Behind, Exchange, Proxy, answer_plainly, run_p
 from tests.resource.world import bind
 from tests.waiting import until
 
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 IDLE_STREAMS = 500
 IDLE_GROWTH_KB = 100 * 1024
 SLOW_GROWTH_KB = 24 * 1024
@@ -230,7 +230,7 @@ async def test_hundreds_of_idle_streams_are_held_and_let_go_of(behind: Behind, l
 
 
 async def test_a_body_that_comes_in_parts_is_passed_on_in_parts(behind: Behind, listener: socket.socket) -> None:
-    """Without tools to check, the guard does not wait for the whole body, and neither does the proxy."""
+    """Below the resource, without tools to check, nobody waits for a whole body."""
     upstream = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
 
     async def parts() -> AsyncIterator[bytes]:
@@ -239,7 +239,7 @@ async def test_a_body_that_comes_in_parts_is_passed_on_in_parts(behind: Behind, 
 
     with run_proxy(upstream, guard={"tools": None}) as proxy:
         async with proxy.client() as client:
-            got = await client.post(proxy.url, content=parts(), headers={"content-type": "application/json"})
+            got = await client.post(f"{proxy.url}/files", content=parts(), headers={"content-type": "application/json"})
     assert got.status_code == 200
     [seen] = behind.seen
     assert seen.body == b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
@@ -250,7 +250,7 @@ async def test_a_body_that_breaks_off_is_not_a_whole_one_behind(behind: Behind, 
     upstream = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
     with run_proxy(upstream, guard={"tools": None}) as proxy:
         token = proxy.mint.token("tools:read")
-        head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+        head = f"POST /mcp/files HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".encode())
         await writer.drain()

@@ -77,11 +77,12 @@ def test_an_assertion_is_used_again_for_some_seconds_and_by_nobody_else() -> Non
     assert signer.sign(ALICE, resource=RESOURCE, upstream=UPSTREAM) != first
 
 
-def test_an_assertion_ends_with_the_token_it_comes_from() -> None:
-    clock = Clock(1_000_890)
-    token = IdentitySigner(clock=clock).sign(ALICE, resource=RESOURCE, upstream=UPSTREAM)
+@pytest.mark.parametrize(("expires_at", "until"), [(1_000_900, 1_000_900), (1_000_970, 1_000_950), (0, 1_000_950)])
+def test_an_assertion_ends_with_the_token_it_comes_from(expires_at: int, until: int) -> None:
+    caller = replace(ALICE, expires_at=expires_at)
+    token = IdentitySigner(clock=Clock(1_000_890)).sign(caller, resource=RESOURCE, upstream=UPSTREAM)
     payload = token.split(".")[1]
-    assert json.loads(base64.urlsafe_b64decode(payload + "=="))["exp"] == 1_000_900
+    assert json.loads(base64.urlsafe_b64decode(payload + "=="))["exp"] == until
 
 
 def test_a_key_of_a_file_signs_alike_in_two_processes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from doorward.resource.legacy_sse import EndpointRewriter
 from tests.resource.behind import Behind, Exchange, Proxy, Told, run_proxy, serve_behind
 from tests.resource.world import bind, serve
 
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
 @pytest.fixture(scope="module")

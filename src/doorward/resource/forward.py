@@ -5,66 +5,26 @@ the server unchanged, without anything that is not that server's business, and i
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from ssl import SSLContext
-from typing import NoReturn
 
 import aiohttp
-from yarl import URL
 
-from .asgi import (
-    Disconnected,
-    Receive,
-    Refused,
-    Request,
-    Scope,
-    Send,
-    build_header,
-    build_json,
-    build_text,
-    refuse_websocket,
-)
-from .challenges import NO_STORE
-from .forward_body import Body, UntilGone, read_body
-from .forward_headers import RequestHeaders, build_response_headers, is_event_stream
+from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_text, refuse_websocket
+from .forward_body import Exchange, UntilGone, read_body
+from .forward_headers import build_response_headers, is_event_stream
 from .forward_target import SESSION_PARAMETER, Addresses, Unmappable
+from .forward_upstream import Upstream, refuse
 from .identity import IdentitySigner
 from .legacy_sse import EndpointRewriter, MessageEndpoints
 from .middleware import PRINCIPAL
 from .principal import Principal
 from .stream_limits import MAX_STREAMS, MAX_STREAMS_OF_A_PERSON, StreamLimits
 
-_CONNECT_SECONDS = 10.0
-_CHECK_SECONDS = 3.0
-_KEEPALIVE_SECONDS = 4.0
-"""Shorter than the 5 s after which common servers close what is idle: no call is sent into a connection that ends."""
-_MAX_HEADER_BYTES = 16 * 1024
-_MAX_HEADERS = 128
-_NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_RETRY_AFTER = build_header("retry-after", "5")
-
-_log = logging.getLogger("doorward.resource")
-
 
 class UpstreamBroken(Exception):  # noqa: N818  # the other end's doing
     """The server behind broke off in the middle of its answer; the client's connection must end without an end, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """One request on its way."""
-
-    request: Request
-    principal: Principal
-    body: Body
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the answer may have no end of its own: it then waits for nobody when the process stops."""
-        return self.request.method == "GET"
 
 
 class Forwarder:
@@ -99,19 +59,22 @@ class Forwarder:
         ssl_context: SSLContext | None = None,
     ) -> None:
         self._addresses = Addresses(resource=resource, upstream=upstream)
-        self._resource = resource
-        self._headers = RequestHeaders(resource=resource, credentials=headers or {})
-        self._user_header = user_header
-        self._response_seconds = response_seconds
         self._drain_seconds = drain_seconds
         self._limits = StreamLimits(per_person=streams_of_a_person, overall=streams)
-        self._ssl_context = ssl_context
         self._endpoints = MessageEndpoints()
-        self._session: aiohttp.ClientSession | None = None
-        self._open: dict[asyncio.Task[None], _Exchange] = {}
-        self._is_stopping = False
+        self._open: dict[asyncio.Task[None], Exchange] = {}
+        self._is_serving = False
         self.identity = identity or IdentitySigner()
         """Signs who calls; its `jwks` is for the server behind."""
+        self._upstream = Upstream(
+            self._addresses,
+            resource=resource,
+            identity=self.identity,
+            credentials=headers or {},
+            user_header=user_header,
+            response_seconds=response_seconds,
+            ssl_context=ssl_context,
+        )
 
     @property
     def is_busy(self) -> bool:
@@ -142,41 +105,20 @@ class Forwarder:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Connections to the server behind while it is open; at its end, calls may finish and streams are cut."""
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=self._ssl_context or True)
-        async with aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=None),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=_NO_AUTO_HEADERS,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
-            max_headers=_MAX_HEADERS,
-        ) as session:
-            self._session, self._is_stopping = session, False
+        """Requests are served while it is open; at its end, calls may finish within the grace and streams are cut."""
+        async with self._upstream.connected():
+            self._is_serving = True
             try:
                 yield
             finally:
+                self._is_serving = False
                 await self._drain()
-                self._session = None
 
     async def check(self) -> bool:
         """Whether the server behind can be reached: it takes a connection within three seconds."""
-        upstream = self._addresses.upstream
-        port = upstream.port or (443 if upstream.scheme == "https" else 80)
-        try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                _, writer = await asyncio.open_connection(upstream.hostname, port)
-        except OSError:
-            return False
-        writer.close()
-        return True
+        return await self._upstream.check()
 
     async def _drain(self) -> None:
-        """Let calls finish within the grace, and cut what is left."""
-        self._is_stopping = True
         calls = {task for task, exchange in self._open.items() if not exchange.is_stream}
         if calls:
             await asyncio.wait(calls, timeout=self._drain_seconds)
@@ -187,17 +129,21 @@ class Forwarder:
             await asyncio.wait(rest, timeout=1)
 
     async def _serve(self, request: Request, principal: Principal, receive: Receive, send: Send) -> None:
-        if self._is_stopping or self._session is None:
-            _refuse(503, "temporarily_unavailable", "The server is stopping. Try again shortly.", retry=True)
+        if not self._is_serving:
+            refuse(503, "temporarily_unavailable", "The server is stopping. Try again shortly.", retry=True)
         url = self._find_target(request, principal)
-        exchange = _Exchange(request, principal, await read_body(receive))
+        exchange = Exchange(request, principal, await read_body(receive))
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A Forwarder runs on asyncio.")
         self._open[task] = exchange
         try:
             async with UntilGone(receive, exchange.body):
-                await self._exchange(self._session, exchange, url, send)
+                answer, url = await self._upstream.ask(exchange, url)
+                try:
+                    await self._pass_on(exchange, answer, url, send)
+                finally:
+                    answer.close()
         finally:
             del self._open[task]
 
@@ -216,90 +162,23 @@ class Forwarder:
             raise Refused(build_text(404, "Session not found"))
         return url
 
-    async def _exchange(self, session: aiohttp.ClientSession, exchange: _Exchange, url: str, send: Send) -> None:
-        answer = await self._ask(session, exchange, url)
-        try:
-            if exchange.body.is_whole and self._was_moved(exchange, answer, url):
-                answer.close()
-                url = self._addresses.resolve(exchange.request.scope)
-                answer = await self._ask(session, exchange, url)
-            await self._pass_on(exchange, answer, url, send)
-        finally:
-            answer.close()
-
-    async def _ask(self, session: aiohttp.ClientSession, exchange: _Exchange, url: str) -> aiohttp.ClientResponse:
-        """The answer of the server behind, once it began. Raises `Refused` when it did not."""
-        request, principal = exchange.request, exchange.principal
-        assertion = self.identity.sign(principal, resource=self._resource, upstream=self._addresses.audience)
-        headers = self._headers.build(
-            request,
-            identity=assertion,
-            user=principal.subject if self._user_header else None,
-            readable=exchange.is_stream,
-        )
-        try:
-            async with asyncio.timeout(self._response_seconds):
-                return await session.request(
-                    request.method,
-                    URL(url, encoded=True),
-                    headers=headers,
-                    data=exchange.body.content(),
-                    allow_redirects=False,
-                )
-        except TimeoutError:
-            self._note("did not answer in time")
-            _refuse(504, "gateway_timeout", "The server behind this address did not answer in time.")
-        except aiohttp.ClientConnectorError as error:
-            self._note(f"cannot be reached ({type(error).__name__})")
-            _refuse(502, "bad_gateway", "The server behind this address cannot be reached now.", retry=True)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if exchange.body.is_broken:
-                raise Disconnected from None
-            self._note(f"broke off before its answer began ({type(error).__name__})")
-            _refuse(502, "bad_gateway", "The server behind this address gave no answer that can be read.")
-
-    def _was_moved(self, exchange: _Exchange, answer: aiohttp.ClientResponse, url: str) -> bool:
-        """Whether the server behind only wants its URL with, or without, the slash at its end."""
-        if answer.status not in {307, 308} or not self._addresses.is_endpoint(exchange.request.path):
-            return False
-        return self._addresses.adopt(answer.headers.get("Location", ""), url)
-
-    async def _pass_on(self, exchange: _Exchange, answer: aiohttp.ClientResponse, url: str, send: Send) -> None:
+    async def _pass_on(self, exchange: Exchange, answer: aiohttp.ClientResponse, url: str, send: Send) -> None:
         """The answer to the client, as it comes."""
-        headers = build_response_headers(answer.raw_headers, location=self._find_location(answer, url))
+        headers = build_response_headers(answer.raw_headers, location=self._upstream.find_location(answer, url))
         with ExitStack() as stack:
             rewriter = None
             if exchange.is_stream and is_event_stream(headers) and "Content-Encoding" not in answer.headers:
                 rewriter = EndpointRewriter(self._build_publish(exchange, url, stack.enter_context))
+            exchange.body.is_answered = True
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             try:
                 await _pump(answer.content, send, rewriter)
-            except (aiohttp.ClientError, OSError, Unmappable) as error:
-                self._note(f"broke off in the middle of an answer ({type(error).__name__})")
-                raise UpstreamBroken("the answer of the server behind is incomplete") from None
-
-    def _find_location(self, answer: aiohttp.ClientResponse, url: str) -> str | None:
-        """`Location` for the client, if any. Raises `Refused` for answers that say nothing to it."""
-        if answer.status in {401, 407}:
-            self._note(f"refused the credential it is called with ({answer.status})")
-            text = "The server behind this address refused the credential it is called with: its operator has to act."
-            _refuse(502, "bad_gateway", text)
-        if answer.status < 200:
-            _refuse(502, "bad_gateway", "The server behind this address gave no answer that can be read.")
-        given = answer.headers.get("Location")
-        if given is None:
-            return None
-        try:
-            location = self._addresses.publish(given, url)
-        except Unmappable:
-            location = None
-        if location is None:
-            self._note("redirects to where no client can follow")
-            _refuse(502, "bad_gateway", "The server behind this address redirects to where no client can follow.")
-        return location
+            except UpstreamBroken as broken:
+                self._upstream.note(f"broke off in the middle of an answer ({broken})")
+                raise
 
     def _build_publish(
-        self, exchange: _Exchange, url: str, hold: Callable[[AbstractContextManager[str]], str]
+        self, exchange: Exchange, url: str, hold: Callable[[AbstractContextManager[str]], str]
     ) -> Callable[[str], str]:
         """What makes a message URL of the server behind one of ours, for as long as the stream is open."""
 
@@ -309,9 +188,6 @@ class Forwarder:
             return f"{self._addresses.public_endpoint}?{SESSION_PARAMETER}={token}"
 
         return publish
-
-    def _note(self, what: str) -> None:
-        _log.warning("The server behind at %s %s.", self._addresses.origin, what)
 
 
 async def run_lifespan(lifespan: Callable[[], AbstractAsyncContextManager[None]], receive: Receive, send: Send) -> None:
@@ -324,20 +200,18 @@ async def run_lifespan(lifespan: Callable[[], AbstractAsyncContextManager[None]]
 
 
 async def _pump(content: aiohttp.StreamReader, send: Send, rewriter: EndpointRewriter | None) -> None:
-    """Send on what has come, whenever something has; the next is read when the client has taken it."""
+    """Send on what has come, whenever something has; the next is read when the client has taken it.
+
+    Raises `UpstreamBroken`.
+    """
     more = True
     while more:
-        chunk = await content.readany()
-        more = not content.at_eof()
-        if rewriter is not None:
-            chunk = rewriter.feed(chunk)
-            if not more:
-                chunk += rewriter.finish()
+        try:
+            chunk = await content.readany()
+            more = not content.at_eof()
+            if rewriter is not None:
+                chunk = rewriter.feed(chunk) + (b"" if more else rewriter.finish())
+        except (aiohttp.ClientError, OSError, Unmappable) as error:
+            raise UpstreamBroken(type(error).__name__) from None
         if chunk or not more:
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
-
-
-def _refuse(status: int, error: str, text: str, *, retry: bool = False) -> NoReturn:
-    """Answer in the place of the server behind, with nothing of what it said. Spec: RS-18"""
-    more = (_RETRY_AFTER, NO_STORE) if retry else (NO_STORE,)
-    raise Refused(build_json(status, {"error": error, "error_description": text}, *more), text)

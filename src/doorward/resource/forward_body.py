@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from .asgi import Disconnected, Receive
+from .asgi import Disconnected, Receive, Request
+from .principal import Principal
 
 
 class Body:
     """What the client sends: whole when it came in one message, else as it comes.
 
-    `is_broken` once it turned out to end before it was complete.
+    `is_broken` once it turned out to end before it was complete, `is_answered` once the answer to it has begun.
     """
 
     def __init__(self, receive: Receive, first: bytes, *, more: bool) -> None:
@@ -19,6 +21,7 @@ class Body:
         self._first = first
         self.is_whole = not more
         self.is_broken = False
+        self.is_answered = False
         self.read = asyncio.Event()
         if self.is_whole:
             self.read.set()
@@ -35,12 +38,28 @@ class Body:
             message = await self._receive()
             if message["type"] != "http.request":
                 self.is_broken = True
+                if self.is_answered:
+                    self.read.set()  # nothing more will come but the leaving
                 raise Disconnected
             more = message.get("more_body", False)
             if not more:
                 self.read.set()
             if message.get("body"):
                 yield message["body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request on its way."""
+
+    request: Request
+    principal: Principal
+    body: Body
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer may have no end of its own: it then waits for nobody when the process stops."""
+        return self.request.method == "GET"
 
 
 async def read_body(receive: Receive) -> Body:

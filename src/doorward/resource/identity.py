@@ -58,7 +58,9 @@ class IdentitySigner:
         known = self._remembered.get(about)
         if known is not None and now < known[0]:
             return known[1]
-        expires_at = min(int(now) + LIFETIME_SECONDS, principal.expires_at)
+        expires_at = int(now) + LIFETIME_SECONDS
+        if principal.expires_at:  # the protection itself, which asks for the tools, has no token
+            expires_at = min(expires_at, principal.expires_at)
         claims = {
             "iss": resource,
             "aud": upstream,

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import anyio
 
 from .asgi import ASGIApp, Header, Message, Scope, build_header
+from .legacy_lister import NoLegacyServer, list_legacy_tools
 from .listing import MAX_LIST_SIZE
 from .principal import Principal
 
@@ -27,8 +28,9 @@ class ListRefused(Exception):  # noqa: N818  # the server's doing
 class AppLister:
     """Lists the tools of an ASGI app that serves MCP at `path`: a server in this process, or a way to one elsewhere.
 
-    It asks as a client with a session first, which nearly every server knows, then as one without. `principal_key` is
-    the key of the ASGI scope under which the app looks for who calls. Calling it raises `ListRefused`.
+    It asks as a client with a session first, which nearly every server knows, then as one without, and last as one of
+    2024-11-05. `principal_key` is the key of the ASGI scope under which the app looks for who calls. Calling it raises
+    `ListRefused`.
 
     Spec: MCP Lifecycle; MCP Tools, Listing Tools; MCP Transports
     """
@@ -40,13 +42,13 @@ class AppLister:
 
     async def __call__(self) -> list[Any]:
         """The members of `tools/list`, all pages of it."""
-        try:
-            return await self._list_in_session()
-        except ListRefused as first:
+        reasons = []
+        for ask in (self._list_in_session, self._list_stateless, self._list_legacy):
             try:
-                return await self._list_stateless()
-            except ListRefused as second:
-                raise ListRefused(f"{first}; {second}") from None
+                return await ask()
+            except (ListRefused, NoLegacyServer) as refusal:
+                reasons.append(str(refusal))
+        raise ListRefused("; ".join(reasons))
 
     async def _list_in_session(self) -> list[Any]:
         parameters = {"protocolVersion": HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT}
@@ -73,6 +75,9 @@ class AppLister:
             f"{_META}/clientCapabilities": {},
         }
         return await self._read_pages({"_meta": meta}, own)
+
+    async def _list_legacy(self) -> list[Any]:
+        return await list_legacy_tools(self._app, self._build_scope, _CLIENT)
 
     async def _read_pages(self, parameters: dict[str, Any], headers: Mapping[str, str]) -> list[Any]:
         tools: list[Any] = []
