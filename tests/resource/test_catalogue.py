@@ -370,7 +370,7 @@ async def test_a_reader_beside_finds_a_whole_file_at_any_time(tmp_path: Path) ->
 
     async def write() -> None:
         nonlocal done
-        for round_ in range(1, 40):
+        for round_ in range(1, 12):
             await writer.learn([ListedTool(f"{round_}-{n}", "x" * 100, "read", "x") for n in range(50)], round_)
         done = True
 
