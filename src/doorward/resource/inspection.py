@@ -31,6 +31,11 @@ class Inspected:
         """Whether it asks for the list of tools."""
         return any(call.method == "tools/list" for call in self.calls)
 
+    @property
+    def may_bring_list(self) -> bool:
+        """Whether its answer may: to what makes no call, such as a GET, a server sends any message."""
+        return not self.calls or self.lists_tools
+
 
 class Inspector:
     """Reads the body of each request and hands on exactly the bytes that were judged.

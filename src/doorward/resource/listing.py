@@ -1,8 +1,7 @@
 """Lists of tools on their way to a client: what it may not call is not on them.
 
-Whatever the request was, its answer may bring a list: clients match answers to requests by id alone, and not by the
-stream they come on. So every answer is looked at, but only what names `tools` is held until it is whole and read.
-What a client could read and we cannot is not passed on.
+Only what names `tools` is held until it is whole and read; every other event of a stream goes on the moment it is
+complete. What a client could read and we cannot is not passed on.
 """
 
 import json

@@ -187,7 +187,7 @@ class ProtectMCP:
     ) -> None:
         """Let the app answer, for as long as the token is good, and with the tools that are the principal's."""
         scope = self._build_scope(request, principal)
-        if self._filters_lists and request.method != "HEAD":
+        if self._filters_lists and inspected.may_bring_list and request.method != "HEAD":
             if inspected.lists_tools and self._catalogue is not None and not self._catalogue.is_read:
                 await self._catalogue.refresh()  # before that, no tool may be shown
             scope["headers"] = [header for header in scope["headers"] if header[0].lower() != b"accept-encoding"]
