@@ -35,7 +35,7 @@ class Server:
         await self.answers.wait()
         if self.error is not None:
             raise self.error
-        return self.tools  # type: ignore[no-any-return]  # a server tells what it likes
+        return self.tools
 
 
 class World:
@@ -160,7 +160,7 @@ async def test_a_server_that_does_not_tell_its_tools_keeps_the_old_list(
     assert not await world.refresh("other")
     assert (world.listed(), world.catalogue.is_read) == ({"book": 0}, True)
     assert await world.catalogue.find("other") is None
-    cause = error.exceptions[0].exceptions[0] if isinstance(error, ExceptionGroup) else error  # type: ignore[union-attr]  # of this very shape
+    cause = error.exceptions[0].exceptions[0] if isinstance(error, ExceptionGroup) else error
     assert f"The server did not tell its tools: {type(cause).__name__}" in caplog.text
 
 
