@@ -124,7 +124,7 @@ def asked_for(answer: httpx2.Response) -> str:
     return str(challenge.rpartition('scope="')[2].removesuffix('"'))
 
 
-async def test_a_read_only_token_cannot_call_a_tool_that_writes_t20_step_02_04_rs_09() -> None:
+async def test_a_read_only_token_cannot_call_a_tool_that_writes_t20_step_02_04() -> None:
     async with running() as world:
         answer = await world.call("book", "tools:read")
         assert asked_for(answer) == "tools:read tools:write"
@@ -243,7 +243,9 @@ async def test_a_version_that_is_none_shows_nobody_anything_new(tools_at: Any) -
     ids=["description", "kind", "hints"],
 )
 @pytest.mark.parametrize("scope", ["tools:read tools:write", "tool:*", "tool:weather tools:read tools:write"])
-async def test_a_tool_that_is_not_what_was_shown_is_held_back(scope: str, change: Callable[[World], None]) -> None:
+async def test_a_tool_that_is_not_what_was_shown_is_held_back_from_all_scopes_rs_09(
+    scope: str, change: Callable[[World], None]
+) -> None:
     async with running() as world:
         assert "weather" in await world.see(scope)
         world.server.remove_tool("weather")
