@@ -65,6 +65,11 @@ class Disconnected(Exception):  # noqa: N818  # the other end's doing
     """The body ended before it was complete: the client went away, or its framing cannot be read."""
 
 
+def media_types(headers: Iterable[Header]) -> bytes:
+    """All that an answer says of its media type, in lower case: clients differ in what they look at."""
+    return b",".join(value for name, value in headers if name.lower() == b"content-type").lower()
+
+
 def build_header(name: str, value: str) -> Header:
     """A header as ASGI wants it."""
     return name.lower().encode("ascii"), value.encode("latin-1")

@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast, get_args
 
 import anyio
 import anyio.to_thread
 
-from .tools import KnownTool, ListedTool, latest_version, merge_tools, parse_tools
+from .tools import KnownTool, ListedTool, ToolKind, latest_version, merge_tools, parse_tools
 
 Lister = Callable[[], Awaitable[Sequence[Any]]]
 """Asks the server for its tools: the members of `tools/list`, all pages of it, as JSON has them."""
@@ -73,7 +73,10 @@ class FileStore:
         known = merge_tools(before, listed, now=now)
         if known != before:
             beside = self._path.with_name(f"{self._path.name}.new")
-            beside.write_text(json.dumps([asdict(entry) for entry in known], ensure_ascii=False, indent=1), "utf-8")
+            with beside.open("w", encoding="utf-8") as file:
+                json.dump([asdict(entry) for entry in known], file, ensure_ascii=False, indent=1)
+                file.flush()
+                os.fsync(file.fileno())  # an empty file after a crash would keep everybody out
             beside.replace(self._path)
         return known
 
@@ -83,17 +86,34 @@ class FileStore:
         except FileNotFoundError:
             return ()
         try:
-            entries = json.loads(text)
-            return tuple(KnownTool(**{**entry, "tool": ListedTool(**entry["tool"])}) for entry in entries)
-        except (ValueError, TypeError, KeyError):
+            return _parse_known(json.loads(text))
+        except (ValueError, RecursionError):
             raise ValueError(f"{self._path} is not a list of tools.") from None
+
+
+def _parse_known(entries: Any) -> tuple[KnownTool, ...]:
+    """What `FileStore` wrote, which is never nothing. Raises `ValueError`."""
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("not a list")
+    return tuple(map(_parse_entry, entries))
+
+
+def _parse_entry(entry: Any) -> KnownTool:
+    match entry:
+        case {
+            "tool": {"name": str(name), "title": str(title), "kind": str(kind), "digest": str(digest)},
+            "since": int(since),
+            "is_listed": bool(is_listed),
+        } if kind in get_args(ToolKind) and not isinstance(since, bool) and since >= 0:
+            return KnownTool(ListedTool(name, title, cast("ToolKind", kind), digest), since, is_listed=is_listed)
+    raise ValueError("not a tool")
 
 
 class ToolCatalogue:
     """The tools of one server, read from the server itself, each with the version of the list it appeared in.
 
     `lister` asks the server; without a `store` the list is forgotten with the process. One list is read at a time,
-    and at most one a second, however many callers want to know.
+    and at most one a second, however many callers want to know and whatever the server answers.
     """
 
     def __init__(
@@ -102,20 +122,24 @@ class ToolCatalogue:
         *,
         store: CatalogueStore | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lister = lister
         self._store = store or MemoryStore()
         self._clock = clock
+        self._monotonic = monotonic
         self._tools: dict[str, KnownTool] = {}
         self._version = 0
-        self._read_at: float | None = None
+        self._tried_at: float | None = None
+        self._is_read = False
+        self._is_current = False
         self._reading = anyio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_read(self) -> bool:
         """Whether the server has told its tools at least once, now or in an earlier life."""
-        return self._read_at is not None or bool(self._tools)
+        return self._is_read or bool(self._tools)
 
     @property
     def version(self) -> int:
@@ -162,23 +186,35 @@ class ToolCatalogue:
 
     async def refresh(self) -> bool:
         """Read the list from the server; False when the server did not tell it, and the old one stays."""
-        wanted_at = time.monotonic()
+        wanted_at = self._monotonic()
         async with self._reading:
-            if self._read_at is not None and wanted_at - self._read_at < _MIN_PAUSE_SECONDS:
-                return True  # read a moment ago, or while this one waited
-            started_at = time.monotonic()
-            try:
-                with anyio.fail_after(LIST_SECONDS):
-                    listed = parse_tools(await self._lister())
-                known = await self._store.learn(listed, int(self._clock() * 1000))
-            except Exception as error:  # noqa: BLE001  # whatever a server does wrong, the old list stays
-                _log.warning("The server did not tell its tools: %s", _name(error))
-                return False
-            self._take(known)
-            self._read_at = started_at
-            return True
+            if self._tried_at is None or wanted_at - self._tried_at >= _MIN_PAUSE_SECONDS:
+                self._tried_at = self._monotonic()
+                try:
+                    self._is_current = await self._read()
+                except asyncio.CancelledError:
+                    self._tried_at = None  # whoever waits must not take it for an answer
+                    raise
+            return self._is_current  # as read now, a moment ago, or while this one waited
+
+    async def _read(self) -> bool:
+        try:
+            with anyio.fail_after(LIST_SECONDS):
+                listed = parse_tools(await self._lister())
+        except Exception as error:  # noqa: BLE001  # whatever a server does wrong, the old list stays
+            _log.warning("The server did not tell its tools: %s", _name(error))
+            return False
+        try:
+            self._take(await self._store.learn(listed, int(self._clock() * 1000)))
+        except Exception as error:  # noqa: BLE001  # a list that is not kept must not count: a restart would forget it
+            _log.error("The list of tools cannot be kept, so the old one stays: %s", _name(error))
+            return False
+        self._is_read = True
+        return True
 
     async def _read_again(self) -> None:
+        if self._tried_at is not None:
+            await anyio.sleep(max(0.0, self._tried_at + _MIN_PAUSE_SECONDS - self._monotonic()))
         await self.refresh()
 
     def _take(self, known: Sequence[KnownTool]) -> None:

@@ -10,7 +10,7 @@ from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_cal
 from .principal import Principal
 
 RefuseScopes = Callable[[Request, Principal, Iterable[str]], None]
-"""Raises `Refused` where the principal lacks one of the scopes."""
+"""Raises `Refused`: the scopes must be asked for, besides those that the principal holds."""
 
 INVALID_PARAMS = -32602
 _NO_LIST = build_text(
@@ -30,6 +30,11 @@ class Inspected:
     def lists_tools(self) -> bool:
         """Whether it asks for the list of tools."""
         return any(call.method == "tools/list" for call in self.calls)
+
+    @property
+    def may_bring_list(self) -> bool:
+        """Whether its answer may: to what makes no call, such as a GET, a server sends any message."""
+        return not self.calls or self.lists_tools
 
 
 class Inspector:
@@ -81,7 +86,8 @@ class Inspector:
             raise Refused(_NO_LIST, reason="the server behind did not tell its tools yet")
         if unknown is not None:
             raise _refuse_call(calls, 200, INVALID_PARAMS, f"Unknown tool: {unknown}")
-        self._refuse_scopes(request, principal, policy.missing(calls, principal))
+        if (scopes := policy.missing(calls, principal)) is not None:
+            self._refuse_scopes(request, principal, scopes)
 
 
 def _parse(body: bytes) -> tuple[Call, ...]:

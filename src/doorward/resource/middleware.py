@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 from urllib.parse import quote, unquote, urlsplit
 
 from doorward.oauth.bearer import parse_access_token
@@ -35,7 +35,7 @@ from .documents import ResourceDocuments
 from .dpop import DpopGate, DpopMode
 from .inspection import Inspected, Inspector
 from .issuer import check_url
-from .listing import ListingSend, UnreadableList
+from .listing import ListingSend
 from .neighbours import Neighbours
 from .policy import ToolPolicy, parse_scopes
 from .principal import Principal
@@ -54,6 +54,7 @@ STEP_UP = "doorward.step_up"
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _SESSION_ID = "mcp-session-id"
+_FILE_EXTENSIONS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 _log = logging.getLogger("doorward.resource")
 
@@ -131,7 +132,7 @@ class ProtectMCP:
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
         self._inspector = Inspector(
-            endpoints=self._endpoints, policy=self._policy, budgets=budgets, refuse_scopes=self._check_scopes
+            endpoints=self._endpoints, policy=self._policy, budgets=budgets, refuse_scopes=self._refuse_scopes
         )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
@@ -186,15 +187,15 @@ class ProtectMCP:
     ) -> None:
         """Let the app answer, for as long as the token is good, and with the tools that are the principal's."""
         scope = self._build_scope(request, principal)
-        may_list = inspected.lists_tools or request.method == "GET"
-        if self._filters_lists and may_list:
+        if self._filters_lists and inspected.may_bring_list and request.method != "HEAD":
+            if inspected.lists_tools and self._catalogue is not None and not self._catalogue.is_read:
+                await self._catalogue.refresh()  # before that, no tool may be shown
             scope["headers"] = [header for header in scope["headers"] if header[0].lower() != b"accept-encoding"]
+            scope["extensions"] = _without_files(scope.get("extensions"))
             send = ListingSend(send, partial(self._choose_tools, principal))
-        try:
-            await self._streams.serve(self._app, scope, inspected.receive, send, recheck=recheck)
-        except UnreadableList:
-            _log.warning("The app's list of tools cannot be read, so it is not passed on.")
-            raise
+        await self._streams.serve(
+            self._app, scope, inspected.receive, send, recheck=recheck, expires_at=principal.expires_at
+        )
 
     def _answer_publicly(self, request: Request) -> Answer | None:
         """What is answered to anybody: metadata, preflights, and refusals that a token would not change."""
@@ -271,12 +272,12 @@ class ProtectMCP:
         return principal
 
     def _check_scopes(self, request: Request, principal: Principal, needed: Iterable[str]) -> None:
-        """Refuse what the token's scopes do not cover, naming needed and held ones: clients ask for just that.
+        """Refuse what the token's scopes do not cover."""
+        if not principal.has_scopes(needed):
+            self._refuse_scopes(request, principal, needed)
 
-        Spec: STEP-01 … STEP-04
-        """
-        if principal.has_scopes(needed):
-            return
+    def _refuse_scopes(self, request: Request, principal: Principal, needed: Iterable[str]) -> NoReturn:
+        """Refuse, naming needed and held scopes: clients ask for just that. Spec: STEP-01 … STEP-04"""
         error = OAuthError(INSUFFICIENT_SCOPE, "This needs scopes that the access token does not carry.", status=403)
         scheme = "bearer" if principal.jkt is None else "dpop"
         scope = union(principal.scopes, needed)
@@ -361,6 +362,11 @@ class ProtectMCP:
                 self._sessions.forget(session_id)
             else:
                 self._sessions.bind(session_id, principal.identity)
+
+
+def _without_files(extensions: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The server's extensions but for those that send a file past us."""
+    return {name: value for name, value in (extensions or {}).items() if name not in _FILE_EXTENSIONS}
 
 
 def _spellings(path: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from doorward.oauth.scopes import ALL_TOOLS, Scopes, missing, parse_scope, tool_
 
 from .catalogue import ToolCatalogue
 from .principal import Principal
-from .tools import ListedTool, group_scope, is_tool_name, parse_tools
+from .tools import MAX_TOOLS, ListedTool, group_scope, is_tool_name, parse_tool
 
 MAX_BODY_SIZE = 4 * 1024 * 1024
 PARSE_ERROR = -32700
@@ -48,7 +48,7 @@ def parse_calls(body: bytes) -> tuple[Call, ...]:
     Spec: JSON-RPC 2.0 §4, §6; RFC 8259 §4 (TRN-06)
     """
     try:
-        document = json.loads(body.decode("utf-8"), object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=build_object, parse_constant=_refuse_constant)
     except AmbiguousMessage:
         raise
     except (ValueError, RecursionError):
@@ -82,25 +82,40 @@ class ToolPolicy:
         """The first tool called that the server does not list, after asking it again."""
         if self._catalogue is None:
             return None
-        for call in calls:
-            if call.tool is not None and await self._catalogue.find(call.tool) is None:
-                return call.tool
-        return None
+        tools = [call.tool for call in calls if call.tool is not None]
+        for tool in tools:
+            if await self._catalogue.find(tool) is None:
+                return tool
+        # Asking for one may have shown that another is gone; from here on nothing is waited for.
+        return next((tool for tool in tools if self._catalogue.get(tool) is None), None)
 
     @property
     def knows_tools(self) -> bool:
         """Whether the server has told its tools yet, where they have to be known."""
         return self._catalogue is None or self._catalogue.is_read
 
-    def missing(self, calls: Iterable[Call], principal: Principal) -> Scopes:
-        """All scopes that these calls need and the principal lacks: a batch runs as a whole or not at all."""
-        return union(*(self._missing_for(call.tool, principal) for call in calls if call.tool is not None))
+    def missing(self, calls: Iterable[Call], principal: Principal) -> Scopes | None:
+        """All scopes that must be asked for before these calls: a batch runs as a whole or not at all.
+
+        None lets them run. A tool that is held back is so even from a principal with all of its scopes: a person has
+        to be shown it, and asking for the same scopes again brings the page.
+        """
+        refusals = [self._missing_for(call.tool, principal) for call in calls if call.tool is not None]
+        asked = [scopes for scopes in refusals if scopes is not None]
+        return union(*asked) if asked else None
 
     def choose(self, members: list[Any], principal: Principal) -> list[Any]:
-        """The tools of a list that the principal may call as they are listed there."""
-        listed = {tool.name: tool for tool in parse_tools(members)}
-        shown = {name for name, tool in listed.items() if self._is_shown(tool, principal)}
-        return [member for member in members if isinstance(member, dict) and member.get("name") in shown]
+        """The tools of a list that the principal may call as they are listed there, the first of each name."""
+        shown: dict[str, bool] = {}
+        kept: list[Any] = []
+        for member in members:
+            tool = parse_tool(member) if len(shown) < MAX_TOOLS else None
+            if tool is None or tool.name in shown:
+                continue
+            shown[tool.name] = self._is_shown(tool, principal)
+            if shown[tool.name]:
+                kept.append(member)
+        return kept
 
     def needed(self, tool: str) -> Scopes:
         """The scopes that open a tool, besides its own."""
@@ -112,14 +127,14 @@ class ToolPolicy:
     def _is_shown(self, tool: ListedTool, principal: Principal) -> bool:
         if self._catalogue is not None and self._catalogue.is_news((tool,)):
             return False  # the catalogue learns of it in a moment, and it is a new version then
-        return not self._missing_for(tool.name, principal)
+        return self._missing_for(tool.name, principal) is None
 
-    def _missing_for(self, tool: str, principal: Principal) -> Scopes:
+    def _missing_for(self, tool: str, principal: Principal) -> Scopes | None:
         own, needed = tool_scope(tool), self.needed(tool)
         is_open = ALL_TOOLS in principal.scopes or (own is not None and own in principal.scopes)
         lacking = () if is_open else missing(needed, principal.scopes)
         if not self._is_held_back(tool, principal):
-            return lacking
+            return lacking or None
         return union(needed, (own,) if own is not None else ())
 
     def _is_held_back(self, tool: str, principal: Principal) -> bool:
@@ -174,7 +189,8 @@ def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:
             raise AmbiguousMessage("A member differs from a member of the protocol only in case.")
 
 
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose members have names of their own. Raises `AmbiguousMessage`; for `json.loads`."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise AmbiguousMessage("A member is repeated.")

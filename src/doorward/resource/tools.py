@@ -44,7 +44,7 @@ class KnownTool:
 
 
 def parse_tool(member: Any) -> ListedTool | None:
-    """A tool of a `tools/list` result; None for what no client could call.
+    """A tool of a `tools/list` result; None for what no client could call, or what is nested beyond reading.
 
     A tool that does not say what it does is taken to change things, and one that changes things to delete none unless
     it says so.
@@ -64,7 +64,10 @@ def parse_tool(member: Any) -> ListedTool | None:
     elif hints.get("destructiveHint") is True:
         kind = "destructive"
     told = [member.get(key) for key in _TOLD] + [hints.get(key) for key in _HINTS]
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError):
+        return None
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return ListedTool(name, _build_title(name, member.get("title") or hints.get("title")), kind, digest)
 
