@@ -257,7 +257,7 @@ def verify_access_token(
     if claims.get("iss") != issuer:
         raise InvalidToken("iss is another issuer")
     _check_audience(claims.get("aud"), accepts_audience)
-    _check_times(claims, now=now, leeway=leeway)
+    check_times(claims, now=now, leeway=leeway)
     for name in ("sub", "client_id", "jti"):
         if not isinstance(claims.get(name), str) or not claims[name]:
             raise InvalidToken(f"{name} is missing")
@@ -272,7 +272,8 @@ def _check_audience(audience: Any, accepts: Callable[[str], bool]) -> None:
         raise InvalidToken("aud is not this resource")
 
 
-def _check_times(claims: dict[str, Any], *, now: int, leeway: int) -> None:
+def check_times(claims: Mapping[str, Any], *, now: int, leeway: int) -> None:
+    """Refuse a token that has expired, or whose time has not come. Both in seconds. Raises `InvalidToken`."""
     exp = claims.get("exp")
     if not is_time(exp) or now >= exp + leeway:
         raise InvalidToken("token has expired")
