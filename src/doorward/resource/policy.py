@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from doorward.oauth.errors import OAuthError
@@ -17,6 +17,10 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 _MESSAGE_KEYS = frozenset({"jsonrpc", "method", "params", "id", "result", "error"})
 _PARAMS_KEYS = frozenset({"name", "arguments", "_meta", "uri"})
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+_META_KEYS = frozenset({VERSION_KEY})
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""The member of `params` that says what such a method is about."""
 
 
 class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is at fault
@@ -32,11 +36,17 @@ class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is a
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request or notification of a body; `tool` is set for `tools/call`, `id` for what is answered."""
+    """One request or notification of a body; `tool` is set for `tools/call`, `id` for what is answered.
+
+    `name` is what the method is about, where it is about one thing by name, and `version` the revision that the body
+    says it speaks.
+    """
 
     method: str
     tool: str | None = None
     id: str | int | None = None
+    name: str | None = None
+    version: Any = field(default=None, hash=False)
 
 
 def parse_calls(body: bytes) -> tuple[Call, ...]:
@@ -150,17 +160,28 @@ def _parse_call(message: Any) -> Call | None:
     method, params = message["method"], message.get("params")
     if not _is_name(method):
         raise AmbiguousMessage("method must be a printable string.")
-    if isinstance(params, dict):
-        _check_spelling(params, _PARAMS_KEYS)
     request_id = message.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
         raise AmbiguousMessage("id must be a string or a whole number.")
+    if not isinstance(params, dict):
+        params = {}
+    _check_spelling(params, _PARAMS_KEYS)
+    name = params.get(NAMED_BY[method]) if method in NAMED_BY else None
+    if not isinstance(name, str):
+        name = None
     if method != "tools/call":
-        return Call(method, id=request_id)
-    tool = params.get("name") if isinstance(params, dict) else None
-    if not isinstance(tool, str) or not _is_name(tool):
+        return Call(method, None, request_id, name, _parse_version(params))
+    if not _is_name(name):
         raise AmbiguousMessage("tools/call must name a tool in params.name.")
-    return Call(method, tool, request_id)
+    return Call(method, name, request_id, name, _parse_version(params))
+
+
+def _parse_version(params: dict[str, Any]) -> Any:
+    meta = params.get("_meta")
+    if not isinstance(meta, dict):
+        return None
+    _check_spelling(meta, _META_KEYS)
+    return meta.get(VERSION_KEY)
 
 
 def _is_name(value: Any) -> bool:
@@ -168,9 +189,10 @@ def _is_name(value: Any) -> bool:
 
 
 def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:
+    folded = {name.casefold() for name in known}
     for name in members:
         # casefold also maps the letters beyond ASCII that some readers take for `s` and `k`.
-        if name not in known and name.casefold() in known:
+        if name not in known and name.casefold() in folded:
             raise AmbiguousMessage("A member differs from a member of the protocol only in case.")
 
 
