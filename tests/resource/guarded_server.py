@@ -14,10 +14,10 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from doorward.cli.up import HEAD_BYTES, IDLE_MS
 from doorward.oauth.jwt import parse_jwks
 from doorward.resource import JWTVerifier, ProtectMCP
 from doorward.resource.asgi import Receive, Scope, Send
+from doorward.serving import HEAD_BYTES, IDLE_MS
 from tests.fault.wire import Reply, read_reply
 from tests.needs import find_free_port
 from tests.resource.world import Clock, Keys
