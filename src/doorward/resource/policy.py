@@ -1,6 +1,7 @@
 """Which scopes a request body needs, read so strictly that the app behind cannot read it otherwise."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _META_KEYS = frozenset({VERSION_KEY})
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The member of `params` that says what such a method is about."""
+_JUDGED = frozenset({*NAMED_BY, "tools/list"})
 
 
 class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is at fault
@@ -157,23 +159,34 @@ def _parse_call(message: Any) -> Call | None:
     _check_spelling(message, _MESSAGE_KEYS)
     if "method" not in message:
         return None
-    method, params = message["method"], message.get("params")
-    if not _is_name(method):
-        raise AmbiguousMessage("method must be a printable string.")
-    request_id = message.get("id")
+    method, params, request_id = _parse_method(message), message.get("params"), message.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
         raise AmbiguousMessage("id must be a string or a whole number.")
     if not isinstance(params, dict):
         params = {}
     _check_spelling(params, _PARAMS_KEYS)
     name = params.get(NAMED_BY[method]) if method in NAMED_BY else None
-    if not isinstance(name, str):
-        name = None
-    if method != "tools/call":
-        return Call(method, None, request_id, name, _parse_version(params))
-    if not _is_name(name):
+    if method == "tools/call" and not _is_name(name):
         raise AmbiguousMessage("tools/call must name a tool in params.name.")
-    return Call(method, name, request_id, name, _parse_version(params))
+    return Call(
+        method,
+        tool=name if method == "tools/call" else None,
+        id=request_id,
+        name=name if isinstance(name, str) else None,
+        version=_parse_version(params),
+    )
+
+
+def _parse_method(message: dict[str, Any]) -> str:
+    """The method of a message that has one; never one that a careless reader takes for one that is judged here."""
+    method = message["method"]
+    if not isinstance(method, str) or not _is_name(method):
+        raise AmbiguousMessage("method must be a printable string.")
+    if method not in _JUDGED and _fold(method) in _JUDGED:
+        raise AmbiguousMessage("method differs from one of the protocol only in how it is spelled.")
+    if "result" in message or "error" in message:
+        raise AmbiguousMessage("A message is a call or an answer, not both.")
+    return method
 
 
 def _parse_version(params: dict[str, Any]) -> Any:
@@ -189,11 +202,21 @@ def _is_name(value: Any) -> bool:
 
 
 def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:
-    folded = {name.casefold() for name in known}
+    meant = {_fold(name) for name in known}
     for name in members:
-        # casefold also maps the letters beyond ASCII that some readers take for `s` and `k`.
-        if name not in known and name.casefold() in folded:
-            raise AmbiguousMessage("A member differs from a member of the protocol only in case.")
+        if name not in known and _fold(name) in meant:
+            raise AmbiguousMessage("A member differs from a member of the protocol only in how it is spelled.")
+
+
+def _fold(name: str) -> str:
+    """What a careless reader takes a name for: one that ignores case, trims, or ends it at a NUL as C does.
+
+    Case folding also maps the letters beyond ASCII that some readers take for `s` and `k`.
+    """
+    text = name.partition("\0")[0]
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return "".join(letter for letter in text if letter.isprintable()).strip().casefold()
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
