@@ -129,57 +129,59 @@ def _shapes() -> Iterator[tuple[str, str]]:
     yield "a batch with a call that is not allowed", f"[{START}{CALL}}},{GOOD}]"
 
 
+_AROUND = {
+    "a comment before": "/* */%s",
+    "a comment after": "%s//x",
+    "a hash before": "#x\n%s",
+    "a comma after": "%s,",
+    "a second document": "%s{}",
+    "a second document on its own line": "%s\n%s",
+    "a NUL after": "%s\x00",
+    "a NUL before": "\x00%s",
+    "a vertical tab before": "\x0b%s",
+    "a no-break space before": "\xa0%s",
+    "a line separator before": "\u2028%s",
+    "a byte order mark": "\ufeff%s",
+    "a prefix against scripts": ")]}'\n%s",
+    "a name of JSONP": "x(%s)",
+    "a record separator": "\x1e%s\n",
+    "an event": "data: %s\n\n",
+    "half a batch": "[%s",
+    "a comma in a batch": "[%s,]",
+    "no comma in a batch": "[%s %s]",
+}
+_WITHIN = {
+    "a comma too many": '"x":1,',
+    "a comment within": '"x":/* */1',
+    "NaN": '"x":NaN',
+    "infinity": '"x":Infinity',
+    "less than infinity": '"x":[-Infinity]',
+    "a number of 5,000 digits": f'"x":{"9" * 5000}',
+    "a zero in front": '"x":01',
+    "a plus": '"x":+1',
+    "no whole part": '"x":.5',
+    "no fraction": '"x":1.',
+    "hexadecimal": '"x":0x1',
+    "an underscore": '"x":1_0',
+    "a bare word": '"x":undefined',
+    "True": '"x":True',
+    "single quotes": "'x':1",
+    "no quotes": "x:1",
+    "no colon": '"x" 1',
+    "a raw tab in a text": '"x":"\t"',
+    "a raw line break in a text": '"x":"\n"',
+    "a raw NUL in a text": '"x":"\x00"',
+    "an unknown escape": '"x":"\\x41"',
+    "half an escape": '"x":"\\u00"',
+    "an open text": '"x":"',
+    "a number for a name": "1:1",
+}
+
+
 def _no_json() -> Iterator[tuple[str, str | bytes]]:
-    around = {
-        "a comment before": "/* */%s",
-        "a comment after": "%s//x",
-        "a hash before": "#x\n%s",
-        "a comma after": "%s,",
-        "a second document": "%s{}",
-        "a second document on its own line": "%s\n%s",
-        "a NUL after": "%s\x00",
-        "a NUL before": "\x00%s",
-        "a vertical tab before": "\x0b%s",
-        "a no-break space before": "\xa0%s",
-        "a line separator before": "\u2028%s",
-        "a byte order mark": "\ufeff%s",
-        "a prefix against scripts": ")]}'\n%s",
-        "a name of JSONP": "x(%s)",
-        "a record separator": "\x1e%s\n",
-        "an event": "data: %s\n\n",
-        "half a batch": "[%s",
-        "a comma in a batch": "[%s,]",
-        "no comma in a batch": "[%s %s]",
-    }
-    for how, template in around.items():
+    for how, template in _AROUND.items():
         yield how, template.replace("%s", GOOD)
-    inside = {
-        "a comma too many": '"x":1,',
-        "a comment within": '"x":/* */1',
-        "NaN": '"x":NaN',
-        "infinity": '"x":Infinity',
-        "less than infinity": '"x":[-Infinity]',
-        "a number of 5,000 digits": f'"x":{"9" * 5000}',
-        "a zero in front": '"x":01',
-        "a plus": '"x":+1',
-        "no whole part": '"x":.5',
-        "no fraction": '"x":1.',
-        "hexadecimal": '"x":0x1',
-        "an underscore": '"x":1_0',
-        "a bare word": '"x":undefined',
-        "True": '"x":True',
-        "single quotes": "'x':1",
-        "no quotes": "x:1",
-        "no colon": '"x" 1',
-        "a raw tab in a text": '"x":"\t"',
-        "a raw line break in a text": '"x":"\n"',
-        "a raw NUL in a text": '"x":"\x00"',
-        "an unknown escape": '"x":"\\x41"',
-        "half an escape": '"x":"\\u00"',
-        "an open text": '"x":"',
-        "a number for a name": "1:1",
-    }
-    for how, member in inside.items():
+    for how, member in _WITHIN.items():
         yield how, f"{GOOD[:-1]},{member}}}"
     for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "cp037", "utf-8-sig"):
         yield f"in {encoding}", GOOD.encode(encoding)
