@@ -11,7 +11,7 @@ from typing import Any
 
 import uvloop
 
-from bench import machine, proxy, revocation
+from bench import machine, proxy, revocation, verification
 from bench.load import Sample, Script, run_load
 from bench.operations import OPERATIONS, Supplies, get
 from doorward.core.limits import REGISTER_KEY
@@ -23,6 +23,7 @@ from tests.running import RunningDoorward, start_doorward
 LEVELS = (1, 8, 32, 64)
 PROJECTS, KEYS = 4, 16
 REVOCATION, REVOCATIONS = "revocation", 300
+VERIFICATION = "verification"
 Row = dict[str, Any]
 
 
@@ -31,7 +32,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a rough look, in under a minute")
     parser.add_argument("--seconds", type=float, help="how long each measurement takes")
     parser.add_argument(
-        "--only", nargs="+", choices=[*OPERATIONS, REVOCATION, proxy.PROXY], help="measure these operations alone"
+        "--only",
+        nargs="+",
+        choices=[*OPERATIONS, REVOCATION, VERIFICATION, proxy.PROXY],
+        help="measure these operations alone",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser.parse_args()
@@ -156,12 +160,18 @@ def measure_start(folder: Path) -> Row:
 
 async def run(arguments: argparse.Namespace, folder: Path) -> Row:
     seconds = arguments.seconds or (1.0 if arguments.quick else 4.0)
-    chosen = arguments.only or [*OPERATIONS, REVOCATION, proxy.PROXY]
+    chosen = arguments.only or [*OPERATIONS, REVOCATION, VERIFICATION, proxy.PROXY]
     if chosen == [proxy.PROXY]:
         return {proxy.PROXY: proxy.show(await proxy.measure_proxy(seconds))}
     names = [name for name in chosen if name in OPERATIONS]
     print(f"{os.cpu_count()} cores · server and generator", "have one each" if machine.is_pinned() else "share one")
-    results: Row = {"steps": measure_steps(folder), "start": measure_start(folder / "start")}
+    results: Row = {}
+    if VERIFICATION in chosen:
+        print("a token at a protected server, medians")
+        results[VERIFICATION] = [verification.show(row) for row in await verification.measure_verifications()]
+        if chosen == [VERIFICATION]:
+            return results
+    results |= {"steps": measure_steps(folder), "start": measure_start(folder / "start")}
     ground = await lay_ground(folder / "data")
     supplies = await supply(ground, int(8000 * seconds))
     print("\noperation    conn    req/s   p50 ms   p95 ms   p99 ms  CPU µs  server  load    MB")

@@ -60,16 +60,17 @@ async def test_the_challenge_names_what_is_needed_and_what_is_held_step_02_03_t2
 
 @pytest.mark.parametrize("version", ["", "2025-11-25", "2026-07-28"])
 async def test_what_the_headers_say_is_called_decides_nothing_trn_06_07(version: str) -> None:
-    said = {"Mcp-Method": "tools/list", "Mcp-Name": "weather", **({"MCP-Protocol-Version": version} if version else {})}
+    told = {"MCP-Protocol-Version": version} if version else {}
+    said = {**told, "Mcp-Method": "tools/call", "Mcp-Name": "book"}
     response, app = await post(json.dumps(call("book")), "tools:read", **said)
     assert (response.status_code, app.calls) == (403, 0)
-    response, app = await post(
-        json.dumps(call("weather")), "", **{**said, "Mcp-Method": "tools/call", "Mcp-Name": "book"}
-    )
-    assert (response.status_code, app.calls) == (200, 1)
+    response, app = await post(json.dumps(call("book")), "tools:read", **{**said, "Mcp-Name": "weather"})
+    assert (response.status_code, app.calls) == (400, 0)
+    response, app = await post(json.dumps(call("weather")), "tools:write", **said)
+    assert (response.status_code, app.calls) == (400, 0)
 
 
-@pytest.mark.parametrize("method", ["initialize", "tools/list", "ping", "server/discover", "tools/Call", "TOOLS/CALL"])
+@pytest.mark.parametrize("method", ["initialize", "tools/list", "ping", "server/discover", "tools/calls", "x"])
 async def test_other_methods_need_a_token_and_no_scope(method: str) -> None:
     response, _ = await post(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}), "")
     assert response.status_code == 200
@@ -306,5 +307,8 @@ def test_calls_of_tools_are_told_from_other_calls() -> None:
     body = json.dumps(
         [call("book"), {"jsonrpc": "2.0", "method": "notifications/initialized"}, {"id": 1, "result": {}}]
     )
-    assert parse_calls(body.encode()) == (Call("tools/call", "book", 1), Call("notifications/initialized"))
+    assert parse_calls(body.encode()) == (
+        Call("tools/call", "book", 1, "book"),
+        Call("notifications/initialized"),
+    )
     assert ToolPolicy(TOOLS, otherwise=()).needed("book") == ("tools:write",)

@@ -145,7 +145,7 @@ async def test_the_newest_revision_takes_posts_alone_trn_12() -> None:
         assert (await client.post([DISCOVER], **MODERN)).status_code == 400
         assert (await client.post({"jsonrpc": "2.0", "id": 1, "result": {}}, **MODERN)).status_code == 400
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
-        assert (await client.post(note, **MODERN)).status_code == 202
+        assert (await client.post(note, **{**MODERN, "mcp-method": "notifications/cancelled"})).status_code == 202
         assert bridge.processes == 0
 
 

@@ -41,6 +41,9 @@ class Keys:
     def __init__(self, *keys: SigningKey) -> None:
         self._keys = {key.kid: VerificationKey(key.kid, key.alg, key.key) for key in keys}
 
+    def add(self, key: VerificationKey) -> None:
+        self._keys[key.kid] = key
+
     async def find(self, kid: str) -> VerificationKey | None:
         return self._keys.get(kid)
 

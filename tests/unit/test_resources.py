@@ -39,6 +39,7 @@ def test_spellings_of_one_resource_are_the_same_res_11_c15(left: str, right: str
         ("https://h/mcp", "http://h/mcp"),
         ("https://h/mcp", "https://h:8443/mcp"),
         ("https://h/mcp", "https://h/mcp?a=1"),
+        ("https://h/mcp", "https://h/mcp?"),
         ("https://h/mcp", "https://h/mcp#x"),
         ("https://h/mcp", "https://user@h/mcp"),
         ("https://h/mcp", "https://h.evil.test/mcp"),

@@ -42,6 +42,9 @@ a client, trust or server ends it, too."""
 _ACCEPTED_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST_CHARACTERS = (_BASE64URL, "", _BASE64URL[::16], _BASE64URL[::4])
+"""What base64url can end in, by its length modulo four: bits that stand for nothing are zero."""
 
 
 def _build_registry(alg: str) -> jws.JWSRegistry:
@@ -202,6 +205,9 @@ def read_unverified(
     match = _COMPACT_JWS.fullmatch(token)
     if match is None:
         raise InvalidToken("token is not a compact JWS")
+    signature = match.group(3)
+    if signature[-1] not in _LAST_CHARACTERS[len(signature) % 4]:
+        raise InvalidToken("signature has a second spelling")
     header = _json_object(match.group(1))
     if not header.keys() <= header_members:
         raise InvalidToken("header has members that are not accepted")
@@ -257,7 +263,7 @@ def verify_access_token(
     if claims.get("iss") != issuer:
         raise InvalidToken("iss is another issuer")
     _check_audience(claims.get("aud"), accepts_audience)
-    _check_times(claims, now=now, leeway=leeway)
+    check_times(claims, now=now, leeway=leeway)
     for name in ("sub", "client_id", "jti"):
         if not isinstance(claims.get(name), str) or not claims[name]:
             raise InvalidToken(f"{name} is missing")
@@ -272,7 +278,8 @@ def _check_audience(audience: Any, accepts: Callable[[str], bool]) -> None:
         raise InvalidToken("aud is not this resource")
 
 
-def _check_times(claims: dict[str, Any], *, now: int, leeway: int) -> None:
+def check_times(claims: Mapping[str, Any], *, now: int, leeway: int) -> None:
+    """Refuse a token that has expired, or whose time has not come. Both in seconds. Raises `InvalidToken`."""
     exp = claims.get("exp")
     if not is_time(exp) or now >= exp + leeway:
         raise InvalidToken("token has expired")

@@ -50,7 +50,7 @@ def match_key(uri: str) -> str:
     port = parts.port
     authority = host if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
     path = parts.path.removesuffix("/")
-    query = f"?{parts.query}" if parts.query else ""
+    query = f"?{parts.query}" if "?" in uri else ""
     return f"{scheme}://{authority}{path}{query}"
 
 

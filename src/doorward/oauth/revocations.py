@@ -10,6 +10,7 @@ import hashlib
 import math
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from .jwt import InvalidToken, SigningKey, VerificationKey, is_time, read_unverified, sign_jwt, verify_signature
@@ -59,6 +60,7 @@ class RevocationDocument:
     entries: tuple[RevocationEntry, ...]
 
 
+@lru_cache(maxsize=4096)
 def digest_subject(kind: RevocationKind, subject: str) -> str:
     """How an entry names its subject: 96 bits, from which an id can be recognised but not made."""
     digest = hashlib.sha256(f"{kind}:{subject}".encode("utf-8", "surrogatepass")).digest()[:_DIGEST_BYTES]

@@ -28,6 +28,13 @@ class Request:
         wanted = name.encode("ascii")
         return [value.decode("latin-1") for key, value in self.scope["headers"] if key.lower() == wanted]
 
+    def spellings(self, name: str) -> list[str]:
+        """The values of a header and of those that some reader takes for it: CGI makes hyphens of underscores (T46)."""
+        wanted = name.encode("ascii")
+        return [
+            value.decode("latin-1") for key, value in self.scope["headers"] if key.lower().replace(b"_", b"-") == wanted
+        ]
+
     def value(self, name: str) -> str:
         """The one value of a header, or the empty string when it is absent or was sent more than once."""
         values = self.values(name)
@@ -89,8 +96,13 @@ def build_text(status: int, text: str, *headers: Header) -> Answer:
 async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes | None:
     """The whole body, or None as soon as it is known to be longer than `limit` bytes.
 
-    Raises `Disconnected`. Spec: T48
+    Raises `Disconnected`, and `Refused` for a body whose end two servers on its way could see in different places.
+
+    Spec: RFC 9112 §6.1, §6.3 (T47, T48)
     """
+    codings = request.values("transfer-encoding")
+    if codings and (request.values("content-length") or [coding.lower() for coding in codings] != ["chunked"]):
+        raise Refused(build_text(400, "Send a Content-Length or Transfer-Encoding: chunked, and one of them."))
     declared = request.value("content-length")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .asgi import Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
 from .budgets import Budgets, check_budgets
 from .challenges import NO_STORE
+from .mirrored_headers import HEADER_MISMATCH, HeaderMismatch, check_mirrored_headers
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_calls
 from .principal import Principal
 
@@ -43,7 +44,7 @@ class Inspector:
     A method that has no body gets none, whatever was sent along: an app may take it for another method. Without a
     policy, only what reaches one of `endpoints` is read: the rest of the app may speak something else.
 
-    Spec: T14, T20, TRN-06
+    Spec: T14, T20, TRN-04 … TRN-08, TRN-13
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Inspector:
         if not _is_plain_json(request):
             raise Refused(build_text(415, "The body must be application/json in UTF-8, not compressed."))
         calls = _parse(body)
+        _check_headers(request, calls)
         if self._policy is not None:
             await self._check_tools(request, principal, calls, self._policy)
         await check_budgets(self._budgets, principal, calls)
@@ -95,6 +97,13 @@ def _parse(body: bytes) -> tuple[Call, ...]:
         return parse_calls(body)
     except AmbiguousMessage as error:
         raise _refuse_call((), 400, error.code, str(error)) from None
+
+
+def _check_headers(request: Request, calls: tuple[Call, ...]) -> None:
+    try:
+        check_mirrored_headers(request.scope["headers"], calls)
+    except HeaderMismatch as mismatch:
+        raise _refuse_call(calls, 400, HEADER_MISMATCH, str(mismatch)) from None
 
 
 def _refuse_call(calls: tuple[Call, ...], status: int, code: int, message: str) -> Refused:

@@ -40,7 +40,7 @@ from .neighbours import Neighbours
 from .policy import ToolPolicy, parse_scopes
 from .principal import Principal
 from .reports import Report, Reporter
-from .sessions import MAX_SESSION_ID_LENGTH, SessionOwners
+from .sessions import SessionOwners, is_session_id
 from .streams import Recheck, Streams
 from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
@@ -307,11 +307,11 @@ class ProtectMCP:
     def _check_session(self, request: Request, principal: Principal) -> None:
         """Answer for another's session as for one that does not exist. Spec: STA-01; T13"""
         values = request.values(_SESSION_ID)
-        if len(values) > 1:
+        if len(values) > 1 or values != request.spellings(_SESSION_ID):
             raise Refused(build_text(400, "Send one Mcp-Session-Id header."))
         if not values:
             return
-        if len(values[0]) > MAX_SESSION_ID_LENGTH or not self._sessions.admits(values[0], principal.identity):
+        if not is_session_id(values[0]) or not self._sessions.admits(values[0], principal.identity):
             raise Refused(build_text(404, "Session not found"))
 
     def _choose_tools(self, principal: Principal, members: list[Any]) -> list[Any]:

@@ -1,8 +1,9 @@
 """Which scopes a request body needs, read so strictly that the app behind cannot read it otherwise."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from doorward.oauth.errors import OAuthError
@@ -17,6 +18,11 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 _MESSAGE_KEYS = frozenset({"jsonrpc", "method", "params", "id", "result", "error"})
 _PARAMS_KEYS = frozenset({"name", "arguments", "_meta", "uri"})
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+_META_KEYS = frozenset({VERSION_KEY})
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""The member of `params` that says what such a method is about."""
+_JUDGED = frozenset({*NAMED_BY, "tools/list"})
 
 
 class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is at fault
@@ -32,11 +38,17 @@ class AmbiguousMessage(ValueError):  # noqa: N818  # it is the message that is a
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request or notification of a body; `tool` is set for `tools/call`, `id` for what is answered."""
+    """One request or notification of a body; `tool` is set for `tools/call`, `id` for what is answered.
+
+    `name` is what the method is about, where it is about one thing by name, and `version` the revision that the body
+    says it speaks.
+    """
 
     method: str
     tool: str | None = None
     id: str | int | None = None
+    name: str | None = None
+    version: Any = field(default=None, hash=False)
 
 
 def parse_calls(body: bytes) -> tuple[Call, ...]:
@@ -162,20 +174,42 @@ def _parse_call(message: Any) -> Call | None:
     _check_spelling(message, _MESSAGE_KEYS)
     if "method" not in message:
         return None
-    method, params = message["method"], message.get("params")
-    if not _is_name(method):
-        raise AmbiguousMessage("method must be a printable string.")
-    if isinstance(params, dict):
-        _check_spelling(params, _PARAMS_KEYS)
-    request_id = message.get("id")
+    method, params, request_id = _parse_method(message), message.get("params"), message.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
         raise AmbiguousMessage("id must be a string or a whole number.")
-    if method != "tools/call":
-        return Call(method, id=request_id)
-    tool = params.get("name") if isinstance(params, dict) else None
-    if not isinstance(tool, str) or not _is_name(tool):
+    if not isinstance(params, dict):
+        params = {}
+    _check_spelling(params, _PARAMS_KEYS)
+    name = params.get(NAMED_BY[method]) if method in NAMED_BY else None
+    if method == "tools/call" and not _is_name(name):
         raise AmbiguousMessage("tools/call must name a tool in params.name.")
-    return Call(method, tool, request_id)
+    return Call(
+        method,
+        tool=name if method == "tools/call" else None,
+        id=request_id,
+        name=name if isinstance(name, str) else None,
+        version=_parse_version(params),
+    )
+
+
+def _parse_method(message: dict[str, Any]) -> str:
+    """The method of a message that has one; never one that a careless reader takes for one that is judged here."""
+    method = message["method"]
+    if not isinstance(method, str) or not _is_name(method):
+        raise AmbiguousMessage("method must be a printable string.")
+    if method not in _JUDGED and _fold(method) in _JUDGED:
+        raise AmbiguousMessage("method differs from one of the protocol only in how it is spelled.")
+    if "result" in message or "error" in message:
+        raise AmbiguousMessage("A message is a call or an answer, not both.")
+    return method
+
+
+def _parse_version(params: dict[str, Any]) -> Any:
+    meta = params.get("_meta")
+    if not isinstance(meta, dict):
+        return None
+    _check_spelling(meta, _META_KEYS)
+    return meta.get(VERSION_KEY)
 
 
 def _is_name(value: Any) -> bool:
@@ -183,10 +217,21 @@ def _is_name(value: Any) -> bool:
 
 
 def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:
+    meant = {_fold(name) for name in known}
     for name in members:
-        # casefold also maps the letters beyond ASCII that some readers take for `s` and `k`.
-        if name not in known and name.casefold() in known:
-            raise AmbiguousMessage("A member differs from a member of the protocol only in case.")
+        if name not in known and _fold(name) in meant:
+            raise AmbiguousMessage("A member differs from a member of the protocol only in how it is spelled.")
+
+
+def _fold(name: str) -> str:
+    """What a careless reader takes a name for: one that ignores case, trims, or ends it at a NUL as C does.
+
+    Case folding also maps the letters beyond ASCII that some readers take for `s` and `k`.
+    """
+    text = name.partition("\0")[0]
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return "".join(letter for letter in text if letter.isprintable()).strip().casefold()
 
 
 def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

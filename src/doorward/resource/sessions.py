@@ -1,5 +1,6 @@
 """Whose MCP session is whose."""
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +11,15 @@ MAX_SESSIONS = 10_000
 MAX_SESSIONS_OF_A_PERSON = 200
 MAX_SESSION_ID_LENGTH = 256
 _IDLE_SECONDS = 24 * 3600.0
+_SESSION_ID = re.compile(rf"[\x21-\x7e]{{1,{MAX_SESSION_ID_LENGTH}}}")
+
+
+def is_session_id(text: str) -> bool:
+    """Whether a server can have given out such an id: others could be taken for one of them by whoever trims text.
+
+    Spec: MCP Transports, Session Management
+    """
+    return _SESSION_ID.fullmatch(text) is not None
 
 
 class SessionOwners:

@@ -7,12 +7,20 @@ from typing import Any, Protocol, runtime_checkable
 
 from doorward.oauth.dpop import DpopProof
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.jwt import InvalidToken, VerificationKey, read_kid, verify_access_token
+from doorward.oauth.jwt import (
+    InvalidToken,
+    VerificationKey,
+    VerifiedClaims,
+    check_times,
+    read_kid,
+    verify_access_token,
+)
 from doorward.oauth.resources import same_resource
 from doorward.oauth.scopes import parse_scope
 
 from .issuer import check_url
 from .principal import Principal
+from .verified_tokens import VerifiedToken, VerifiedTokens, copy_claims, is_flat
 
 
 class VerifierUnavailable(Exception):  # noqa: N818  # a state of our own side, not an error of the token
@@ -58,7 +66,10 @@ class KeySource(Protocol):
     """Where the issuer's public keys come from."""
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """The key named `kid`, None when the issuer has no such key; may raise `VerifierUnavailable`."""
+        """The key named `kid`, None when the issuer has no such key; may raise `VerifierUnavailable`.
+
+        The same object as long as it is the same key: a verifier trusts what it verified with it no longer than that.
+        """
         ...
 
 
@@ -85,6 +96,9 @@ class JWTVerifier:
     There is no way to leave the audience unchecked: without issuer and resource it cannot be made (T9). `leeway` is
     in seconds. Raises `ValueError` at construction for an issuer or resource that cannot be one.
 
+    The signature of a token that was let in is not reckoned again while the key source has the very same key. All
+    that can change is judged each time: its times, how it is presented, and whether it or its key was revoked.
+
     Spec: RFC 9068 §4; RFC 8725; RFC 9449 §7 (RS-03, RS-05, RS-06, RS-13, DPOP-07)
     """
 
@@ -109,6 +123,7 @@ class JWTVerifier:
         self._key_revocations = revocations if isinstance(revocations, KeyRevocationSource) else None
         self._leeway = leeway
         self._clock = clock
+        self._verified = VerifiedTokens()
 
     async def verify(self, token: str) -> Principal:
         """The principal of a bearer token. Raises `InvalidToken` or `VerifierUnavailable`."""
@@ -119,22 +134,37 @@ class JWTVerifier:
         return await self._verify(token, proof)
 
     async def _verify(self, token: str, proof: DpopProof | None) -> Principal:
-        kid = read_kid(token)
+        known = self._verified.find(token)
+        kid = read_kid(token) if known is None else known.key.kid
         key = await self._keys.find(kid)
         if key is None:
             raise InvalidToken("kid is not a key of the issuer")
-        claims = verify_access_token(
+        if known is not None and known.key is not key:
+            known = None
+        claims = self._check(token, key, known)
+        jkt = check_binding(claims, token, proof)
+        principal = known.principal if known is not None else None
+        if principal is None:
+            principal = build_principal(claims, issuer=self._issuer, audience=self._resource, jkt=jkt)
+        await self._check_revocations(kid, claims)
+        if known is None:
+            self._verified.keep(token, VerifiedToken(key, claims, principal if is_flat(claims) else None))
+        return principal
+
+    def _check(self, token: str, key: VerificationKey, known: VerifiedToken | None) -> VerifiedClaims:
+        """The claims of a token that holds now; of one that is known only the times are judged again."""
+        now = int(self._clock())
+        if known is not None:
+            check_times(known.claims, now=now, leeway=self._leeway)
+            return known.claims
+        return verify_access_token(
             token,
             key,
             issuer=self._issuer,
             accepts_audience=lambda audience: same_resource(audience, self._resource),
-            now=int(self._clock()),
+            now=now,
             leeway=self._leeway,
         )
-        jkt = check_binding(claims, token, proof)
-        principal = build_principal(claims, issuer=self._issuer, audience=self._resource, jkt=jkt)
-        await self._check_revocations(kid, claims)
-        return principal
 
     async def _check_revocations(self, kid: str, claims: Mapping[str, Any]) -> None:
         if self._revocations is not None and await self._revocations.is_revoked(claims):
@@ -168,7 +198,7 @@ def check_binding(claims: Mapping[str, Any], token: str, proof: DpopProof | None
 def build_principal(claims: Mapping[str, Any], *, issuer: str, audience: str, jkt: str | None) -> Principal:
     """The principal of claims whose issuer, audience and times were checked; `jkt` is from `check_binding`.
 
-    Raises `InvalidToken`.
+    Its claims are its own: whoever changes what is inside them changes nobody else's. Raises `InvalidToken`.
 
     Spec: RFC 9068 §2.2.3
     """
@@ -183,6 +213,6 @@ def build_principal(claims: Mapping[str, Any], *, issuer: str, audience: str, jk
         scopes=scopes,
         audience=audience,
         expires_at=int(claims["exp"]),
-        claims=MappingProxyType(dict(claims)),
+        claims=MappingProxyType(copy_claims(claims)),
         jkt=jkt,
     )
