@@ -28,6 +28,7 @@ from doorward.logs import log
 from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.resource.reports import Repeats, Report
+from doorward.resource.verifier import VerifierUnavailable
 from doorward.routes import ROUTES, Route, find_route
 from doorward.server.context import Context
 from doorward.server.discovery import DOCUMENTS, WELL_KNOWN, answer_well_known, not_found
@@ -276,8 +277,11 @@ class LocalKeys:
         self._context = context
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """The key named `kid`."""
-        view = await self._context.tenancy.find()
+        """The key named `kid`. Raises `VerifierUnavailable` while the database is away."""
+        try:
+            view = await self._context.tenancy.find()
+        except StorageUnavailable as error:
+            raise VerifierUnavailable(str(error)) from error
         return view.keys.get(kid) if view else None
 
 
@@ -304,9 +308,12 @@ class LocalRevocations:
         self._context = context
 
     async def is_revoked(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the token was ended before its time."""
-        view = await self._context.tenancy.find()
-        return view is None or await is_revoked(self._context, view, VerifiedClaims(claims))
+        """Whether the token was ended before its time. Raises `VerifierUnavailable` while the database is away."""
+        try:
+            view = await self._context.tenancy.find()
+            return view is None or await is_revoked(self._context, view, VerifiedClaims(claims))
+        except StorageUnavailable as error:
+            raise VerifierUnavailable(str(error)) from error
 
 
 def _answer_safely(error: Exception, route: Route, view: ProjectView | None, request: Request) -> Response:

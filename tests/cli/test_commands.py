@@ -115,7 +115,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_is_known_here() -> None:
     found = {path for path in leaves(get_command(app)) if path.startswith("admin ")}
     assert found == {f"admin {path}" for path in ADMIN}
-    assert leaves(get_command(app)) - found == {"up", "version"}
+    assert leaves(get_command(app)) - found == {"up", "protect", "version"}
 
 
 @pytest.mark.parametrize("path", [*(f"admin {path}" for path in ADMIN), "up", "version", "admin", ""])

@@ -73,7 +73,7 @@ async def test_what_the_proxy_says_of_the_way_is_its_own(proxy: Proxy, behind: B
 async def test_headers_of_the_protocol_pass_untouched_trn_08(proxy: Proxy, behind: Behind) -> None:
     headers = {
         "mcp-protocol-version": "2026-07-28",
-        "mcp-method": "tools/list",
+        "mcp-method": "ping",
         "mcp-param-from-tomorrow": "=?base64?w6Q=?=",
         "last-event-id": "7",
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
