@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+
 from doorward.app import Mounted
 from doorward.asgi import Receive, Send
 from doorward.asgi import Scope as Connection
@@ -24,6 +26,9 @@ from doorward.resource.catalogue import CatalogueStore, ToolCatalogue
 from doorward.resource.lister import AppLister
 from doorward.resource.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.server.context import Context
+
+FIRST_LIST_SECONDS = 10
+"""How long a start waits for the list of tools."""
 
 
 class LocalTools:
@@ -78,15 +83,22 @@ class WithTools:
         """Whether the app answers a call, where it can tell calls from streams."""
         return bool(getattr(self._app, "is_busy", False))
 
+    async def check(self) -> bool:
+        """Whether what is behind can be reached, where the app stands for something elsewhere."""
+        check = getattr(self._app, "check", None)
+        return check is None or bool(await check())
+
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         await self._guarded(scope, receive, send)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Run the app, and read its tools now and then."""
+        """Run the app, and read its tools: before anybody is let in, for the first consent page, and now and then."""
         await self._catalogue.load()
         async with self._guarded.lifespan():
+            with anyio.move_on_after(FIRST_LIST_SECONDS):
+                await self._catalogue.refresh()
             reading = asyncio.create_task(self._catalogue.keep_current())
             try:
                 yield
