@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,9 @@ class LocalTools:
     """A `CatalogueStore` in the database of this very server.
 
     `scopes` are those of single tools, as the guard has them; others have the scope of their kind. Several processes
-    over one database agree on every version: the list is merged where it is stored.
+    over one database agree on every version: the list is merged where it is stored. Where nobody could have been
+    shown a tool before, the first list is held back like any other: a consent that was given while the server was
+    down opens nothing of it.
 
     Spec: product.md, Resources, scopes, tools; feature 8
     """
@@ -64,6 +67,8 @@ class LocalTools:
 
     def _arrange(self, listed: tuple[ListedTool, ...], now: int, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
         known = merge_tools(_read(scopes), listed, now=now)
+        if not any(scope.tools for scope in scopes):
+            known = tuple(replace(entry, since=now) for entry in known)
         return place_tools(scopes, [(_store(entry), self._scopes_of(entry.tool)) for entry in known])
 
     def _scopes_of(self, tool: ListedTool) -> Scopes:
