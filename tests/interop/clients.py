@@ -186,7 +186,7 @@ async def revoke(issuer: str, client_id: str, token: str) -> None:
 
 
 async def call_with(
-    url: str, access_token: str, method: str = "tools/list", params: dict[str, Any] | None = None, **headers: str
+    url: str, access_token: str, method: str = "tools/list", params: Any = None, **headers: str
 ) -> httpx2.Response:
     """A bare request with a token, to see what the server thinks of it."""
     given = {"authorization": f"Bearer {access_token}", "accept": "application/json, text/event-stream"}

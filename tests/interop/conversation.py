@@ -48,8 +48,8 @@ async def talk_of_notes(client: mcp.Client) -> list[Any]:
     """Use all that the servers of the SDKs have, and tell what they said."""
     steps: list[Any] = []
 
-    async def note_step(*step: Any) -> None:
-        steps.append(step)
+    async def note_step(progress: float, total: float | None, message: str | None) -> None:
+        steps.append((progress, total, message))
 
     counted = await client.call_tool("count", {"steps": 3}, progress_callback=note_step)
     assert [step[:2] for step in steps] == [(1, 3), (2, 3), (3, 3)]
@@ -76,8 +76,8 @@ async def talk_of_everything(client: mcp.Client) -> list[Any]:
     """Use all that the reference server has, and tell what it said."""
     steps: list[Any] = []
 
-    async def note_step(*step: Any) -> None:
-        steps.append(step)
+    async def note_step(progress: float, total: float | None, message: str | None) -> None:
+        steps.append((progress, total, message))
 
     counted = await client.call_tool(
         "trigger-long-running-operation", {"duration": 0.1, "steps": 4}, progress_callback=note_step

@@ -16,7 +16,7 @@ from key_value.aio.stores.memory import MemoryStore
 from tests.interop.browsers import FormBrowser
 from tests.interop.clients import call_with, connect_fastmcp, connect_sdk
 from tests.interop.conversation import NOTES, Answering, call, talk_of_notes
-from tests.interop.node.programs import find_node, run_app
+from tests.interop.node.programs import Step, find_node, run_app
 from tests.interop.upstreams.running import HTTP_SERVERS, Upstream, running
 from tests.person import Person, answer_parameters
 from tests.running import RunningDoorward, start_protect
@@ -82,14 +82,19 @@ async def test_fastmcps_client_is_let_in_and_uses_tools(behind: Behind, mode: st
         assert "1" in await call(app.client, "add_note", text="milk")
         assert "milk" in await call(app.client, "list_notes")
         await call(app.client, "clear_notes")
-        assert [content.text for content in await app.client.read_resource("notes://all")] == ["no notes"]
+        assert "no notes" in str(await app.client.read_resource("notes://all"))
         assert len(browser.visits) == 1
 
 
 @pytest.mark.parametrize(("program", "mode"), [("sdk1.mjs", "legacy"), ("sdk2.mjs", "legacy"), ("sdk2.mjs", "auto")])
 async def test_the_typescript_sdk_is_let_in_and_uses_tools(behind: Behind, program: str, mode: str) -> None:
     find_node()
-    steps = [["tools"], ["call", "add_note", {"text": "milk"}], ["call", "list_notes", {}], ["call", "clear_notes", {}]]
+    steps: list[Step] = [
+        ["tools"],
+        ["call", "add_note", {"text": "milk"}],
+        ["call", "list_notes", {}],
+        ["call", "clear_notes", {}],
+    ]
     async with behind.browsing() as browser:
         told = await run_app(program, browser, behind.door.url, *steps, mode=mode)
         assert len(browser.visits) == 1
@@ -114,7 +119,7 @@ async def test_a_server_is_told_who_calls_and_gets_nothing_that_opens_anything(b
     assert not [name for name, value in sent.items() if token.access_token in value]
 
 
-def verify(token: str, jwks: dict[str, Any]) -> dict[str, Any]:
+def verify(token: str, jwks: Any) -> dict[str, Any]:
     """The claims of an identity, checked as the server behind would."""
     decoded = jwt.decode(token, KeySet.import_key_set(jwks), algorithms=["ES256"])
     assert decoded.header["typ"] == "doorward-identity+jwt"

@@ -26,7 +26,11 @@ _CAPABILITIES: dict[str, Any] = {
     "elicitation": {"form": {}, "url": {}},
 }
 """All that a client can do: servers may keep tools from clients that could not answer what they ask."""
-_TASKS = {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}}
+_TASKS: dict[str, Any] = {
+    "list": {},
+    "cancel": {},
+    "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}},
+}
 _META = "io.modelcontextprotocol"
 _NOBODY = Principal(subject="", client_id="doorward", issuer="", scopes=(), audience="", expires_at=0, claims={})
 """Who asks: the protection itself, and no person."""
