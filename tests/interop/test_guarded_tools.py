@@ -11,10 +11,8 @@ from mcp.server import MCPServer
 from mcp_types import ToolAnnotations
 
 from doorward.embedded import embed
-from doorward.resource import PRINCIPAL
-from doorward.resource.catalogue import FileStore, ToolCatalogue
-from doorward.resource.lister import AppLister
-from doorward.resource.mcp import build_app, protect
+from doorward.resource.catalogue import FileStore
+from doorward.resource.mcp import build_catalogue, protect
 from tests.interop.clients import connect_sdk
 from tests.interop.consents import check_refused, list_names, reading, try_call
 from tests.interop.conversation import call
@@ -110,10 +108,7 @@ async def test_a_guard_with_a_catalogue_refuses_the_same_for_an_issuer_elsewhere
     listener, origin = bind()
     url, server = f"{origin}/mcp", build_sdk()
     doorward.admin("resource", "add", url, "--scope", "tools:read", "--scope", "tools:write")
-    own_way = build_app(server, "/mcp", stateless_http=True)
-    catalogue = ToolCatalogue(
-        AppLister(own_way, path="/mcp", principal_key=PRINCIPAL), store=FileStore(tmp_path / "tools.json")
-    )
+    catalogue = build_catalogue(server, store=FileStore(tmp_path / "tools.json"))
     app = protect(server, issuer=doorward.issuer, resource=url, scopes=sorted(ALL), catalogue=catalogue)
     async with (
         serve(app, listener, lifespan="on"),
