@@ -1,4 +1,4 @@
-"""A real `doorward up` in a process of its own, for tests that need sockets, signals or a crash."""
+"""A real `doorward up` or `protect` in a process of its own, for tests that need sockets, signals or a crash."""
 
 import json
 import os
@@ -36,6 +36,11 @@ class RunningDoorward:
     @property
     def demo(self) -> str:
         return f"{self.issuer}/demo/mcp"
+
+    @property
+    def url(self) -> str:
+        """The address of the server that is protected, or of the first of several."""
+        return str(self.announced["ready"])
 
     def admin(self, *words: str) -> Any:
         """What an operator's command prints for machines, run on the server's folder beside it.
@@ -76,13 +81,38 @@ def start_doorward(
     log: Path | None = None,
 ) -> RunningDoorward:
     """Start `doorward up` and wait until it says it is ready."""
+    return _start("up", data, options, port, environment, admin=admin, log=log)
+
+
+def start_protect(
+    data: Path,
+    *words: str,
+    port: int | None = None,
+    environment: dict[str, str] | None = None,
+    admin: bool = True,
+    log: Path | None = None,
+) -> RunningDoorward:
+    """Start `doorward protect` with a server to protect, or options that name some, and wait until it is ready."""
+    return _start("protect", data, words, port, environment, admin=admin, log=log)
+
+
+def _start(
+    name: str,
+    data: Path,
+    words: tuple[str, ...],
+    port: int | None,
+    environment: dict[str, str] | None,
+    *,
+    admin: bool,
+    log: Path | None,
+) -> RunningDoorward:
     port = port or find_free_port()
     given = {"DOORWARD_ADMIN_EMAIL": ADMIN_EMAIL, "DOORWARD_ADMIN_PASSWORD": ADMIN_PASSWORD} if admin else {}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
-    command = [sys.executable, "-m", "doorward.cli", "up", "--json", "--data", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "doorward.cli", name, "--json", "--data", str(data), "--port", str(port)]
     with (log or data.with_suffix(".log")).open("a", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [*command, *options],
+            [*command, *words],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -96,7 +126,7 @@ def start_doorward(
             announced = json.loads(line)
         if line.startswith("ready "):
             return RunningDoorward(process, data, port, announced)
-        assert time.monotonic() < deadline, "doorward up took too long"
+        assert time.monotonic() < deadline, f"doorward {name} took too long"
     process.wait(timeout=10)
     process.stdout.close()
-    raise AssertionError(f"doorward up ended with {process.returncode}")
+    raise AssertionError(f"doorward {name} ended with {process.returncode}")

@@ -248,7 +248,10 @@ class Doorward:
         return response
 
     async def _answer_health(self, path: str) -> Response:
-        """`/livez`: the process answers. `/readyz`: it can also serve, with keys and a writable database (I14)."""
+        """`/livez`: the process answers. `/readyz`: it can also serve, with keys and a writable database (I14).
+
+        A mounted app that can tell whether what it stands for is reached has a `check` that does.
+        """
         try:
             ready = path == "/livez" or await self._is_ready()
         except (StorageUnavailable, ValueError):
@@ -257,7 +260,10 @@ class Doorward:
 
     async def _is_ready(self) -> bool:
         await self.context.database.write(_write_nothing)
-        return await self.context.tenancy.find() is not None
+        if await self.context.tenancy.find() is None:
+            return False
+        checks = [check for mounted in self._mounts.values() if (check := getattr(mounted, "check", None)) is not None]
+        return all([await check() for check in checks])
 
     def _is_for_us(self, request: Request) -> bool:
         """On a loopback server only loopback host names are answered, so that no web page can rebind its way in."""

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+
+import anyio
 
 from doorward.app import Mounted
 from doorward.asgi import Receive, Send
@@ -25,12 +28,17 @@ from doorward.resource.lister import AppLister
 from doorward.resource.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.server.context import Context
 
+FIRST_LIST_SECONDS = 10
+"""How long a start waits for the list of tools."""
+
 
 class LocalTools:
     """A `CatalogueStore` in the database of this very server.
 
     `scopes` are those of single tools, as the guard has them; others have the scope of their kind. Several processes
-    over one database agree on every version: the list is merged where it is stored.
+    over one database agree on every version: the list is merged where it is stored. Where nobody could have been
+    shown a tool before, the first list is held back like any other: a consent that was given while the server was
+    down opens nothing of it.
 
     Spec: product.md, Resources, scopes, tools; feature 8
     """
@@ -59,6 +67,8 @@ class LocalTools:
 
     def _arrange(self, listed: tuple[ListedTool, ...], now: int, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
         known = merge_tools(_read(scopes), listed, now=now)
+        if not any(scope.tools for scope in scopes):
+            known = tuple(replace(entry, since=now) for entry in known)
         return place_tools(scopes, [(_store(entry), self._scopes_of(entry.tool)) for entry in known])
 
     def _scopes_of(self, tool: ListedTool) -> Scopes:
@@ -78,15 +88,22 @@ class WithTools:
         """Whether the app answers a call, where it can tell calls from streams."""
         return bool(getattr(self._app, "is_busy", False))
 
+    async def check(self) -> bool:
+        """Whether what is behind can be reached, where the app stands for something elsewhere."""
+        check = getattr(self._app, "check", None)
+        return check is None or bool(await check())
+
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         await self._guarded(scope, receive, send)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Run the app, and read its tools now and then."""
+        """Run the app, and read its tools: before anybody is let in, for the first consent page, and now and then."""
         await self._catalogue.load()
         async with self._guarded.lifespan():
+            with anyio.move_on_after(FIRST_LIST_SECONDS):
+                await self._catalogue.refresh()
             reading = asyncio.create_task(self._catalogue.keep_current())
             try:
                 yield

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from doorward.app import Mounted
 from doorward.asgi import Receive, Response, Scope, Send, json_response
@@ -71,20 +71,11 @@ class _Document:
         yield
 
 
-class Reach(Protocol):
-    """Tells whether a server behind answers."""
-
-    async def check(self) -> bool:
-        """Whether it can be reached now."""
-        ...
-
-
 class Standing:
     """Guards alone, for tokens of an issuer elsewhere: the mounted apps, and whether all of it works."""
 
-    def __init__(self, mounts: Mapping[str, Mounted], reached: Sequence[Reach]) -> None:
+    def __init__(self, mounts: Mapping[str, Mounted]) -> None:
         self._mounts = dict(sorted(mounts.items(), reverse=True))
-        self._reached = reached
 
     @property
     def is_busy(self) -> bool:
@@ -117,7 +108,7 @@ class Standing:
         if path == "/livez":
             return json_response({"status": "ok"})
         if path == "/readyz":
-            ready = all([await one.check() for one in self._reached])
+            ready = all([await mounted.check() for mounted in self._mounts.values() if isinstance(mounted, WithTools)])
             return json_response({"status": "ok" if ready else "unavailable"}, status=200 if ready else 503)
         return json_response({"error": "not_found"}, status=404)
 
@@ -162,12 +153,9 @@ def mount_for_issuer(
     keys = JWKSKeys(issuer, insecure_http=insecure_http)
     revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
     mounts: dict[str, Mounted] = {IDENTITY_PATH: _Document(signer.jwks)}
-    reached: list[Reach] = []
     for upstream in upstreams:
         uri = f"{public_url}{upstream.path}"
         app = build_way(upstream, uri, signer)
-        if isinstance(app, Forwarder):
-            reached.append(app)
         store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
         catalogue = build_catalogue(app, upstream.path, store)
         budgets = Budgets(parse_budgets(upstream.budgets), counters=SQLiteCounters(data / COUNTERS_FILE))
@@ -181,7 +169,7 @@ def mount_for_issuer(
             **{"budgets": budgets, **_guard_options(upstream)},
         )
         mounts[upstream.path] = WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
-    return Standing(mounts, reached)
+    return Standing(mounts)
 
 
 def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forwarder | StdioBridge:

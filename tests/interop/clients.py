@@ -4,6 +4,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import fastmcp
@@ -49,9 +50,12 @@ class Wire:
     """What went over it, as `POST /demo/mcp 200`."""
 
     exchanges: list[str] = field(default_factory=list)
+    session_id: str | None = None
+    """The last one that the server gave."""
 
     async def note(self, response: httpx2.Response) -> None:
         request = response.request
+        self.session_id = response.headers.get("mcp-session-id", self.session_id)
         self.exchanges.append(f"{request.method} {request.url.path} {response.status_code}")
 
     def take(self) -> list[str]:
@@ -109,14 +113,18 @@ async def connect_sdk(
     mode: str = "auto",
     storage: Storage | None = None,
     name: str = "An app of the SDK",
+    **options: Any,
 ) -> AsyncIterator[SDKConnection]:
-    """`mcp.Client` over streamable HTTP; by the time it is connected, the person was asked when that was needed."""
+    """`mcp.Client` over streamable HTTP; by the time it is connected, the person was asked when that was needed.
+
+    `options` are those of `mcp.Client`: what it answers to the server's questions.
+    """
     storage = storage or Storage()
     wire = Wire()
     with anyio.fail_after(PATIENCE_SECONDS):
         async with (
             sdk_http(url, browser, storage, wire, name=name) as http,
-            mcp.Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+            mcp.Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
         ):
             provider = http.auth
             assert isinstance(provider, OAuthClientProvider)
@@ -155,14 +163,14 @@ class FastMCPConnection:
 
 @asynccontextmanager
 async def connect_fastmcp(
-    url: str, browser: Browser, *, mode: str = "auto", store: MemoryStore | None = None
+    url: str, browser: Browser, *, mode: str = "auto", store: MemoryStore | None = None, **options: Any
 ) -> AsyncIterator[FastMCPConnection]:
     """`fastmcp.Client(url, auth=OAuth(...))` with its tokens in `store`; only the system's browser is ours."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using in-memory token storage")  # so it is, and long enough for a test
         auth = OAuth(url, token_storage=store or MemoryStore(), callback_timeout=PATIENCE_SECONDS)
     with anyio.fail_after(PATIENCE_SECONDS):
-        async with opened_by_the_system(browser), fastmcp.Client(url, auth=auth, mode=mode) as client:
+        async with opened_by_the_system(browser), fastmcp.Client(url, auth=auth, mode=mode, **options) as client:
             yield FastMCPConnection(client, auth)
 
 
@@ -177,11 +185,14 @@ async def revoke(issuer: str, client_id: str, token: str) -> None:
         assert answer.status_code == 200, answer.text
 
 
-async def call_with(url: str, access_token: str) -> httpx2.Response:
+async def call_with(
+    url: str, access_token: str, method: str = "tools/list", params: Any = None, **headers: str
+) -> httpx2.Response:
     """A bare request with a token, to see what the server thinks of it."""
-    async with httpx2.AsyncClient() as http:
+    given = {"authorization": f"Bearer {access_token}", "accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         return await http.post(
             url,
-            json={"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}},
-            headers={"authorization": f"Bearer {access_token}", "accept": "application/json, text/event-stream"},
+            json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}},
+            headers={**given, **{name.replace("_", "-"): value for name, value in headers.items()}},
         )

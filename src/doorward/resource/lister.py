@@ -1,7 +1,8 @@
 """Asking the server behind the guard for its tools, as a client of whichever revision it speaks."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,21 @@ from .principal import Principal
 HANDSHAKE_VERSION = "2025-11-25"
 STATELESS_VERSION = "2026-07-28"
 MAX_PAGES = 50
+MAX_QUESTIONS = 20
+"""How many questions of the server are answered while it lists its tools."""
+METHOD_NOT_FOUND = -32601
 _CLIENT = {"name": "doorward", "version": "1"}
+_CAPABILITIES: dict[str, Any] = {
+    "roots": {},
+    "sampling": {"context": {}, "tools": {}},
+    "elicitation": {"form": {}, "url": {}},
+}
+"""All that a client can do: servers may keep tools from clients that could not answer what they ask."""
+_TASKS: dict[str, Any] = {
+    "list": {},
+    "cancel": {},
+    "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}},
+}
 _META = "io.modelcontextprotocol"
 _NOBODY = Principal(subject="", client_id="doorward", issuer="", scopes=(), audience="", expires_at=0, claims={})
 """Who asks: the protection itself, and no person."""
@@ -29,8 +44,9 @@ class AppLister:
     """Lists the tools of an ASGI app that serves MCP at `path`: a server in this process, or a way to one elsewhere.
 
     It asks as a client with a session first, which nearly every server knows, then as one without, and last as one of
-    2024-11-05. `principal_key` is the key of the ASGI scope under which the app looks for who calls. Calling it raises
-    `ListRefused`.
+    2024-11-05. It says that it can do whatever a client can, since some servers list less to others; what they ask
+    meanwhile is answered with an error. `principal_key` is the key of the ASGI scope under which the app looks for
+    who calls. Calling it raises `ListRefused`.
 
     Spec: MCP Lifecycle; MCP Tools, Listing Tools; MCP Transports
     """
@@ -51,7 +67,8 @@ class AppLister:
         raise ListRefused("; ".join(reasons))
 
     async def _list_in_session(self) -> list[Any]:
-        parameters = {"protocolVersion": HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT}
+        capabilities = {**_CAPABILITIES, "tasks": _TASKS}
+        parameters = {"protocolVersion": HANDSHAKE_VERSION, "capabilities": capabilities, "clientInfo": _CLIENT}
         result, headers = await self._ask(1, "initialize", parameters, {})
         version = result.get("protocolVersion")
         own = {"MCP-Protocol-Version": version if isinstance(version, str) else HANDSHAKE_VERSION}
@@ -59,8 +76,8 @@ class AppLister:
             own["Mcp-Session-Id"] = session_id
         try:
             await self._post({"jsonrpc": "2.0", "method": "notifications/initialized"}, own)
-            capabilities = result.get("capabilities")
-            if isinstance(capabilities, Mapping) and "tools" not in capabilities:
+            offered = result.get("capabilities")
+            if isinstance(offered, Mapping) and "tools" not in offered:
                 return []
             return await self._read_pages({}, own)
         finally:
@@ -72,7 +89,7 @@ class AppLister:
         meta = {
             f"{_META}/protocolVersion": STATELESS_VERSION,
             f"{_META}/clientInfo": _CLIENT,
-            f"{_META}/clientCapabilities": {},
+            f"{_META}/clientCapabilities": _CAPABILITIES,
         }
         return await self._read_pages({"_meta": meta}, own)
 
@@ -100,7 +117,7 @@ class AppLister:
         message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": parameters}
         answered, body = await self._post(message, headers)
         for answer in _read_messages(answered.get("content-type", ""), body):
-            if isinstance(answer, dict) and answer.get("id") == request_id:
+            if isinstance(answer, dict) and answer.get("id") == request_id and "method" not in answer:
                 if isinstance(result := answer.get("result"), dict):
                     return result, answered
                 raise ListRefused(f"{method}: {_describe(answer.get('error'))}")
@@ -111,9 +128,14 @@ class AppLister:
 
     async def _send(self, method: str, body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
         """One request to the app; its answer's headers, with the status among them, and its body."""
-        answer = _Answer(body)
+        answer = _Answer(body, partial(self._decline, headers))
         await self._app(self._build_scope(method, body, headers), answer.receive, answer.send)
         return answer.headers, bytes(answer.body)
+
+    async def _decline(self, headers: Mapping[str, str], question_id: Any) -> None:
+        """Answer a question of the server, which may wait for that before it goes on."""
+        error = {"code": METHOD_NOT_FOUND, "message": "Nobody is here to answer."}
+        await self._post({"jsonrpc": "2.0", "id": question_id, "error": error}, headers)
 
     def _build_scope(self, method: str, body: bytes, headers: Mapping[str, str]) -> Scope:
         fixed: list[Header] = [
@@ -140,10 +162,13 @@ class AppLister:
 
 
 class _Answer:
-    """Takes the app's answer to one request."""
+    """Takes the app's answer to one request, and has the server's own questions in it declined."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, decline: Callable[[Any], Awaitable[None]]) -> None:
         self._asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        self._decline = decline
+        self._questions = 0
+        self._seen = 0
         self.headers: dict[str, str] = {":status": "0"}
         self.body = bytearray()
 
@@ -161,6 +186,18 @@ class _Answer:
             self.body += message.get("body", b"")
             if len(self.body) > MAX_LIST_SIZE:
                 raise ListRefused("the answer is too long")
+            if message.get("more_body", False):
+                await self._look_for_questions()
+
+    async def _look_for_questions(self) -> None:
+        end = max(self.body.rfind(b"\n\n"), self.body.rfind(b"\r\n\r\n"))
+        if end <= self._seen:
+            return
+        whole, self._seen = bytes(self.body[self._seen : end]), end
+        for one in _read_messages(self.headers.get("content-type", ""), whole):
+            if isinstance(one, dict) and "method" in one and "id" in one and self._questions < MAX_QUESTIONS:
+                self._questions += 1
+                await self._decline(one["id"])
 
 
 def _read_messages(content_type: str, body: bytes) -> list[Any]:

@@ -22,6 +22,7 @@ from doorward.oauth.bearer import parse_access_token
 from doorward.oauth.jwt import InvalidToken
 
 from .asgi import ASGIApp, Receive, Request, Scope, Send, build_header, build_text
+from .catalogue import CatalogueStore, ToolCatalogue
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, ProtectMCP
 from .principal import Principal
@@ -141,6 +142,18 @@ def build_app(server: MCPServer[Any], path: str, *, stateless_http: bool = False
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     return SDKIdentity(_at_root(app, post_only=stateless_http))
+
+
+def build_catalogue(server: MCPServer[Any], *, store: CatalogueStore | None = None) -> ToolCatalogue:
+    """The tools of the server for `protect`: told apart by their hints, and held back when they are new or changed.
+
+    Without a `store`, the tools that a restarted server has are the first ones there were.
+    """
+
+    async def list_tools() -> list[Any]:
+        return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in await server.list_tools()]
+
+    return ToolCatalogue(list_tools, store=store)
 
 
 def build_verifier(issuer: str, resource: str, *, insecure_http: bool = False) -> JWTVerifier:
