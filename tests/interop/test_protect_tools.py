@@ -86,8 +86,8 @@ async def test_a_tool_that_was_added_is_closed_to_old_consents_until_the_person_
 
 async def test_a_tool_that_became_another_is_closed_until_the_person_is_shown_it_again(grown: Grown) -> None:
     url = grown.door.url
-    await grown.put_tool("tidy", reads=True, description="Looks whether all is tidy.")
     async with reading() as browser, connect_sdk(url, browser) as sdk:
+        await grown.put_tool("tidy", reads=True, description="Looks whether all is tidy.")
         await grown.until_known(sdk, "tidy")
         assert await call(sdk.client, "tidy") == "tidy has run"
         assert "tidy" in await list_names(url, sdk.tokens.access_token)
