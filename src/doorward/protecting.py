@@ -18,10 +18,12 @@ from doorward.mounting import COUNTERS_FILE, WithLifespan
 from doorward.oauth.budgets import parse_budgets
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
 from doorward.resource import Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
+from doorward.resource.asgi import ASGIApp
 from doorward.resource.catalogue import FileStore
 from doorward.resource.counters_sqlite import SQLiteCounters
 from doorward.resource.forward import Forwarder
 from doorward.resource.identity import IdentitySigner
+from doorward.resource.legacy import LegacyShim
 from doorward.resource.stdio import StdioBridge
 from doorward.starting import Opened, register
 
@@ -72,10 +74,17 @@ class _Document:
 
 
 class Standing:
-    """Guards alone, for tokens of an issuer elsewhere: the mounted apps, and whether all of it works."""
+    """Guards alone, for tokens of an issuer elsewhere: the mounted apps, and whether all of it works.
 
-    def __init__(self, mounts: Mapping[str, Mounted]) -> None:
+    With a `legacy_issuer`, clients of 2025-03-26 are led to it from `origin`, for the first of the apps.
+    """
+
+    def __init__(self, mounts: Mapping[str, Mounted], *, legacy_issuer: str | None = None, origin: str = "") -> None:
         self._mounts = dict(sorted(mounts.items(), reverse=True))
+        self._app: ASGIApp = self._serve
+        if legacy_issuer is not None:
+            first = next(path for path in mounts if path != IDENTITY_PATH)
+            self._app = LegacyShim(self._serve, issuer=legacy_issuer, resource=f"{origin}{first}")
 
     @property
     def is_busy(self) -> bool:
@@ -86,7 +95,10 @@ class Standing:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
             await self._run_lifespan(receive, send)
-            return
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
         for mount, mounted in self._mounts.items():
             if path == mount or path.startswith(f"{mount}/") or _is_metadata_of(mount, path):
@@ -144,11 +156,13 @@ def mount_for_issuer(
     *,
     data: Path,
     verifier: Verifier | None = None,
+    legacy_clients: bool = False,
     insecure_http: bool = False,
 ) -> Standing:
     """The servers for tokens of an issuer elsewhere, of Doorward or any other that follows the standards.
 
-    What their tools were is kept below `data`. Raises `ValueError` for settings that cannot be right.
+    What their tools were is kept below `data`. With `legacy_clients`, those of 2025-03-26 find the issuer here, for
+    the first server. Raises `ValueError` for settings that cannot be right.
     """
     keys = JWKSKeys(issuer, insecure_http=insecure_http)
     revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
@@ -169,7 +183,7 @@ def mount_for_issuer(
             **{"budgets": budgets, **_guard_options(upstream)},
         )
         mounts[upstream.path] = WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
-    return Standing(mounts)
+    return Standing(mounts, legacy_issuer=issuer if legacy_clients else None, origin=public_url)
 
 
 def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forwarder | StdioBridge:

@@ -75,6 +75,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     introspection_key_file: Annotated[
         Path | None, typer.Option(help="File of a key to ask the issuer about tokens with.")
     ] = None,
+    legacy_clients: Annotated[bool, typer.Option("--legacy-clients", help="Lead clients of 2025-03-26 to it.")] = False,
     identity_key: Annotated[
         Path | None, typer.Option(help="PEM file of the P-256 key that tells the server behind who calls.")
     ] = None,
@@ -98,6 +99,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
         servers=servers,
         issuer=issuer,
         introspection_key_file=introspection_key_file,
+        legacy_clients=legacy_clients,
         identity_key=identity_key,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

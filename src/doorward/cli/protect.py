@@ -47,6 +47,7 @@ class Choices:
     servers: Path | None
     issuer: str | None
     introspection_key_file: Path | None
+    legacy_clients: bool
     identity_key: Path | None
     tls_certificate: Path | None
     tls_key: Path | None
@@ -94,7 +95,15 @@ def _stand_alone(settings: Settings, choices: Choices, upstreams: Sequence[Upstr
         resource = f"{settings.public_url}{upstreams[0].path}"
         verifier = IntrospectionVerifier(issuer=issuer, resource=resource, key=key)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return mount_for_issuer(issuer, settings.public_url, upstreams, signer, data=settings.data, verifier=verifier)
+    return mount_for_issuer(
+        issuer,
+        settings.public_url,
+        upstreams,
+        signer,
+        data=settings.data,
+        verifier=verifier,
+        legacy_clients=choices.legacy_clients,
+    )
 
 
 def _read_upstreams(choices: Choices) -> tuple[Upstream, ...]:
