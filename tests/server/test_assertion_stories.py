@@ -58,7 +58,7 @@ async def test_why_an_id_jag_was_refused_is_found_by_reference_jag_17(door: Door
             "its issuer is not trusted here for this kind of assertion",
         ),
         (Issuer(IDP).id_jag(door, here), "no key of the issuer verifies the signature"),
-        ("not.a.jwt", "token part is not JSON"),
+        ("not.a.jwtA", "token part is not JSON"),
     ):
         assert await reason_of(door, await present(door, assertion, caller)) == reason
         door.clock.advance(seconds=3)

@@ -194,6 +194,8 @@ class Recorded:
             method = request["jsonrpc"]["method"]
             params = {"name": "write", "arguments": {}} if method == "tools/call" else {}
             content = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+            if headers.get("MCP-Protocol-Version") == "2026-07-28":
+                headers["Mcp-Method"] = method  # the recorder kept no `Mcp-*` header, of any client
         async with browse(self.guard, self.origin) as http:
             got = await http.request(request["method"], request["path"], headers=headers, content=content)
         found: dict[str, list[str]] = {}
