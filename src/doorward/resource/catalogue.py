@@ -213,8 +213,9 @@ class ToolCatalogue:
         return True
 
     async def _read_again(self) -> None:
-        if self._tried_at is not None:
-            await anyio.sleep(max(0.0, self._tried_at + _MIN_PAUSE_SECONDS - self._monotonic()))
+        # A timer may wake too early, and then nothing would be read.
+        while self._tried_at is not None and (since := self._monotonic() - self._tried_at) < _MIN_PAUSE_SECONDS:
+            await anyio.sleep(_MIN_PAUSE_SECONDS - since)
         await self.refresh()
 
     def _take(self, known: Sequence[KnownTool]) -> None:
