@@ -1,7 +1,8 @@
 """Asking the server behind the guard for its tools, as a client of whichever revision it speaks."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,8 @@ STATELESS_VERSION = "2026-07-28"
 MAX_PAGES = 50
 MAX_QUESTIONS = 20
 """How many questions of the server are answered while it lists its tools."""
+PATIENCE_SECONDS = 5
+"""How long a server may take to list its tools to a client that can do everything: it may wait for that client."""
 METHOD_NOT_FOUND = -32601
 _CLIENT = {"name": "doorward", "version": "1"}
 _CAPABILITIES: dict[str, Any] = {
@@ -67,7 +70,14 @@ class AppLister:
         raise ListRefused("; ".join(reasons))
 
     async def _list_in_session(self) -> list[Any]:
-        capabilities = {**_CAPABILITIES, "tasks": _TASKS}
+        able = {**_CAPABILITIES, "tasks": _TASKS}
+        try:
+            return await self._list_as(able, patience=PATIENCE_SECONDS)
+        except TimeoutError:
+            return await self._list_as({}, patience=math.inf)
+
+    async def _list_as(self, capabilities: Mapping[str, Any], *, patience: float) -> list[Any]:
+        """What the server lists to a client that can do this. Raises `TimeoutError` when it does not for so long."""
         parameters = {"protocolVersion": HANDSHAKE_VERSION, "capabilities": capabilities, "clientInfo": _CLIENT}
         result, headers = await self._ask(1, "initialize", parameters, {})
         version = result.get("protocolVersion")
@@ -79,7 +89,8 @@ class AppLister:
             offered = result.get("capabilities")
             if isinstance(offered, Mapping) and "tools" not in offered:
                 return []
-            return await self._read_pages({}, own)
+            with anyio.fail_after(patience):
+                return await self._read_pages({}, own)
         finally:
             if session_id:
                 await self._send("DELETE", b"", own)
@@ -164,7 +175,7 @@ class AppLister:
 class _Answer:
     """Takes the app's answer to one request, and has the server's own questions in it declined."""
 
-    def __init__(self, body: bytes, decline: Callable[[Any], Awaitable[None]]) -> None:
+    def __init__(self, body: bytes, decline: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         self._asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         self._decline = decline
         self._questions = 0
@@ -194,10 +205,11 @@ class _Answer:
         if end <= self._seen:
             return
         whole, self._seen = bytes(self.body[self._seen : end]), end
-        for one in _read_messages(self.headers.get("content-type", ""), whole):
-            if isinstance(one, dict) and "method" in one and "id" in one and self._questions < MAX_QUESTIONS:
-                self._questions += 1
-                await self._decline(one["id"])
+        async with anyio.create_task_group() as answering:  # each is a request of its own, and apps count by task
+            for one in _read_messages(self.headers.get("content-type", ""), whole):
+                if isinstance(one, dict) and "method" in one and "id" in one and self._questions < MAX_QUESTIONS:
+                    self._questions += 1
+                    answering.start_soon(self._decline, one["id"])
 
 
 def _read_messages(content_type: str, body: bytes) -> list[Any]:
