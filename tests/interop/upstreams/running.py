@@ -24,6 +24,8 @@ HTTP_SERVERS = {
     "MCP SDK 1 for TypeScript": NODE / "notes1.mjs",
 }
 
+EVERYTHING = PACKAGES / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+
 
 @dataclass
 class Upstream:
@@ -52,10 +54,10 @@ class Upstream:
 
 
 @contextmanager
-def running(program: Path, log: Path) -> Iterator[Upstream]:
+def running(program: Path, log: Path, *arguments: str) -> Iterator[Upstream]:
     """One of the servers over HTTP, at a free port."""
-    interpreter = find_node() if program.suffix == ".mjs" else sys.executable
-    command, port = (interpreter, str(program)), find_free_port()
+    interpreter = sys.executable if program.suffix == ".py" else find_node()
+    command, port = (interpreter, str(program), *arguments), find_free_port()
     with log.open("a", encoding="utf-8") as written:
         upstream = Upstream(command, port, written, _start(command, port, written))
         try:
@@ -66,7 +68,7 @@ def running(program: Path, log: Path) -> Iterator[Upstream]:
 
 def everything() -> tuple[str, ...]:
     """The command of the reference server that has everything."""
-    return find_node(), str(PACKAGES / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"), "stdio"
+    return find_node(), str(EVERYTHING), "stdio"
 
 
 def filesystem(folder: Path) -> tuple[str, ...]:
