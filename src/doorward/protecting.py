@@ -171,6 +171,7 @@ def mount_for_issuer(
         uri = f"{public_url}{upstream.path}"
         app = build_way(upstream, uri, signer)
         store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
+        store.check()
         catalogue = build_catalogue(app, upstream.path, store)
         budgets = Budgets(parse_budgets(upstream.budgets), counters=SQLiteCounters(data / COUNTERS_FILE))
         guard = ProtectMCP(

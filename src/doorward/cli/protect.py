@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import uvloop
+from pydantic import BaseModel, ValidationError
 
 from doorward.app import Doorward
 from doorward.logs import configure_logs
@@ -26,9 +28,6 @@ from doorward.starting import Stopped, opened, read_settings
 
 DEFAULT_PATH = "/mcp"
 _USAGE = 2
-_SERVER_KEYS = frozenset(
-    {"path", "url", "command", "name", "shared", "headers_file", "env", "budgets", "show_all_tools"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,20 @@ class Choices:
     tls_certificate: Path | None
     tls_key: Path | None
     as_json: bool
+
+
+class _Server(BaseModel, extra="forbid", strict=True):
+    """A `[[server]]` table as it is written."""
+
+    path: str = ""
+    url: str = ""
+    command: str | list[str] = ""
+    name: str = ""
+    shared: bool = False
+    headers_file: str = ""
+    env: list[str] = []
+    budgets: list[str] | None = None
+    show_all_tools: bool = False
 
 
 def run_protect(options: Mapping[str, Any], choices: Choices) -> int:
@@ -145,25 +158,29 @@ def _read_file(path: Path, choices: Choices) -> tuple[Upstream, ...]:
     return upstreams
 
 
-def _read_table(table: Mapping[str, Any], where: str, choices: Choices) -> Upstream:
-    if unknown := table.keys() - _SERVER_KEYS:
-        raise Stopped(f"{where}: there is no {min(unknown)!r}.", EX_CONFIG)
-    url, command = table.get("url", ""), table.get("command", [])
-    if bool(url) == bool(command) or not isinstance(url, str) or not isinstance(command, str | list):
+def _read_table(table: Any, where: str, choices: Choices) -> Upstream:
+    try:
+        server = _Server.model_validate(table)
+        command = shlex.split(server.command) if isinstance(server.command, str) else server.command
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Stopped(f"{where}: {'.'.join(map(str, first['loc'])) or 'table'}: {first['msg']}", EX_CONFIG) from None
+    except ValueError as error:
+        raise Stopped(f"{where}: command: {error}", EX_CONFIG) from None
+    if bool(server.url) == bool(command):
         raise Stopped(f"{where}: give either url or command.", EX_CONFIG)
-    headers_file = table.get("headers_file")
     try:
         return _check(
             Upstream(
-                path=table.get("path") or (_path_of(url) if url else DEFAULT_PATH),
-                url=url,
-                command=tuple(shlex.split(command) if isinstance(command, str) else command),
-                name=table.get("name", ""),
-                shared=bool(table.get("shared", False)),
-                headers=_read_headers(Path(headers_file)) if headers_file else {},
-                environment=_pick_environment(table.get("env", [])),
-                budgets=tuple(table.get("budgets", choices.budgets)),
-                options=_guard_options(choices, show_all_tools=bool(table.get("show_all_tools", False))),
+                path=server.path or (_path_of(server.url) if server.url else DEFAULT_PATH),
+                url=server.url,
+                command=tuple(command),
+                name=server.name,
+                shared=server.shared,
+                headers=_read_headers(Path(server.headers_file)) if server.headers_file else {},
+                environment=_pick_environment(server.env),
+                budgets=choices.budgets if server.budgets is None else tuple(server.budgets),
+                options=_guard_options(choices, show_all_tools=server.show_all_tools),
             )
         )
     except Stopped as stopped:
@@ -174,6 +191,8 @@ def _check(upstream: Upstream) -> Upstream:
     path = upstream.path
     if not path.startswith("/") or path.endswith("/") or "//" in path or "?" in path or "#" in path:
         raise Stopped(f"A path is such as /mcp, with no slash at its end: {path!r}", EX_CONFIG)
+    if upstream.command and shutil.which(upstream.command[0]) is None:
+        raise Stopped(f"There is no command that can be run by the name of {upstream.command[0]!r}.", EX_CONFIG)
     return upstream
 
 

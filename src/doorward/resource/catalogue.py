@@ -64,6 +64,10 @@ class FileStore:
         """What is known. Raises `ValueError` for a file that is not such a list: it is not silently begun anew."""
         return await anyio.to_thread.run_sync(self._read)
 
+    def check(self) -> None:
+        """Raise `ValueError` for a file that is no such list, before anything is served."""
+        self._read()
+
     async def learn(self, listed: Sequence[ListedTool], now: int) -> tuple[KnownTool, ...]:
         """Merge a whole list."""
         return await anyio.to_thread.run_sync(self._merge, tuple(listed), now)

@@ -1,6 +1,7 @@
 """A server of the MCP Python SDK, 2.x, that knows nothing of Doorward: `PORT=3000 python sdk_server.py`, or on
 standard streams without a port."""
 
+import asyncio
 import os
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ DELETES = ToolAnnotations(destructive_hint=True)
 
 server: MCPServer[Any] = MCPServer("Notes", log_level="WARNING")
 notes: list[str] = []
+held: list[asyncio.Event] = []
 
 
 class Name(BaseModel):
@@ -81,11 +83,28 @@ def summary(style: str) -> str:
 async def add_tool(request: Request) -> Response:
     """Whoever runs the server gives it another tool, which its clients have never seen."""
     name, told = request.path_params["name"], await request.json()
+
+    async def run() -> str:
+        if told.get("holds"):
+            held.append(asyncio.Event())
+            await held[-1].wait()
+        return f"{name} has run"
+
     if name in {tool.name for tool in await server.list_tools()}:
         server.remove_tool(name)
     annotations = ToolAnnotations(read_only_hint=told.get("reads", False))
-    server.add_tool(lambda: f"{name} has run", name, description=told.get("description"), annotations=annotations)
+    server.add_tool(run, name, description=told.get("description"), annotations=annotations)
     return JSONResponse(sorted(tool.name for tool in await server.list_tools()))
+
+
+@server.custom_route("/held", methods=["GET", "DELETE"])
+async def release(request: Request) -> Response:
+    """How many calls are being held, until somebody lets them go."""
+    count = sum(not event.is_set() for event in held)
+    if request.method == "DELETE":
+        for event in held:
+            event.set()
+    return JSONResponse(count)
 
 
 if __name__ == "__main__":
