@@ -218,9 +218,13 @@ class ToolCatalogue:
 
     async def _read_again(self) -> None:
         # A timer may wake too early, and then nothing would be read.
-        while self._tried_at is not None and (since := self._monotonic() - self._tried_at) < _MIN_PAUSE_SECONDS:
-            await anyio.sleep(_MIN_PAUSE_SECONDS - since)
+        while (pause := self._pause()) > 0:  # noqa: ASYNC110  # it waits for time to pass, and nobody sets an event
+            await anyio.sleep(pause)
         await self.refresh()
+
+    def _pause(self) -> float:
+        """How long until the list may be read again, in seconds."""
+        return 0.0 if self._tried_at is None else _MIN_PAUSE_SECONDS - (self._monotonic() - self._tried_at)
 
     def _take(self, known: Sequence[KnownTool]) -> None:
         self._tools = {entry.tool.name: entry for entry in known}
