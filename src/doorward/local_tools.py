@@ -21,11 +21,11 @@ from doorward.manage import resources, tools
 from doorward.manage.operator import Operator, get_project
 from doorward.mounting import protect_in_process
 from doorward.oauth.scopes import Scopes
+from doorward.oauth.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.resource import PRINCIPAL
 from doorward.resource.asgi import ASGIApp
 from doorward.resource.catalogue import CatalogueStore, ToolCatalogue
 from doorward.resource.lister import AppLister
-from doorward.resource.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.server.context import Context
 
 FIRST_LIST_SECONDS = 10

@@ -10,7 +10,7 @@ from doorward.core.tools import GROUPS
 from doorward.local_tools import LocalTools
 from doorward.manage import clients, exchange, resources, tools, users
 from doorward.manage.operator import ActionRefused
-from doorward.resource.tools import ListedTool
+from doorward.oauth.tools import ListedTool
 from doorward.storage.audit import list_events
 from tests.inside import RESOURCE, Door
 from tests.person import Person

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol, cast, get_args
 import anyio
 import anyio.to_thread
 
-from .tools import KnownTool, ListedTool, ToolKind, latest_version, merge_tools, parse_tools
+from doorward.oauth.tools import KnownTool, ListedTool, ToolKind, latest_version, merge_tools, parse_tools
 
 Lister = Callable[[], Awaitable[Sequence[Any]]]
 """Asks the server for its tools: the members of `tools/list`, all pages of it, as JSON has them."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.resource.tools import (
+from doorward.oauth.tools import (
     MAX_KNOWN_TOOLS,
     MAX_NAME_LENGTH,
     MAX_TOOLS,
