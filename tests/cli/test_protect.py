@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import find_free_port
+
 ISSUER = ["--issuer", "https://auth.example.com"]
 
 
