@@ -12,16 +12,9 @@ ISSUER = ["--issuer", "https://auth.example.com"]
 
 
 def run_protect(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "doorward.cli",
-        "protect",
-        "http://127.0.0.1:9/mcp",
-        "--data",
-        str(folder / "data"),
-    ]
-    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, check=False, cwd=folder)
+    own = ["--data", str(folder / "data"), "--port", str(find_free_port())]
+    command = [sys.executable, "-m", "doorward.cli", "protect", "http://127.0.0.1:9/mcp", *own, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)
 
 
 @pytest.mark.parametrize(
