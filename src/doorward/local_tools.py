@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,17 +13,16 @@ from doorward.app import Mounted
 from doorward.asgi import Receive, Send
 from doorward.asgi import Scope as Connection
 from doorward.core import audit
-from doorward.core.models import Resource, Scope, Tool
-from doorward.core.tools import place_tools
+from doorward.core.models import Resource
+from doorward.core.tools import known_tools
 from doorward.manage import resources, tools
 from doorward.manage.operator import Operator, get_project
 from doorward.mounting import protect_in_process
-from doorward.oauth.scopes import Scopes
+from doorward.oauth.tools import KnownTool, ListedTool
 from doorward.resource import PRINCIPAL
 from doorward.resource.asgi import ASGIApp
 from doorward.resource.catalogue import CatalogueStore, ToolCatalogue
 from doorward.resource.lister import AppLister
-from doorward.resource.tools import KnownTool, ListedTool, group_scope, merge_tools
 from doorward.server.context import Context
 
 FIRST_LIST_SECONDS = 10
@@ -36,9 +33,7 @@ class LocalTools:
     """A `CatalogueStore` in the database of this very server.
 
     `scopes` are those of single tools, as the guard has them; others have the scope of their kind. Several processes
-    over one database agree on every version: the list is merged where it is stored. Where nobody could have been
-    shown a tool before, the first list is held back like any other: a consent that was given while the server was
-    down opens nothing of it.
+    over one database agree on every version: the list is merged where it is stored.
 
     Spec: product.md, Resources, scopes, tools; feature 8
     """
@@ -54,25 +49,16 @@ class LocalTools:
     async def load(self) -> tuple[KnownTool, ...]:
         """What is known. Raises `ActionRefused` when the resource was removed."""
         project = await get_project(self._operator)
-        return _read((await resources.get(self._operator, project, self._resource.resource_id)).scopes)
+        return known_tools((await resources.get(self._operator, project, self._resource.resource_id)).scopes)
 
     async def learn(self, listed: Sequence[ListedTool], now: int) -> tuple[KnownTool, ...]:
         """Merge a whole list. Raises `ActionRefused` when the resource was removed."""
-        arrange = partial(self._arrange, tuple(listed), now)
-        known = _read((await tools.learn(self._operator, self._resource, arrange)).scopes)
+        changed = await tools.learn(self._operator, self._resource, tuple(listed), self._scopes, now=now)
+        known = known_tools(changed.scopes)
         if known != self._known:
             self._tenancy.forget()  # the next consent page shows what the guard holds back
             self._known = known
         return known
-
-    def _arrange(self, listed: tuple[ListedTool, ...], now: int, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
-        known = merge_tools(_read(scopes), listed, now=now)
-        if not any(scope.tools for scope in scopes):
-            known = tuple(replace(entry, since=now) for entry in known)
-        return place_tools(scopes, [(_store(entry), self._scopes_of(entry.tool)) for entry in known])
-
-    def _scopes_of(self, tool: ListedTool) -> Scopes:
-        return tuple(self._scopes[tool.name]) if tool.name in self._scopes else (group_scope(tool.kind),)
 
 
 class WithTools:
@@ -133,17 +119,3 @@ def protect_with_tools(
 def build_catalogue(app: ASGIApp, path: str, store: CatalogueStore) -> ToolCatalogue:
     """The tools of an app that serves MCP at `path`, kept in a store."""
     return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), store=store)
-
-
-def _read(scopes: Sequence[Scope]) -> tuple[KnownTool, ...]:
-    """The tools as a catalogue has them; those that an operator wrote down by hand were read from no list."""
-    found = {tool.name: tool for scope in scopes for tool in scope.tools if tool.digest}
-    return tuple(
-        KnownTool(ListedTool(tool.name, tool.title, tool.kind, tool.digest), tool.since, tool.is_listed)
-        for tool in found.values()
-    )
-
-
-def _store(entry: KnownTool) -> Tool:
-    tool = entry.tool
-    return Tool(tool.name, tool.title, tool.kind, entry.since, tool.digest, entry.is_listed)

@@ -4,7 +4,7 @@ Needs the `proxy` extra.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,24 @@ from doorward.manage import resources
 from doorward.mounting import COUNTERS_FILE, WithLifespan
 from doorward.oauth.budgets import parse_budgets
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
-from doorward.resource import Budgets, JWKSKeys, JWTVerifier, ProtectMCP, RevocationFeed, Verifier
+from doorward.resource import (
+    Budgets,
+    IntrospectionVerifier,
+    JWKSKeys,
+    JWTVerifier,
+    ProtectMCP,
+    RevocationFeed,
+    TimelineReporter,
+    Verifier,
+)
 from doorward.resource.asgi import ASGIApp
-from doorward.resource.catalogue import FileStore
+from doorward.resource.catalogue import CatalogueStore, FileStore
 from doorward.resource.counters_sqlite import SQLiteCounters
 from doorward.resource.forward import Forwarder
 from doorward.resource.identity import IdentitySigner
+from doorward.resource.issuer import new_http_client
 from doorward.resource.legacy import LegacyShim
+from doorward.resource.remote_tools import RemoteTools
 from doorward.resource.stdio import StdioBridge
 from doorward.starting import Opened, register
 
@@ -76,11 +87,20 @@ class _Document:
 class Standing:
     """Guards alone, for tokens of an issuer elsewhere: the mounted apps, and whether all of it works.
 
-    With a `legacy_issuer`, clients of 2025-03-26 are led to it from `origin`, for the first of the apps.
+    `beside` is what runs as long as they do. With a `legacy_issuer`, clients of 2025-03-26 are led to it from
+    `origin`, for the first of the apps.
     """
 
-    def __init__(self, mounts: Mapping[str, Mounted], *, legacy_issuer: str | None = None, origin: str = "") -> None:
+    def __init__(
+        self,
+        mounts: Mapping[str, Mounted],
+        *,
+        beside: Sequence[AbstractAsyncContextManager[Any]] = (),
+        legacy_issuer: str | None = None,
+        origin: str = "",
+    ) -> None:
         self._mounts = dict(sorted(mounts.items(), reverse=True))
+        self._beside = tuple(beside)
         self._app: ASGIApp = self._serve
         if legacy_issuer is not None:
             first = next(path for path in mounts if path != IDENTITY_PATH)
@@ -110,6 +130,8 @@ class Standing:
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as stack:
+            for running in self._beside:
+                await stack.enter_async_context(running)
             for mounted in self._mounts.values():
                 await stack.enter_async_context(mounted.lifespan())
             await send({"type": "lifespan.startup.complete"})
@@ -148,43 +170,92 @@ async def mount_all(parts: Opened, upstreams: Sequence[Upstream], signer: Identi
     return mounts
 
 
-def mount_for_issuer(
-    issuer: str,
-    public_url: str,
-    upstreams: Sequence[Upstream],
-    signer: IdentitySigner,
-    *,
-    data: Path,
-    verifier: Verifier | None = None,
-    legacy_clients: bool = False,
-    insecure_http: bool = False,
-) -> Standing:
-    """The servers for tokens of an issuer elsewhere, of Doorward or any other that follows the standards.
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An authorization server elsewhere, of Doorward or any other that follows the standards.
 
-    What their tools were is kept below `data`. With `legacy_clients`, those of 2025-03-26 find the issuer here, for
-    the first server. Raises `ValueError` for settings that cannot be right.
+    With a `key` of a Doorward that may introspect, it is told the tools of the servers and what clients met, and with
+    `introspects` it is asked about each token, too.
     """
-    keys = JWKSKeys(issuer, insecure_http=insecure_http)
-    revocations = RevocationFeed(issuer=issuer, insecure_http=insecure_http)
+
+    issuer: str
+    key: str | None = field(default=None, repr=False)
+    introspects: bool = False
+    legacy_clients: bool = False
+    """Whether clients of 2025-03-26 are led to it, for the first server."""
+    insecure_http: bool = False
+
+
+def mount_for_issuer(
+    elsewhere: Elsewhere, public_url: str, upstreams: Sequence[Upstream], signer: IdentitySigner, *, data: Path
+) -> Standing:
+    """The servers for tokens of an issuer elsewhere.
+
+    What their tools were is kept below `data`. Raises `ValueError` for settings that cannot be right.
+    """
+    issuer, insecure_http = elsewhere.issuer, elsewhere.insecure_http
+    parts = _Parts(elsewhere, data)
     mounts: dict[str, Mounted] = {IDENTITY_PATH: _Document(signer.jwks)}
     for upstream in upstreams:
         uri = f"{public_url}{upstream.path}"
         app = build_way(upstream, uri, signer)
-        store = FileStore(data / f"tools{upstream.path.replace('/', '-')}.json")
-        store.check()
-        catalogue = build_catalogue(app, upstream.path, store)
+        catalogue = build_catalogue(app, upstream.path, parts.build_store(uri, upstream.path))
         budgets = Budgets(parse_budgets(upstream.budgets), counters=SQLiteCounters(data / COUNTERS_FILE))
         guard = ProtectMCP(
             app,
-            verifier=verifier or JWTVerifier(issuer=issuer, resource=uri, keys=keys, revocations=revocations),
+            verifier=parts.build_verifier(uri),
             resource=uri,
             issuer=issuer,
             catalogue=catalogue,
+            reporter=parts.reporter,
             insecure_http=insecure_http,
             **{"budgets": budgets, **_guard_options(upstream)},
         )
         mounts[upstream.path] = WithTools(WithLifespan(guard, budgets=budgets), app, catalogue)
-    return Standing(mounts, legacy_issuer=issuer if legacy_clients else None, origin=public_url)
+    legacy_issuer = issuer if elsewhere.legacy_clients else None
+    return Standing(mounts, beside=parts.beside, legacy_issuer=legacy_issuer, origin=public_url)
+
+
+def tools_file(data: Path, path: str) -> Path:
+    """Where a guard of an issuer elsewhere keeps the tools of the server at `path`."""
+    return data / f"tools{path.replace('/', '-')}.json"
+
+
+class _Parts:
+    """What the guards of one issuer elsewhere share, and what each of them has of its own."""
+
+    def __init__(self, elsewhere: Elsewhere, data: Path) -> None:
+        self._elsewhere = elsewhere
+        self._data = data
+        self._options: dict[str, Any] = {"issuer": elsewhere.issuer, "insecure_http": elsewhere.insecure_http}
+        self._keys = JWKSKeys(elsewhere.issuer, insecure_http=elsewhere.insecure_http)
+        self._revocations = RevocationFeed(**self._options)
+        self.beside: tuple[AbstractAsyncContextManager[Any], ...] = ()
+        self.reporter: TimelineReporter | None = None
+        if elsewhere.key is not None:
+            client = new_http_client()
+            self._options |= {"key": elsewhere.key, "http_client": client}
+            self.reporter = TimelineReporter(**self._options)
+            self.beside = (client, self.reporter)
+
+    def build_verifier(self, resource: str) -> Verifier:
+        """What accepts the tokens for a server."""
+        if self._elsewhere.introspects:
+            return IntrospectionVerifier(resource=resource, **self._options)
+        issuer = self._elsewhere.issuer
+        return JWTVerifier(issuer=issuer, resource=resource, keys=self._keys, revocations=self._revocations)
+
+    def build_store(self, resource: str, path: str) -> CatalogueStore:
+        """Where the tools of a server are kept: at the issuer where it can be told of them, and here.
+
+        Raises `ValueError` for a file that is no such list.
+        """
+        file = tools_file(self._data, path)
+        store = FileStore(file)
+        store.check()
+        if self._elsewhere.key is None:
+            return store
+        return RemoteTools(resource=resource, file=file, **self._options)
 
 
 def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forwarder | StdioBridge:

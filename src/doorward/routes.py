@@ -17,6 +17,7 @@ from doorward.server.revocation import answer_revoke
 from doorward.server.revocations import answer_revocations
 from doorward.server.tenancy import ProjectView
 from doorward.server.token import answer_token
+from doorward.server.tools import TOOLS_BODY_LIMIT, answer_tools
 from doorward.web.account import post_end_sessions, post_reopen_connection, post_revoke_connection, show_account
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
 from doorward.web.dashboard import show_dashboard, show_home
@@ -58,6 +59,7 @@ ROUTES: Mapping[str, Route] = {
     "/api/oauth/token/exchange": Route({"POST": answer_mint}, step="token"),
     "/api/oauth/revoke": Route({"POST": answer_revoke}, cors=True, step="revoke"),
     "/api/oauth/timeline": Route({"POST": answer_reports}),
+    "/api/oauth/tools": Route({"PUT": answer_tools}, body_limit=TOOLS_BODY_LIMIT),
     "/api/oauth/introspect": Route({"POST": answer_introspect}),
     "/api/oauth/revocations": Route({"GET": answer_revocations}),
     # Where clients without metadata look: those of 2025-03-26, and some after a restart (LEG-02, clients.md no. 59)

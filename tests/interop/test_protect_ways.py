@@ -176,7 +176,7 @@ async def test_a_door_alone_asks_a_doorward_about_each_token_where_it_has_a_key(
         issuer.admin("resource", "add", url, *scopes, "--token-format", "opaque")
         key = issuer.admin("key", "create", "--capability", "introspect")
         (tmp_path / "key").write_text(f"{key['secret']}\n")
-        options = ["--issuer", issuer.issuer, "--introspection-key-file", str(tmp_path / "key")]
+        options = ["--issuer", issuer.issuer, "--key-file", str(tmp_path / "key"), "--introspect"]
         start(tmp_path / "door", upstream.url, *options, port=port, admin=False)
         async with browsing() as browser, connect_sdk(url, browser) as sdk:
             assert "." not in sdk.tokens.access_token

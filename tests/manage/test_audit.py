@@ -31,6 +31,7 @@ from doorward.manage import (
     trust,
     users,
 )
+from doorward.oauth.tools import ListedTool
 from doorward.storage.executor_sqlite import SqliteDatabase
 from tests.inside import LOOPBACK
 from tests.manage.ground import IDP, ISSUER, PASSWORD, SUBJECT, Ground, dump
@@ -68,7 +69,7 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     resources.change: ("resource.changed", lambda g: resources.change(g.operator, g.resource, name="New")),
     tools.learn: (
         "resource.tools_changed",
-        lambda g: tools.learn(g.operator, g.resource, lambda _: (Scope("b", "B"),)),
+        lambda g: tools.learn(g.operator, g.resource, [ListedTool("b", "B", "read", "1")], {}, now=1),
     ),
     resources.remove: ("resource.removed", lambda g: resources.remove(g.operator, g.resource)),
     clients.add: ("client.added", lambda g: clients.add(g.operator, g.project, (LOOPBACK,), name="New")),
@@ -202,7 +203,8 @@ async def test_an_action_that_cannot_be_recorded_does_not_happen(
         raise RuntimeError("the audit trail is full")
 
     before = await dump(ground.operator)
-    monkeypatch.setattr(f"{action.__module__}.record", fail)
+    recording = "doorward.storage.tools" if action is tools.learn else action.__module__
+    monkeypatch.setattr(f"{recording}.record", fail)
     with pytest.raises(RuntimeError, match="the audit trail is full"):
         await ACTIONS[action][1](ground)
     assert await dump(ground.operator) == before

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from doorward.oauth.tools import KnownTool, ListedTool, latest_version, parse_tools
 from doorward.resource.catalogue import LIST_SECONDS, CatalogueStore, FileStore, MemoryStore, ToolCatalogue
-from doorward.resource.tools import KnownTool, ListedTool, latest_version, parse_tools
 from tests.resource.world import Clock
 from tests.waiting import until
 

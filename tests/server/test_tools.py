@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from doorward.core.models import CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE, Resource, Scope
+from doorward.core.models import CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE, Resource
 from doorward.core.tools import GROUPS
 from doorward.local_tools import LocalTools
-from doorward.manage import clients, exchange, resources, tools, users
+from doorward.manage import clients, exchange, resources, users
 from doorward.manage.operator import ActionRefused
-from doorward.resource.tools import ListedTool
+from doorward.oauth.tools import ListedTool
 from doorward.storage.audit import list_events
 from tests.inside import RESOURCE, Door
 from tests.person import Person
@@ -211,5 +211,3 @@ async def test_a_resource_that_was_removed_learns_nothing(door: Door, store: Loc
     await resources.remove(door.operator, door.resource)
     with pytest.raises(ActionRefused):
         await store.learn((LOOK,), door.clock())
-    with pytest.raises(ActionRefused):
-        await tools.learn(door.operator, door.resource, lambda _: (Scope("a", "A"),))

@@ -24,6 +24,12 @@ app.add_typer(admin, name="admin")
 Data = Annotated[Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8400")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="File of a key of the issuer, to tell it of tools and clients with.")
+]
+IdentityKey = Annotated[
+    Path | None, typer.Option(help="PEM file of the P-256 key that tells the server behind who calls.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")]
 
 
@@ -72,13 +78,10 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     ] = None,
     servers: Annotated[Path | None, typer.Option(help="TOML file of several servers.")] = None,
     issuer: Annotated[str | None, typer.Option(help="Authorization server whose tokens to take.")] = None,
-    introspection_key_file: Annotated[
-        Path | None, typer.Option(help="File of a key to ask the issuer about tokens with.")
-    ] = None,
+    key_file: KeyFile = None,
+    introspect: Annotated[bool, typer.Option("--introspect", help="Ask the issuer about each token.")] = False,
     legacy_clients: Annotated[bool, typer.Option("--legacy-clients", help="Lead clients of 2025-03-26 to it.")] = False,
-    identity_key: Annotated[
-        Path | None, typer.Option(help="PEM file of the P-256 key that tells the server behind who calls.")
-    ] = None,
+    identity_key: IdentityKey = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of a certificate chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key, as PKCS #8.")] = None,
     as_json: AsJson = False,
@@ -98,7 +101,8 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
         allowed_origins=tuple(allow_origin or ()),
         servers=servers,
         issuer=issuer,
-        introspection_key_file=introspection_key_file,
+        key_file=key_file,
+        introspects=introspect,
         legacy_clients=legacy_clients,
         identity_key=identity_key,
         tls_certificate=tls_certificate,

@@ -17,10 +17,9 @@ import uvloop
 from pydantic import BaseModel, ValidationError
 
 from doorward.app import Doorward
-from doorward.logs import configure_logs
+from doorward.logs import configure_logs, log
 from doorward.manage.operator import ActionRefused
-from doorward.protecting import Upstream, mount_all, mount_for_issuer
-from doorward.resource import IntrospectionVerifier
+from doorward.protecting import Elsewhere, Upstream, mount_all, mount_for_issuer, tools_file
 from doorward.resource.identity import IdentitySigner
 from doorward.serving import Certificate, Served, check_port, leave, run_server
 from doorward.settings import EX_CONFIG, Settings
@@ -28,6 +27,10 @@ from doorward.starting import Stopped, opened, read_settings
 
 DEFAULT_PATH = "/mcp"
 _USAGE = 2
+_UNTOLD = (
+    "the issuer is not told of tools, so one that is added or changed later stays closed to everybody:"
+    " give --key-file, or delete the file to open what there is then"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Choices:
     allowed_origins: tuple[str, ...]
     servers: Path | None
     issuer: str | None
-    introspection_key_file: Path | None
+    key_file: Path | None
+    introspects: bool
     legacy_clients: bool
     identity_key: Path | None
     tls_certificate: Path | None
@@ -80,13 +84,14 @@ async def _serve(settings: Settings, choices: Choices) -> NoReturn:
     configure_logs(settings.log)
     upstreams = _read_upstreams(choices)
     certificate = _read_certificate(settings, choices)
+    key = _read_key(choices)
     check_port(settings)
     setup_link: str | None = None
     try:
         signer = IdentitySigner.from_pem(choices.identity_key) if choices.identity_key else IdentitySigner()
         app: Served
         if choices.issuer:
-            app = _stand_alone(settings, choices, upstreams, signer)
+            app = _stand_alone(settings, choices, upstreams, signer, key)
         else:
             async with opened(settings) as parts:
                 app = Doorward(parts.context, await mount_all(parts, upstreams, signer))
@@ -98,25 +103,29 @@ async def _serve(settings: Settings, choices: Choices) -> NoReturn:
     leave(await run_server(app, settings, announce, certificate=certificate))
 
 
-def _stand_alone(settings: Settings, choices: Choices, upstreams: Sequence[Upstream], signer: IdentitySigner) -> Served:
-    issuer = choices.issuer or ""
-    verifier = None
-    if choices.introspection_key_file is not None:
-        if len(upstreams) != 1:
-            raise Stopped("--introspection-key-file is for one server.", _USAGE)
-        key = _read_text(choices.introspection_key_file).strip()
-        resource = f"{settings.public_url}{upstreams[0].path}"
-        verifier = IntrospectionVerifier(issuer=issuer, resource=resource, key=key)
+def _stand_alone(
+    settings: Settings, choices: Choices, upstreams: Sequence[Upstream], signer: IdentitySigner, key: str | None
+) -> Served:
+    if key is None:
+        for upstream in upstreams:
+            log.warning(_UNTOLD, server=upstream.path, file=str(tools_file(settings.data, upstream.path)))
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return mount_for_issuer(
-        issuer,
-        settings.public_url,
-        upstreams,
-        signer,
-        data=settings.data,
-        verifier=verifier,
-        legacy_clients=choices.legacy_clients,
-    )
+    elsewhere = Elsewhere(choices.issuer or "", key, choices.introspects, choices.legacy_clients)
+    return mount_for_issuer(elsewhere, settings.public_url, upstreams, signer, data=settings.data)
+
+
+def _read_key(choices: Choices) -> str | None:
+    """The key that the issuer elsewhere is talked to with. Raises `Stopped`."""
+    if choices.key_file is None:
+        if choices.introspects:
+            raise Stopped("--introspect needs a key of the issuer: give --key-file.", _USAGE)
+        return None
+    if not choices.issuer:
+        raise Stopped("--key-file is for an authorization server elsewhere: give --issuer.", _USAGE)
+    key = _read_text(choices.key_file).strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise Stopped(f"{choices.key_file} holds no key.", EX_CONFIG)
+    return key
 
 
 def _read_upstreams(choices: Choices) -> tuple[Upstream, ...]:

@@ -45,6 +45,8 @@ CLIENT_AUTH_SOURCE = Limit("client-auth-source", burst=60, period_ms=1_000)
 """60 failed client authentications a minute from one address, whichever clients it names."""
 MINT_KEY = Limit("mint-key", burst=600, period_ms=100)
 """600 at once and 10 a second with one project key: a backend's whole morning, and an end to a loop."""
+TOOLS_KEY = Limit("tools-key", burst=300, period_ms=200)
+"""300 at once and 5 a second with one project key: many servers that tell their tools, and an end to a loop."""
 ASSERTION_SOURCE = Limit("assertion-source", burst=20, period_ms=3_000)
 """20 assertions a minute from one address that no trusted issuer signed."""
 ASSERTION_RECORDED = Limit("assertion-recorded", burst=20, period_ms=3_000)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from doorward.oauth.scopes import ALL_TOOLS, READ_TOOLS, WRITE_TOOLS, Scopes, tool_scope
+from doorward.oauth.tools import KnownTool, ListedTool, group_scope, merge_tools
 
 from .models import Resource, Scope, ScopeKind, Tool
 
@@ -14,6 +15,36 @@ GROUPS = (
 """The scopes of a server whose tools are told apart by their own hints."""
 
 _WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}
+
+
+def known_tools(scopes: Iterable[Scope]) -> tuple[KnownTool, ...]:
+    """The tools that a server told of, each once; what an operator wrote down by hand has no digest."""
+    found = {tool.name: tool for scope in scopes for tool in scope.tools if tool.digest}
+    return tuple(
+        KnownTool(ListedTool(tool.name, tool.title, tool.kind, tool.digest), tool.since, tool.is_listed)
+        for tool in found.values()
+    )
+
+
+def learn_tools(
+    resource: Resource, listed: Iterable[ListedTool], opened_by: Mapping[str, Sequence[str]], *, now: int
+) -> Resource:
+    """A resource after its server told a whole list of tools at `now`.
+
+    `opened_by` has the scopes of single tools; any other is opened by the scope of its kind. Words of operators stay.
+    The first list is held back like any other: a consent that was given before, while the server was down for
+    instance, showed nobody what is in it.
+
+    Spec: product.md, feature 8 (T14)
+    """
+    before = known_tools(resource.scopes)
+    known = merge_tools(before, listed, now=now)
+    if not before:
+        known = tuple(replace(entry, since=now) for entry in known)
+    placed = [(_store(entry), _scopes_of(entry.tool, opened_by)) for entry in known]
+    scopes = place_tools(resource.scopes, placed)
+    defaults = resource.default_scopes if resource.scopes else tuple(s.name for s in scopes if s.kind == "read")
+    return replace(resource, scopes=scopes, default_scopes=defaults)
 
 
 def find_scopes(resource: Resource, names: Iterable[str]) -> list[Scope]:
@@ -48,8 +79,18 @@ def place_tools(scopes: Sequence[Scope], tools: Iterable[tuple[Tool, Scopes]]) -
         for name in names or ((reading,) if reading is not None else ()):
             held.setdefault(name, []).append(tool)
     known = {scope.name for scope in scopes}
-    added = [Scope(name, name, "", "write") for name in held if name not in known]
+    groups = {scope.name: scope for scope in GROUPS}
+    added = [groups.get(name) or Scope(name, name, "", "write") for name in held if name not in known]
     return tuple(replace(scope, tools=tuple(held[scope.name])) for scope in (*scopes, *added))
+
+
+def _store(entry: KnownTool) -> Tool:
+    tool = entry.tool
+    return Tool(tool.name, tool.title, tool.kind, entry.since, tool.digest, entry.is_listed)
+
+
+def _scopes_of(tool: ListedTool, opened_by: Mapping[str, Sequence[str]]) -> Scopes:
+    return tuple(opened_by[tool.name]) if tool.name in opened_by else (group_scope(tool.kind),)
 
 
 def _is_empty_group(scope: Scope) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol, cast, get_args
 import anyio
 import anyio.to_thread
 
-from .tools import KnownTool, ListedTool, ToolKind, latest_version, merge_tools, parse_tools
+from doorward.oauth.tools import KnownTool, ListedTool, ToolKind, latest_version, merge_tools, parse_tools
 
 Lister = Callable[[], Awaitable[Sequence[Any]]]
 """Asks the server for its tools: the members of `tools/list`, all pages of it, as JSON has them."""
@@ -72,17 +72,24 @@ class FileStore:
         """Merge a whole list."""
         return await anyio.to_thread.run_sync(self._merge, tuple(listed), now)
 
+    async def keep(self, known: Sequence[KnownTool]) -> None:
+        """Keep what was merged elsewhere."""
+        await anyio.to_thread.run_sync(self._write, tuple(known))
+
     def _merge(self, listed: tuple[ListedTool, ...], now: int) -> tuple[KnownTool, ...]:
         before = self._read()
         known = merge_tools(before, listed, now=now)
         if known != before:
-            beside = self._path.with_name(f"{self._path.name}.new")
-            with beside.open("w", encoding="utf-8") as file:
-                json.dump([asdict(entry) for entry in known], file, ensure_ascii=False, indent=1)
-                file.flush()
-                os.fsync(file.fileno())  # an empty file after a crash would keep everybody out
-            beside.replace(self._path)
+            self._write(known)
         return known
+
+    def _write(self, known: tuple[KnownTool, ...]) -> None:
+        beside = self._path.with_name(f"{self._path.name}.new")
+        with beside.open("w", encoding="utf-8") as file:
+            json.dump([asdict(entry) for entry in known], file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())  # an empty file after a crash would keep everybody out
+        beside.replace(self._path)
 
     def _read(self) -> tuple[KnownTool, ...]:
         try:

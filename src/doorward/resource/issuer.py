@@ -4,7 +4,7 @@ Only the configured issuer is ever contacted, or what its own metadata names; no
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,7 +54,7 @@ def new_http_client() -> httpx2.AsyncClient:
 
 
 class Issuer:
-    """Reads JSON of one issuer under fixed limits: 256 KiB, 5 seconds, no redirects, no compression.
+    """Reads JSON of one issuer under limits: 256 KiB unless said otherwise, 5 seconds, no redirects, no compression.
 
     Without `http_client` each read opens its own connection; whoever reads often brings a client and closes it.
 
@@ -96,10 +96,21 @@ class Issuer:
         return document
 
     async def read(
-        self, method: str, url: str, *, headers: dict[str, str] | None = None, form: dict[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        form: dict[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
+        max_size: int = MAX_DOCUMENT_SIZE,
     ) -> dict[str, Any]:
-        """The JSON object that `url` answers with status 200. Raises `Unreachable` for everything else."""
-        body = await self._read_body(method, url, {"Accept": "application/json", **(headers or {})}, form=form)
+        """The JSON object that `url` answers with status 200, to a form or a document if one is given.
+
+        Raises `Unreachable` for everything else.
+        """
+        accepting = {"Accept": "application/json", **(headers or {})}
+        body = await self._read_body(method, url, accepting, form=form, document=document, max_size=max_size)
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
@@ -123,16 +134,19 @@ class Issuer:
         headers: dict[str, str],
         *,
         form: dict[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
         seconds: float = _TOTAL_SECONDS,
+        max_size: int = MAX_DOCUMENT_SIZE,
     ) -> bytes:
         timeout = httpx2.Timeout(seconds, connect=_CONNECT_SECONDS)
         try:
             with anyio.fail_after(seconds):
                 async with self._client() as client:
+                    plain = {"Accept-Encoding": "identity", **headers}
                     request = client.build_request(
-                        method, url, data=form, headers={"Accept-Encoding": "identity", **headers}, timeout=timeout
+                        method, url, data=form, json=document, headers=plain, timeout=timeout
                     )
-                    return await _read_capped(client, request)
+                    return await _read_capped(client, request, max_size)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             # TimeoutError is an OSError.
             raise Unreachable(f"{url}: {type(error).__name__}") from error
@@ -163,7 +177,7 @@ def _metadata_urls(issuer: str) -> Iterable[str]:
         yield f"{issuer.rstrip('/')}/.well-known/{OPENID_CONFIGURATION}"
 
 
-async def _read_capped(client: httpx2.AsyncClient, request: httpx2.Request) -> bytes:
+async def _read_capped(client: httpx2.AsyncClient, request: httpx2.Request, max_size: int) -> bytes:
     response = await client.send(request, stream=True, follow_redirects=False)
     try:
         if response.status_code != 200:
@@ -177,7 +191,7 @@ async def _read_capped(client: httpx2.AsyncClient, request: httpx2.Request) -> b
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > MAX_DOCUMENT_SIZE:
+            if len(body) > max_size:
                 raise Unreachable(f"{request.url}: the answer is too long")
         return bytes(body)
     finally:

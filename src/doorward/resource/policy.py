@@ -8,10 +8,10 @@ from typing import Any
 
 from doorward.oauth.errors import OAuthError
 from doorward.oauth.scopes import ALL_TOOLS, Scopes, missing, parse_scope, tool_scope, union
+from doorward.oauth.tools import MAX_TOOLS, ListedTool, group_scope, is_tool_name, parse_tool
 
 from .catalogue import ToolCatalogue
 from .principal import Principal
-from .tools import MAX_TOOLS, ListedTool, group_scope, is_tool_name, parse_tool
 
 MAX_BODY_SIZE = 4 * 1024 * 1024
 PARSE_ERROR = -32700

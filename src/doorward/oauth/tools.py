@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast, get_args
 
-from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
+from .scopes import READ_TOOLS, WRITE_TOOLS
 
 ToolKind = Literal["read", "write", "destructive"]
 
@@ -15,6 +16,7 @@ MAX_KNOWN_TOOLS = 4000
 """How many tools are remembered, those that are no longer listed among them."""
 MAX_NAME_LENGTH = 256
 _MAX_TITLE_LENGTH = 128
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What is told of a tool in every revision: servers tell older clients less, and the tool is the same.
 _TOLD = ("name", "description", "inputSchema")
 _HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
@@ -80,6 +82,29 @@ def parse_tools(members: Any) -> tuple[ListedTool, ...]:
         if tool is not None and len(found) < MAX_TOOLS:
             found.setdefault(tool.name, tool)
     return tuple(found.values())
+
+
+def parse_told_tool(member: Any) -> ListedTool:
+    """A tool as a guard tells its authorization server of it. Raises `ValueError`."""
+    match member:
+        case {"name": str(name), "title": str(title), "kind": str(kind), "digest": str(digest)}:
+            if is_tool_name(name) and kind in get_args(ToolKind) and _DIGEST.fullmatch(digest):
+                return ListedTool(name, _build_title(name, title), cast("ToolKind", kind), digest)
+    raise ValueError("A tool has a name, a title, a kind and a digest.")
+
+
+def parse_known_tool(member: Any) -> KnownTool:
+    """A tool with its version, as an authorization server answers. Raises `ValueError`."""
+    tool = parse_told_tool(member)
+    since, is_listed = member.get("since"), member.get("is_listed")
+    if not isinstance(since, int) or isinstance(since, bool) or since < 0 or not isinstance(is_listed, bool):
+        raise ValueError("A tool has a version, and is listed or not.")
+    return KnownTool(tool, since, is_listed)
+
+
+def describe_tool(entry: KnownTool) -> dict[str, Any]:
+    """What `parse_known_tool` reads."""
+    return {**asdict(entry.tool), "since": entry.since, "is_listed": entry.is_listed}
 
 
 def is_tool_name(value: str) -> bool:

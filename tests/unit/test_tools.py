@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.resource.tools import (
+from doorward.oauth.tools import (
     MAX_KNOWN_TOOLS,
     MAX_NAME_LENGTH,
     MAX_TOOLS,
     KnownTool,
     ListedTool,
+    describe_tool,
     group_scope,
     latest_version,
     merge_tools,
+    parse_known_tool,
+    parse_told_tool,
     parse_tool,
     parse_tools,
 )
@@ -284,3 +287,19 @@ def test_any_list_is_read_without_an_error_and_twice_alike(listed: list[Any]) ->
         assert tool.name.isprintable()
         assert tool.title.isprintable()
         assert tool.title
+
+
+@given(json_values)
+def test_what_one_side_tells_the_other_is_read_strictly(told: Any) -> None:
+    for parse_told in (parse_told_tool, parse_known_tool):
+        with pytest.raises(ValueError, match="A tool has"):
+            parse_told(told)
+
+
+@given(st.lists(members, max_size=5), st.integers(0, 2**53))
+def test_what_one_side_found_the_other_reads_as_it_is(listed: list[Any], since: int) -> None:
+    for tool in parse_tools(listed):
+        entry = KnownTool(tool, since, is_listed=since % 2 == 0)
+        told = json.loads(json.dumps(describe_tool(entry)))
+        assert parse_known_tool(told) == entry
+        assert parse_told_tool(told) == tool
