@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import anyio.to_thread
+
 from .asgi import Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
 from .budgets import Budgets, check_budgets
 from .challenges import NO_STORE
@@ -17,6 +19,8 @@ INVALID_PARAMS = -32602
 _NO_LIST = build_text(
     503, "The server behind has not told its tools yet. Try again shortly.", build_header("retry-after", "2"), NO_STORE
 )
+_SHORT_BODY = 64 * 1024
+"""What is read in a millisecond; a longer body is read beside the loop, so that nobody else waits for it."""
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
@@ -73,7 +77,7 @@ class Inspector:
             return Inspected(replay(body, receive))
         if not _is_plain_json(request):
             raise Refused(build_text(415, "The body must be application/json in UTF-8, not compressed."))
-        calls = _parse(body)
+        calls = await parse_body(body)
         _check_headers(request, calls)
         if self._policy is not None:
             await self._check_tools(request, principal, calls, self._policy)
@@ -92,9 +96,12 @@ class Inspector:
             self._refuse_scopes(request, principal, scopes)
 
 
-def _parse(body: bytes) -> tuple[Call, ...]:
+async def parse_body(body: bytes) -> tuple[Call, ...]:
+    """The calls of a body, however long it is. Raises `Refused`. Spec: T48"""
     try:
-        return parse_calls(body)
+        if len(body) <= _SHORT_BODY:
+            return parse_calls(body)
+        return await anyio.to_thread.run_sync(parse_calls, body)
     except AmbiguousMessage as error:
         raise _refuse_call((), 400, error.code, str(error)) from None
 
