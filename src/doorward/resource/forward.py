@@ -11,7 +11,7 @@ from ssl import SSLContext
 
 import aiohttp
 
-from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_text, refuse_websocket
+from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_header, build_text, refuse_websocket
 from .forward_body import Exchange, UntilGone, read_body
 from .forward_headers import build_response_headers, is_event_stream
 from .forward_target import SESSION_PARAMETER, Addresses, Unmappable
@@ -21,6 +21,10 @@ from .legacy_sse import EndpointRewriter, MessageEndpoints
 from .middleware import PRINCIPAL
 from .principal import Principal
 from .stream_limits import MAX_STREAMS, MAX_STREAMS_OF_A_PERSON, StreamLimits
+
+# All that MCP has. TRACE would bring the operator's own headers to whoever asks, and others are read as somebody likes.
+_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_NO_SUCH_METHOD = build_text(405, "MCP has no such method.", build_header("allow", ", ".join(_METHODS)))
 
 
 class UpstreamBroken(Exception):  # noqa: N818  # the other end's doing
@@ -131,6 +135,8 @@ class Forwarder:
     async def _serve(self, request: Request, principal: Principal, receive: Receive, send: Send) -> None:
         if not self._is_serving:
             refuse(503, "temporarily_unavailable", "The server is stopping. Try again shortly.", retry=True)
+        if request.method not in _METHODS:
+            raise Refused(_NO_SUCH_METHOD)
         url = self._find_target(request, principal)
         exchange = Exchange(request, principal, await read_body(receive))
         task = asyncio.current_task()
