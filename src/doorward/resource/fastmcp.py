@@ -32,7 +32,7 @@ from doorward.oauth.jwt import InvalidToken
 from doorward.oauth.metadata import PROTECTED_RESOURCE
 from doorward.oauth.scopes import union
 
-from .asgi import ASGIApp, Disconnected, Receive, Request, Scope, Send, build_text, read_body, replay
+from .asgi import ASGIApp, Disconnected, Receive, Refused, Request, Scope, Send, build_text, read_body, replay
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, STEP_UP, ProtectMCP
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, parse_calls, parse_scopes
@@ -141,6 +141,9 @@ class FastMCPIdentity:
             try:
                 body = await read_body(request, receive, limit=MAX_BODY_SIZE)
             except Disconnected:
+                return
+            except Refused as refused:
+                await refused.answer.send(request, send)
                 return
             if body is None:
                 await build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most.").send(request, send)

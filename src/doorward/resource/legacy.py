@@ -15,7 +15,19 @@ import httpx2
 from doorward.oauth.errors import TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.metadata import AUTHORIZATION_SERVER
 
-from .asgi import Answer, ASGIApp, Disconnected, Receive, Request, Scope, Send, build_header, build_json, read_body
+from .asgi import (
+    Answer,
+    ASGIApp,
+    Disconnected,
+    Receive,
+    Refused,
+    Request,
+    Scope,
+    Send,
+    build_header,
+    build_json,
+    read_body,
+)
 from .challenges import NO_STORE
 from .cors import build_preflight
 from .issuer import MAX_DOCUMENT_SIZE, Issuer, Unreachable, check_url, new_http_client
@@ -78,6 +90,8 @@ class LegacyShim:
             answer = await self._answer(request, receive)
         except Disconnected:
             return
+        except Refused as refused:
+            answer = refused.answer
         except Unreachable:
             refusal = OAuthError(TEMPORARILY_UNAVAILABLE, "The authorization server cannot be reached now.", status=503)
             answer = build_json(503, refusal.body(), build_header("retry-after", _RETRY_AFTER), NO_STORE, _ANYWHERE)
