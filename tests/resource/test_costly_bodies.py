@@ -35,7 +35,7 @@ async def test_a_batch_of_a_million_messages_is_refused_for_its_number_t48(messa
     assert await post(f"[{','.join([message] * number)}]") == (400, 0)
 
 
-async def test_a_batch_may_have_a_hundred_messages() -> None:
+async def test_a_batch_may_have_three_hundred_messages() -> None:
     assert await post([PING] * MAX_BATCH) == (200, 1)
     assert await post([PING] * (MAX_BATCH + 1)) == (400, 0)
 

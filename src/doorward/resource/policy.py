@@ -15,7 +15,7 @@ from .principal import Principal
 from .tools import MAX_TOOLS, ListedTool, group_scope, is_tool_name, parse_tool
 
 MAX_BODY_SIZE = 4 * 1024 * 1024
-MAX_BATCH = 100
+MAX_BATCH = 300
 """Messages that may come together: what each of them costs to judge must not add up to a pause for everybody."""
 MAX_MEMBERS = 1000
 MAX_MEMBER_LENGTH = 256
