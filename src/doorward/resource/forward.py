@@ -66,7 +66,7 @@ class Forwarder:
         self._drain_seconds = drain_seconds
         self._limits = StreamLimits(per_person=streams_of_a_person, overall=streams)
         self._endpoints = MessageEndpoints()
-        self._open: dict[asyncio.Task[None], Exchange] = {}
+        self._open: dict[Exchange, asyncio.Task[None]] = {}  # a task may have several, one within another
         self._is_serving = False
         self.identity = identity or IdentitySigner()
         """Signs who calls; its `jwks` is for the server behind."""
@@ -83,7 +83,7 @@ class Forwarder:
     @property
     def is_busy(self) -> bool:
         """Whether a call is being answered; streams, which may have no end, aside."""
-        return any(not exchange.is_stream for exchange in self._open.values())
+        return any(not exchange.is_stream for exchange in self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection that the guard has let through."""
@@ -123,10 +123,10 @@ class Forwarder:
         return await self._upstream.check()
 
     async def _drain(self) -> None:
-        calls = {task for task, exchange in self._open.items() if not exchange.is_stream}
+        calls = {task for exchange, task in self._open.items() if not exchange.is_stream}
         if calls:
             await asyncio.wait(calls, timeout=self._drain_seconds)
-        rest = set(self._open)
+        rest = set(self._open.values())
         for task in rest:
             task.cancel()
         if rest:
@@ -142,7 +142,7 @@ class Forwarder:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A Forwarder runs on asyncio.")
-        self._open[task] = exchange
+        self._open[exchange] = task
         try:
             async with UntilGone(receive, exchange.body):
                 answer, url = await self._upstream.ask(exchange, url)
@@ -151,7 +151,7 @@ class Forwarder:
                 finally:
                     answer.close()
         finally:
-            del self._open[task]
+            del self._open[exchange]
 
     def _find_target(self, request: Request, principal: Principal) -> str:
         """The URL at the server behind. Raises `Refused`."""
