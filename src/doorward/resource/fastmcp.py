@@ -243,7 +243,7 @@ class _Guard:
         if self._guard is None:
             state = scope["app"].state
             inside = FastMCPIdentity(self._app, state.fastmcp_server, state.path)
-            self._guard = self._auth.protect(inside, app_path=state.path)
+            self._guard = self._auth.protect(inside, app_path=state.path, reads_every_path=True)
         await self._guard(scope, receive, send)
 
     def _is_for_endpoint(self, scope: Scope) -> bool:

@@ -49,7 +49,7 @@ class Inspector:
     """Reads the body of each request and hands on exactly the bytes that were judged.
 
     A method that has no body gets none, whatever was sent along: an app may take it for another method. Without a
-    policy, only what reaches one of `endpoints` is read: the rest of the app may speak something else.
+    policy, only what reaches one of `endpoints`, if any are named, is read: the rest may speak something else.
 
     Spec: T14, T20, TRN-04 … TRN-08, TRN-13
     """
@@ -57,12 +57,12 @@ class Inspector:
     def __init__(
         self,
         *,
-        endpoints: Iterable[str],
+        endpoints: Iterable[str] | None,
         policy: ToolPolicy | None,
         budgets: Budgets | None,
         refuse_scopes: RefuseScopes,
     ) -> None:
-        self._endpoints = frozenset(endpoints)
+        self._endpoints = None if endpoints is None else frozenset(endpoints)
         self._policy = policy
         self._budgets = budgets or Budgets()  # those that tokens carry count without any given here
         self._refuse_scopes = refuse_scopes
@@ -72,7 +72,7 @@ class Inspector:
 
     async def inspect(self, request: Request, principal: Principal, receive: Receive) -> Inspected:
         """Read and judge the body. Raises `Refused` and `Disconnected`."""
-        if self._policy is None and request.path not in self._endpoints:
+        if self._policy is None and self._endpoints is not None and request.path not in self._endpoints:
             return Inspected(receive)
         if request.method in _BODILESS:
             return Inspected(replay(b"", receive))

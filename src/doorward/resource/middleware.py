@@ -75,7 +75,9 @@ class ProtectMCP:
     Lists of tools name what the principal may call, unless `shows_all_tools` lets clients find out what they could
     ask for.
 
-    Tool calls are charged to `budgets` and to those that tokens carry; what is more is answered with 429.
+    Tool calls are charged to `budgets` and to those that tokens carry; what is more is answered with 429. Where neither
+    `tools` nor a `catalogue` is given, they are looked for on the path of `resource` alone, unless `reads_every_path`:
+    for an app that takes messages elsewhere, too, and nothing but messages.
 
     With `dpop` accepted, a token that is bound to a key is let in with a proof of that key (RFC 9449) and bearer
     tokens as ever; required, nothing else is let in; the verifier must be a `BoundTokenVerifier`, and where it is none
@@ -110,6 +112,7 @@ class ProtectMCP:
         dpop: DpopMode = "accepted",
         dpop_nonce_key: bytes | None = None,
         reporter: Reporter | None = None,
+        reads_every_path: bool = False,
         insecure_http: bool = False,
     ) -> None:
         check_url(resource, "resource", insecure_http=insecure_http)
@@ -133,7 +136,10 @@ class ProtectMCP:
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
         self._inspector = Inspector(
-            endpoints=self._endpoints, policy=self._policy, budgets=budgets, refuse_scopes=self._refuse_scopes
+            endpoints=None if reads_every_path else self._endpoints,
+            policy=self._policy,
+            budgets=budgets,
+            refuse_scopes=self._refuse_scopes,
         )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
