@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -15,7 +16,6 @@ from tests.resource.behind import Exchange, serve_behind
 from tests.resource.world import ISSUER, bind, browse
 
 PUBLIC = "https://door.test"
-LIST = {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]}
 
 
 @pytest.fixture
@@ -52,7 +52,9 @@ async def test_each_server_has_a_list_of_tools_of_its_own(tmp_path: Path, listen
         message = json.loads(exchange.body or b"{}")
         name = exchange.line.split()[1].strip("/").replace("/", ".")
         tools = [{"name": name, "inputSchema": {"type": "object"}}]
-        result = {"tools": tools} if message.get("method") == "tools/list" else {"capabilities": {"tools": {}}}
+        result: dict[str, Any] = (
+            {"tools": tools} if message.get("method") == "tools/list" else {"capabilities": {"tools": {}}}
+        )
         body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result}).encode()
         await exchange.answer(200, body, "content-type: application/json")
 

@@ -164,9 +164,15 @@ class Forwarder:
                 url = self._endpoints.find(token, principal.identity)
         except Unmappable as problem:
             raise Refused(build_text(problem.status, str(problem)), str(problem)) from None
-        if url is None or (not is_endpoint and self._endpoints.holds(url)):
+        if url is None or (token is None and self._is_of_a_stream(url, is_endpoint=is_endpoint)):
             raise Refused(build_text(404, "Session not found"))
         return url
+
+    def _is_of_a_stream(self, url: str, *, is_endpoint: bool) -> bool:
+        """Whether messages for somebody's stream go there, which only who was told may send. Spec: STA-01; T13"""
+        if is_endpoint:
+            return self._endpoints.names_stream(url, parameters=self._addresses.parameters(url))
+        return self._endpoints.holds(url)
 
     async def _pass_on(self, exchange: Exchange, answer: aiohttp.ClientResponse, url: str, send: Send) -> None:
         """The answer to the client, as it comes."""
@@ -190,7 +196,11 @@ class Forwarder:
 
         def publish(announced: str) -> str:
             target = self._addresses.resolve_announced(announced, url)
-            token = hold(self._endpoints.announced(target, exchange.principal.identity))
+            token = hold(
+                self._endpoints.announced(
+                    target, exchange.principal.identity, parameters=self._addresses.parameters(target)
+                )
+            )
             return f"{self._addresses.public_endpoint}?{SESSION_PARAMETER}={token}"
 
         return publish
