@@ -123,23 +123,19 @@ class ProtectMCP:
         self._issuer = issuer
         self._challenge_scopes = parse_scopes(challenge_scopes, "challenge_scopes")
         has_policy = tools is not None or catalogue is not None
-        if required_scopes is None:
-            required_scopes = () if has_policy else self._challenge_scopes
-        self._required_scopes = parse_scopes(required_scopes, "required_scopes")
-        self._policy = (
-            ToolPolicy(tools or {}, otherwise=self._challenge_scopes, catalogue=catalogue) if has_policy else None
-        )
+        needed = (() if has_policy else self._challenge_scopes) if required_scopes is None else required_scopes
+        self._required_scopes = parse_scopes(needed, "required_scopes")
+        policy = ToolPolicy(tools or {}, otherwise=self._challenge_scopes, catalogue=catalogue)
+        self._policy = policy if has_policy else None
         self._catalogue = catalogue
         self._filters_lists = has_policy and not shows_all_tools
         self._neighbours = Neighbours(resource, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
         path = unquote(urlsplit(resource).path)
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
+        read = None if reads_every_path else self._endpoints
         self._inspector = Inspector(
-            endpoints=None if reads_every_path else self._endpoints,
-            policy=self._policy,
-            budgets=budgets,
-            refuse_scopes=self._refuse_scopes,
+            endpoints=read, policy=self._policy, budgets=budgets, refuse_scopes=self._refuse_scopes
         )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
