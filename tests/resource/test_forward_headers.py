@@ -33,12 +33,12 @@ Access-Control-Request-Method
 X-JWT X-Id-Token Id-Token X-OAuth-Scopes X-Impersonate-User X-Proxy-User X-Proxy-Remote-User X-Login X-Current-User
 X-Hasura-Role X-Hasura-Admin-Secret X-Grafana-User X-Keycloak-Token X-Okta-User X-Gitlab-Token Private-Token Sudo
 Shib-Session-Id X-Org-Id X-Account-Id X-Session X-Admin X-On-Behalf-Of-User Teleport-Jwt-Assertion X-Ldap-User
-X-Middleware-Subrequest Ocp-Tenant X-Vault-Token Mail Uid
+X-Middleware-Subrequest Ocp-Tenant X-Vault-Token Mail Uid X-Custom-Auth-Header X-Functions-Key Ocp-Apim-Subscription-Key
 """
 _PASSED = """
 Accept Accept-Encoding Accept-Language Content-Type Content-Encoding User-Agent Last-Event-ID Mcp-Session-Id
 Mcp-Protocol-Version Mcp-Method Mcp-Name Mcp-Param-Region Traceparent Tracestate Baggage X-Request-Id Cache-Control
-If-None-Match Priority X-Custom Mcp-Param-User Mcp-Param-Auth.Token~1 X-Trace-Id X-Correlation-Id
+If-None-Match Priority X-Custom Idempotency-Key Mcp-Param-User Mcp-Param-Auth.Token~1 X-Trace-Id X-Correlation-Id
 """
 SPOOFS, PASSED = _SPOOFS.split(), _PASSED.split()
 

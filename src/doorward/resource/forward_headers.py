@@ -41,8 +41,9 @@ _SPEAKING = frozenset(
     b"user users userid username login uid email mail group groups role roles scope scopes tenant orgid org account"
     b" principal subject identity token tokens jwt assertion claim claims secret password passwd credential credentials"
     b" apikey impersonate sudo admin hasura oauth oauth2 oidc openid saml sso shib ldap kerberos session cert"
-    b" certificate clientcert".split()
+    b" certificate clientcert auth authorization authentication authenticated key keys".split()
 )
+_HARMLESS = frozenset({b"user-agent", b"idempotency-key"})
 # What makes a server take the request for another one than the guard has checked.
 _OVERRIDES = (
     "x-original-.*|x-rewrite-.*|x-http-method.*|x-method.*|x-accel-.*|x-sendfile.*|x-script-name|x-prefix"
@@ -149,7 +150,7 @@ def _nominated(connection: Sequence[str]) -> frozenset[bytes]:
 def _passes(name: bytes) -> bool:
     if _NAME.fullmatch(name) is None or _NEVER_IN.fullmatch(name) is not None:
         return False
-    return name.startswith(b"mcp-") or name == b"user-agent" or _SPEAKING.isdisjoint(name.split(b"-"))
+    return name.startswith(b"mcp-") or name in _HARMLESS or _SPEAKING.isdisjoint(name.split(b"-"))
 
 
 def _check_own(name: str, value: str) -> None:
