@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from doorward.app import Mounted
 from doorward.asgi import Receive, Response, Scope, Send, json_response
@@ -16,6 +17,7 @@ from doorward.local_tools import WithTools, build_catalogue, protect_with_tools
 from doorward.manage import resources
 from doorward.mounting import COUNTERS_FILE, WithLifespan
 from doorward.oauth.budgets import parse_budgets
+from doorward.oauth.metadata import PROTECTED_RESOURCE
 from doorward.oauth.scopes import READ_TOOLS, WRITE_TOOLS
 from doorward.resource import (
     Budgets,
@@ -40,6 +42,8 @@ from doorward.starting import Opened, register
 
 IDENTITY_PATH = "/.well-known/doorward-identity"
 """Where a server behind finds the keys that the identity header is signed with."""
+_METADATA_PATH = f"/.well-known/{PROTECTED_RESOURCE}"
+"""Before the path of each server; alone it is the address of the first server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Upstream:
     @property
     def described(self) -> str:
         """What is behind the door, for the terminal."""
-        return self.url or " ".join(self.command)
+        return self.url.partition("?")[0] or " ".join(self.command)  # a query may hold a credential
 
 
 class _Document:
@@ -102,8 +106,9 @@ class Standing:
         self._mounts = dict(sorted(mounts.items(), reverse=True))
         self._beside = tuple(beside)
         self._app: ASGIApp = self._serve
+        first = next(path for path in mounts if path != IDENTITY_PATH)
+        self._documents = {"": mounts[first], **{path: app for path, app in mounts.items() if path != IDENTITY_PATH}}
         if legacy_issuer is not None:
-            first = next(path for path in mounts if path != IDENTITY_PATH)
             self._app = LegacyShim(self._serve, issuer=legacy_issuer, resource=f"{origin}{first}")
 
     @property
@@ -120,8 +125,13 @@ class Standing:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])
+        is_document = path.startswith(_METADATA_PATH)
+        named = self._documents.get(path.removeprefix(_METADATA_PATH).rstrip("/")) if is_document else None
+        if named is not None:
+            await named(scope, receive, send)
+            return
         for mount, mounted in self._mounts.items():
-            if path == mount or path.startswith(f"{mount}/") or _is_metadata_of(mount, path):
+            if path == mount or path.startswith(f"{mount}/"):
                 await mounted(scope, receive, send)
                 return
         if scope["type"] == "http":
@@ -218,7 +228,7 @@ def mount_for_issuer(
 
 def tools_file(data: Path, path: str) -> Path:
     """Where a guard of an issuer elsewhere keeps the tools of the server at `path`."""
-    return data / f"tools{path.replace('/', '-')}.json"
+    return data / f"tools-{quote(path[1:], safe='')}.json"
 
 
 class _Parts:
@@ -267,10 +277,3 @@ def build_way(upstream: Upstream, resource: str, signer: IdentitySigner) -> Forw
 
 def _guard_options(upstream: Upstream) -> dict[str, Any]:
     return {"challenge_scopes": [READ_TOOLS, WRITE_TOOLS], "name": upstream.name or None, **upstream.options}
-
-
-def _is_metadata_of(mount: str, path: str) -> bool:
-    """Whether a well-known address is that of the server mounted there; the root one is the first server's."""
-    return path.startswith("/.well-known/oauth-protected-resource") and path.rstrip("/").endswith(
-        (mount, "/oauth-protected-resource")
-    )

@@ -270,6 +270,17 @@ async def test_routes_of_the_servers_author_stay_open_as_in_fastmcp() -> None:
         assert (await client.get("/.well-known/oauth-authorization-server")).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/messages/?session_id=0", "/messages?session_id=0"])
+async def test_calls_over_the_old_transport_are_read_as_strictly_and_count_as_much_leg_05(path: str) -> None:
+    mint = Mint(resource="https://api.test/sse")
+    headers = mint.header(budgets=["1/day per user"])
+    async with browse(build_server(protect(mint)).http_app(transport="sse")) as client:
+        torn = await client.post(path, json={**call("whoami"), "Method": "ping"}, headers=headers)
+        statuses = [(await client.post(path, json=call("whoami"), headers=headers)).status_code for _ in range(3)]
+    assert torn.status_code == 400
+    assert (429 in statuses[:1], statuses[1:]) == (False, [429, 429])
+
+
 async def test_the_old_transport_needs_a_token_on_both_of_its_addresses_leg_04_leg_05() -> None:
     mint = Mint(resource="https://api.test/sse")
     async with browse(build_server(protect(mint)).http_app(transport="sse")) as client:

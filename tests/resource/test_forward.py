@@ -322,3 +322,16 @@ async def test_an_answer_that_is_none_is_502(proxy: Proxy, behind: Behind, answe
         got = await client.post(proxy.url, json=CALL)
     assert (got.status_code, got.json()["error"]) == (502, "bad_gateway")
     assert len(behind.seen) == 1
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "PUT", "PATCH", "PROPFIND", "FOO"])
+async def test_a_method_that_mcp_does_not_have_reaches_nobody_t10(proxy: Proxy, behind: Behind, method: str) -> None:
+    async def reflect(exchange: Exchange) -> None:
+        await exchange.answer(200, exchange.head, "content-type: message/http")  # as servers do whose TRACE is on
+
+    behind.told = reflect
+    async with proxy.client() as client:
+        answer = await client.request(method, proxy.url)
+    assert b"upstream-key" not in answer.content
+    assert (answer.status_code, behind.seen) == (405, [])
+    assert answer.headers["allow"] == "GET, HEAD, POST, DELETE"

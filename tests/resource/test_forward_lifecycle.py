@@ -1,6 +1,7 @@
 """A forwarder as a part of a program: what it needs, how it starts and how it stops; real frameworks behind it."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,7 +12,9 @@ import pytest
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
 
+from doorward.resource import PRINCIPAL
 from doorward.resource.forward import Forwarder
+from doorward.resource.lister import AppLister
 from tests.resource.behind import Behind, Exchange, answer_plainly, run_proxy, serve_behind
 from tests.resource.world import RESOURCE, Mint, bind, browse, serve
 
@@ -134,3 +137,32 @@ async def test_the_official_client_and_server_talk_through_the_proxy(mode: str) 
                 answer = await client.call_tool("count", {"to": 5}, progress_callback=hear)
     assert answer.structured_content == {"result": 5}
     assert heard == [0, 1, 2, 3, 4]
+
+
+async def test_a_server_that_asks_while_it_tells_its_tools_is_answered_and_heard_out() -> None:
+    listener, _ = bind()
+    answered = asyncio.Event()
+
+    async def tell(exchange: Exchange) -> None:
+        message = json.loads(exchange.body or b"{}")
+        if message.get("method") != "tools/list":
+            if "error" in message:
+                answered.set()
+            result = {"jsonrpc": "2.0", "id": message.get("id"), "result": {"capabilities": {"tools": {}}}}
+            await exchange.answer(200, json.dumps(result).encode(), "content-type: application/json")
+            return
+        await exchange.start_events()
+        await exchange.chunk(b'data: {"jsonrpc":"2.0","id":"q","method":"roots/list"}\n\n')
+        await answered.wait()
+        listed = {"jsonrpc": "2.0", "id": message["id"], "result": {"tools": [{"name": "look"}]}}
+        await exchange.chunk(b"data: " + json.dumps(listed).encode() + b"\n\n")
+        await exchange.send(b"0\r\n\r\n")
+
+    with listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        forwarder = Forwarder(url, resource=RESOURCE)
+        async with serve_behind(listener) as behind, forwarder.lifespan():
+            behind.told = tell
+            with anyio.fail_after(10):
+                tools = await AppLister(forwarder, path="/mcp", principal_key=PRINCIPAL)()
+    assert [tool["name"] for tool in tools] == ["look"]

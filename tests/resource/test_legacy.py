@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+import anyio
 import httpx2
 import pytest
 
@@ -220,3 +221,18 @@ def test_urls_that_cannot_be_right_are_refused_leg_03() -> None:
     for wrong in ({"issuer": "http://auth.example.com"}, {"resource": "mcp"}):
         with pytest.raises(ValueError, match=r".+"):
             LegacyShim(Echo(), **{"issuer": "https://auth.test", "resource": RESOURCE, **wrong})  # type: ignore[arg-type]  # as text
+
+
+async def test_however_many_strangers_ask_the_issuer_is_asked_once_t48() -> None:
+    async with run_issuer() as issuer:
+        shim = LegacyShim(Echo(), issuer=issuer.url, resource=RESOURCE)
+        async with browse(shim) as client, anyio.create_task_group() as tasks:
+            for _ in range(30):
+                tasks.start_soon(client.get, "/authorize?state=a")
+        assert issuer.seen["/.well-known/oauth-authorization-server"] == 1
+        issuer.down = True
+        silent = LegacyShim(Echo(), issuer=issuer.url, resource=RESOURCE)
+        async with browse(silent) as client, anyio.create_task_group() as tasks:
+            for _ in range(30):
+                tasks.start_soon(client.get, "/authorize?state=a")
+        assert issuer.seen["/.well-known/oauth-authorization-server"] == 2

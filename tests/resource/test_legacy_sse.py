@@ -109,7 +109,16 @@ async def test_an_endpoint_ends_with_its_stream(proxy: Proxy, behind: Behind) ->
 
 
 @pytest.mark.parametrize(
-    "spelling", ["messages?sessionId=abc", "messages?x&sessionId=abc", "MESS%61GES/?sessionId=abc"]
+    "spelling",
+    [
+        "messages?sessionId=abc",
+        "messages?x&sessionId=abc",
+        "MESS%61GES/?sessionId=abc",
+        "messages;a=b?sessionId=abc",  # parameters of a segment are none of the path's to a servlet
+        "messages%20?sessionId=abc",
+        "messages.?sessionId=abc",
+        "messages/more?sessionId=abc",  # a mount takes all that is below it
+    ],
 )
 async def test_a_message_url_below_the_resource_is_reached_by_its_token_alone_t13(
     proxy: Proxy, behind: Behind, spelling: str
@@ -120,6 +129,21 @@ async def test_a_message_url_below_the_resource_is_reached_by_its_token_alone_t1
         endpoint = (await anext(events)).split("data: ")[1].strip()
         assert (await bob.post(f"{proxy.url}/{spelling}", json=CALL)).status_code == 404
         assert (await alice.post(f"http://127.0.0.1:{proxy.port}{endpoint}", json=CALL)).status_code == 202
+
+
+@pytest.mark.parametrize("spelling", ["sessionId=abc", "x=1&sessionId=abc", "SESSION%49d=abc", "x;sessionId=abc"])
+async def test_a_message_url_on_the_very_resource_is_reached_by_its_token_alone_t13(
+    proxy: Proxy, behind: Behind, spelling: str
+) -> None:
+    behind.told = announce("?sessionId=abc")
+    async with proxy.client() as alice, proxy.client(sub="bob") as bob, alice.stream("GET", proxy.url) as response:
+        events = response.aiter_text()
+        endpoint = (await anext(events)).split("data: ")[1].strip()
+        for method in ("POST", "GET", "DELETE"):
+            assert (await bob.request(method, f"{proxy.url}?{spelling}")).status_code == 404
+        assert (await bob.post(f"{proxy.url}?x=1", json=CALL)).status_code == 202
+        assert (await alice.post(f"http://127.0.0.1:{proxy.port}{endpoint}", json=CALL)).status_code == 202
+    assert [seen.line for seen in behind.seen[1:]] == ["POST /sse?x=1 HTTP/1.1", "POST /sse?sessionId=abc HTTP/1.1"]
 
 
 @pytest.mark.parametrize(

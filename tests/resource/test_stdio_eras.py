@@ -197,3 +197,12 @@ async def test_a_server_without_handshake_asks_nobody() -> None:
         headers = {**MODERN, "mcp-method": "tools/call", "mcp-name": "ask"}
         call = build_call("ask", meta=META, method="sampling/createMessage")
         assert read_answer(await client.post(call, **headers))["told"]["code"] == -32601
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_nobody_shakes_hands_with_a_process_that_knows_no_handshake_t13(*, shared: bool) -> None:
+    greeting = build_request("initialize", protocolVersion="2025-11-25", capabilities={}, _meta=META)
+    async with run_bridge(*COMMAND, "--newer", shared=shared) as (_, app, mint), run_client(app, mint) as client:
+        assert (await client.post(DISCOVER, **MODERN)).status_code == 200
+        refused = await client.post(greeting, **{**MODERN, "mcp-method": "initialize"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, -32601)

@@ -181,3 +181,23 @@ async def test_many_requests_after_a_crash_start_one_process() -> None:
         await client.post(build_call("crash"))
         assert len(set(await asyncio.gather(*(client.pid() for _ in range(20))))) == 1
         assert bridge.processes == 1
+
+
+async def test_one_persons_processes_that_will_not_end_keep_nobody_else_waiting_t48() -> None:
+    async with (
+        run_bridge(max_processes_of_a_person=1) as (bridge, app, mint),
+        run_client(app, mint, sub="mallory") as mallory,
+        run_client(app, mint, sub="mallory", client_id="other") as again,
+        run_client(app, mint, sub="alice") as alice,
+    ):
+        await mallory.open()
+        await mallory.call("ignore_hints")
+        opening = asyncio.create_task(again.open())  # takes as long as the first takes to be killed
+
+        async def is_stopping() -> bool:
+            return all(connection.is_closing for connection in bridge._pool._started)
+
+        await until(is_stopping)
+        await alice.open()
+        assert not opening.done()
+        await opening

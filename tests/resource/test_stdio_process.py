@@ -202,3 +202,9 @@ def test_a_process_is_followed_in_the_loop_that_doorward_runs_on() -> None:
             assert not is_alive(heard.process.pid)
 
     uvloop.run(live_and_crash())
+
+
+def test_a_secret_that_begins_with_another_is_masked_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="doorward.resource.stdio"):
+        StderrLog(1, ["sesame", "sesame-and-more"]).note(b"opened with sesame-and-more and sesame")
+    assert caplog.messages == ["Process 1: opened with \u2026 and \u2026"]

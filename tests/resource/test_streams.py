@@ -263,12 +263,13 @@ async def test_a_stream_goes_on_while_nobody_can_say_whether_its_token_is_good(e
         await world.until_task_ended()
 
 
-async def test_an_outage_lets_no_stream_outlive_its_token_trn_14() -> None:
+@pytest.mark.parametrize("error", [VerifierUnavailable("down"), RuntimeError("a bug")])
+async def test_an_outage_lets_no_stream_outlive_its_token_trn_14(error: Exception) -> None:
     async with running() as world:
         clock = Clock(time.time())
         world.streams._clock = clock  # the guard takes the world's own
         async with world.open(world.mint.header(exp=int(clock.now) + 900)) as chunks:
-            world.verdicts.error = VerifierUnavailable("down")
+            world.verdicts.error = error
             clock.now += 959
             await world.verdicts.until_asked(3)
             assert world.source.open == 1

@@ -5,6 +5,13 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+
+BODY_SECONDS = 30.0
+"""How long a client may take to send a whole body."""
+SHORT_BODY = 64 * 1024
+"""Bytes that are read in a millisecond, and that every open connection may hold."""
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -93,10 +100,13 @@ def build_text(status: int, text: str, *headers: Header) -> Answer:
     return Answer(status, (build_header("content-type", "text/plain; charset=utf-8"), *headers), f"{text}\n".encode())
 
 
-async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes | None:
+async def read_body(
+    request: Request, receive: Receive, *, limit: int, when_long: Callable[[], object] | None = None
+) -> bytes | None:
     """The whole body, or None as soon as it is known to be longer than `limit` bytes.
 
-    Raises `Disconnected`, and `Refused` for a body whose end two servers on its way could see in different places.
+    `when_long` is called once when more than `SHORT_BODY` bytes of it came. Raises `Disconnected`, and `Refused` for a
+    body whose end two servers on its way could see in different places, or that is not here within `BODY_SECONDS`.
 
     Spec: RFC 9112 §6.1, §6.3 (T47, T48)
     """
@@ -106,6 +116,14 @@ async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes 
     declared = request.value("content-length")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         return None
+    try:
+        with anyio.fail_after(BODY_SECONDS):
+            return await _read_pieces(receive, limit, when_long)
+    except TimeoutError:
+        raise Refused(build_text(408, f"A body must be here within {BODY_SECONDS:g} seconds.")) from None
+
+
+async def _read_pieces(receive: Receive, limit: int, when_long: Callable[[], object] | None) -> bytes | None:
     body = bytearray()
     while True:
         message = await receive()
@@ -114,6 +132,9 @@ async def read_body(request: Request, receive: Receive, *, limit: int) -> bytes 
         body += message.get("body", b"")
         if len(body) > limit:
             return None
+        if len(body) > SHORT_BODY and when_long is not None:
+            when_long()
+            when_long = None
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -32,7 +32,7 @@ from doorward.oauth.jwt import InvalidToken
 from doorward.oauth.metadata import PROTECTED_RESOURCE
 from doorward.oauth.scopes import union
 
-from .asgi import ASGIApp, Disconnected, Receive, Request, Scope, Send, build_text, read_body, replay
+from .asgi import ASGIApp, Disconnected, Receive, Refused, Request, Scope, Send, build_text, read_body, replay
 from .jwks import JWKSKeys
 from .middleware import PRINCIPAL, STEP_UP, ProtectMCP
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, parse_calls, parse_scopes
@@ -142,6 +142,9 @@ class FastMCPIdentity:
                 body = await read_body(request, receive, limit=MAX_BODY_SIZE)
             except Disconnected:
                 return
+            except Refused as refused:
+                await refused.answer.send(request, send)
+                return
             if body is None:
                 await build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most.").send(request, send)
                 return
@@ -240,7 +243,7 @@ class _Guard:
         if self._guard is None:
             state = scope["app"].state
             inside = FastMCPIdentity(self._app, state.fastmcp_server, state.path)
-            self._guard = self._auth.protect(inside, app_path=state.path)
+            self._guard = self._auth.protect(inside, app_path=state.path, reads_every_path=True)
         await self._guard(scope, receive, send)
 
     def _is_for_endpoint(self, scope: Scope) -> bool:

@@ -11,7 +11,7 @@ from ssl import SSLContext
 
 import aiohttp
 
-from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_text, refuse_websocket
+from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_header, build_text, refuse_websocket
 from .forward_body import Exchange, UntilGone, read_body
 from .forward_headers import build_response_headers, is_event_stream
 from .forward_target import SESSION_PARAMETER, Addresses, Unmappable
@@ -21,6 +21,10 @@ from .legacy_sse import EndpointRewriter, MessageEndpoints
 from .middleware import PRINCIPAL
 from .principal import Principal
 from .stream_limits import MAX_STREAMS, MAX_STREAMS_OF_A_PERSON, StreamLimits
+
+# All that MCP has. TRACE would bring the operator's own headers to whoever asks, and others are read as somebody likes.
+_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_NO_SUCH_METHOD = build_text(405, "MCP has no such method.", build_header("allow", ", ".join(_METHODS)))
 
 
 class UpstreamBroken(Exception):  # noqa: N818  # the other end's doing
@@ -62,7 +66,7 @@ class Forwarder:
         self._drain_seconds = drain_seconds
         self._limits = StreamLimits(per_person=streams_of_a_person, overall=streams)
         self._endpoints = MessageEndpoints()
-        self._open: dict[asyncio.Task[None], Exchange] = {}
+        self._open: dict[Exchange, asyncio.Task[None]] = {}  # a task may have several, one within another
         self._is_serving = False
         self.identity = identity or IdentitySigner()
         """Signs who calls; its `jwks` is for the server behind."""
@@ -79,7 +83,7 @@ class Forwarder:
     @property
     def is_busy(self) -> bool:
         """Whether a call is being answered; streams, which may have no end, aside."""
-        return any(not exchange.is_stream for exchange in self._open.values())
+        return any(not exchange.is_stream for exchange in self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection that the guard has let through."""
@@ -119,10 +123,10 @@ class Forwarder:
         return await self._upstream.check()
 
     async def _drain(self) -> None:
-        calls = {task for task, exchange in self._open.items() if not exchange.is_stream}
+        calls = {task for exchange, task in self._open.items() if not exchange.is_stream}
         if calls:
             await asyncio.wait(calls, timeout=self._drain_seconds)
-        rest = set(self._open)
+        rest = set(self._open.values())
         for task in rest:
             task.cancel()
         if rest:
@@ -131,12 +135,14 @@ class Forwarder:
     async def _serve(self, request: Request, principal: Principal, receive: Receive, send: Send) -> None:
         if not self._is_serving:
             refuse(503, "temporarily_unavailable", "The server is stopping. Try again shortly.", retry=True)
+        if request.method not in _METHODS:
+            raise Refused(_NO_SUCH_METHOD)
         url = self._find_target(request, principal)
         exchange = Exchange(request, principal, await read_body(receive))
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A Forwarder runs on asyncio.")
-        self._open[task] = exchange
+        self._open[exchange] = task
         try:
             async with UntilGone(receive, exchange.body):
                 answer, url = await self._upstream.ask(exchange, url)
@@ -145,7 +151,7 @@ class Forwarder:
                 finally:
                     answer.close()
         finally:
-            del self._open[task]
+            del self._open[exchange]
 
     def _find_target(self, request: Request, principal: Principal) -> str:
         """The URL at the server behind. Raises `Refused`."""
@@ -158,9 +164,15 @@ class Forwarder:
                 url = self._endpoints.find(token, principal.identity)
         except Unmappable as problem:
             raise Refused(build_text(problem.status, str(problem)), str(problem)) from None
-        if url is None or (not is_endpoint and self._endpoints.holds(url)):
+        if url is None or (token is None and self._is_of_a_stream(url, is_endpoint=is_endpoint)):
             raise Refused(build_text(404, "Session not found"))
         return url
+
+    def _is_of_a_stream(self, url: str, *, is_endpoint: bool) -> bool:
+        """Whether messages for somebody's stream go there, which only who was told may send. Spec: STA-01; T13"""
+        if is_endpoint:
+            return self._endpoints.names_stream(url, parameters=self._addresses.parameters(url))
+        return self._endpoints.holds(url)
 
     async def _pass_on(self, exchange: Exchange, answer: aiohttp.ClientResponse, url: str, send: Send) -> None:
         """The answer to the client, as it comes."""
@@ -184,7 +196,11 @@ class Forwarder:
 
         def publish(announced: str) -> str:
             target = self._addresses.resolve_announced(announced, url)
-            token = hold(self._endpoints.announced(target, exchange.principal.identity))
+            token = hold(
+                self._endpoints.announced(
+                    target, exchange.principal.identity, parameters=self._addresses.parameters(target)
+                )
+            )
             return f"{self._addresses.public_endpoint}?{SESSION_PARAMETER}={token}"
 
         return publish

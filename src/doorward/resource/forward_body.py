@@ -48,7 +48,7 @@ class Body:
                 yield message["body"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
     """One request on its way."""
 

@@ -14,8 +14,10 @@ from .asgi import Header, Request
 IDENTITY_HEADER = "Doorward-Identity"
 USER_HEADER = "X-Forwarded-User"
 
-# No underscore: a gateway to CGI, WSGI or PHP reads X_Auth_User as X-Auth-User, whichever was checked.
-_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9a-z-]{1,256}")
+# No underscore: a gateway to CGI, WSGI or PHP reads X_Auth_User as X-Auth-User, whichever was checked. Some read any
+# other sign so, too; only a parameter, which nobody takes for who is calling, is named by the server's own tools.
+_NAME = re.compile(rb"mcp-param-[!#$%&'*+.^`|~0-9a-z-]{1,246}|[0-9a-z-]{1,256}")
+_ANSWERED_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9a-z_-]{1,256}")
 _OWN_NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]{1,256}")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _OWN_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -34,8 +36,19 @@ _IDENTITY = (
     "|cf-.*|fastly-.*|fly-.*|tailscale-.*|x-pomerium-.*|x-vouch-.*|x-envoy-.*|x-kong-.*|x-jwt-.*"
     "|x-endpoint-api-userinfo|doorward(?:-.*)?"
 )
+# And whatever has one of these between its hyphens, in front of products that nobody listed.
+_SPEAKING = frozenset(
+    b"user users userid username login uid email mail group groups role roles scope scopes tenant orgid org account"
+    b" principal subject identity token tokens jwt assertion claim claims secret password passwd credential credentials"
+    b" apikey impersonate sudo admin hasura oauth oauth2 oidc openid saml sso shib ldap kerberos session cert"
+    b" certificate clientcert auth authorization authentication authenticated key keys".split()
+)
+_HARMLESS = frozenset({b"user-agent", b"idempotency-key"})
 # What makes a server take the request for another one than the guard has checked.
-_OVERRIDES = "x-original-.*|x-rewrite-.*|x-http-method.*|x-method.*|x-accel-.*|x-sendfile.*|x-script-name|x-prefix"
+_OVERRIDES = (
+    "x-original-.*|x-rewrite-.*|x-http-method.*|x-method.*|x-accel-.*|x-sendfile.*|x-script-name|x-prefix"
+    "|x-middleware-.*"
+)
 # From which page it came was checked here; a server behind would judge it by its own name and refuse.
 _PAGE = "origin|sec-.*|access-control-.*"
 _NEVER_IN = re.compile(f"{_HOP_BY_HOP}|{_CREDENTIALS}|{_IDENTITY}|{_OVERRIDES}|{_PAGE}".encode())
@@ -107,7 +120,7 @@ def build_response_headers(raw: Iterable[tuple[bytes, bytes]], *, location: str 
     headers = [
         (name, value)
         for name, value in received
-        if name not in dropped and name != b"location" and _NAME.fullmatch(name.replace(b"_", b"-"))
+        if name not in dropped and name != b"location" and _ANSWERED_NAME.fullmatch(name)
         if not _NEVER_OUT.fullmatch(name) and _VALUE.fullmatch(value)
     ]
     if location is not None:
@@ -135,7 +148,9 @@ def _nominated(connection: Sequence[str]) -> frozenset[bytes]:
 
 @lru_cache(maxsize=1024)
 def _passes(name: bytes) -> bool:
-    return _NAME.fullmatch(name) is not None and _NEVER_IN.fullmatch(name) is None
+    if _NAME.fullmatch(name) is None or _NEVER_IN.fullmatch(name) is not None:
+        return False
+    return name.startswith(b"mcp-") or name in _HARMLESS or _SPEAKING.isdisjoint(name.split(b"-"))
 
 
 def _check_own(name: str, value: str) -> None:

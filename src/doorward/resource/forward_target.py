@@ -47,7 +47,9 @@ class Addresses:
         self._base = self.upstream.path.rstrip("/")
         self._own = self.upstream.path or "/"
         self._query = self.upstream.query
-        self._withheld = {_TOKEN_PARAMETER, *(name for pair in self._query.split("&") for name in _names(pair) if name)}
+        self._withheld = frozenset(
+            {_TOKEN_PARAMETER, *(name for pair in self._query.split("&") for name in _names(pair) if name)}
+        )
 
     @property
     def audience(self) -> str:
@@ -141,6 +143,11 @@ class Addresses:
         if not _QUERY.fullmatch(query):
             raise Unmappable("The query holds characters that no URL has.")
         return "&".join(pair for pair in query.split("&") if self._withheld.isdisjoint(_names(pair)))
+
+    def parameters(self, url: str) -> frozenset[str]:
+        """The names of the parameters in an upstream URL, but for those of the upstream's own."""
+        query = urlsplit(url).query
+        return frozenset(name for pair in query.split("&") for name in _names(pair) if name) - self._withheld
 
     def _below(self, path: str, raw: str) -> str:
         """The raw path below the resource's own, with its slash."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from ssl import SSLContext
@@ -55,6 +56,9 @@ class Upstream:
         self._response_seconds = response_seconds
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
+        self._checking = asyncio.Lock()
+        self._checked_at: float | None = None
+        self._is_reached = False
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -78,7 +82,19 @@ class Upstream:
                 self._session = None
 
     async def check(self) -> bool:
-        """Whether it can be reached: it takes a connection within three seconds."""
+        """Whether it can be reached: it takes a connection within three seconds.
+
+        However many ask, one connection is tried at a time, and all who asked before it was get its answer. Spec: T48
+        """
+        asked_at = time.monotonic()
+        async with self._checking:
+            if self._checked_at is None or self._checked_at < asked_at:
+                began_at = time.monotonic()
+                self._is_reached = await self._try()
+                self._checked_at = began_at
+            return self._is_reached
+
+    async def _try(self) -> bool:
         parts = self._addresses.upstream
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:

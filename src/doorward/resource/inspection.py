@@ -1,14 +1,18 @@
 """What a request's body asks for, read once and strictly, and whether the principal may have it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from .asgi import Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
+import anyio.to_thread
+
+from .asgi import SHORT_BODY, Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
 from .budgets import Budgets, check_budgets
 from .challenges import NO_STORE
 from .mirrored_headers import HEADER_MISMATCH, HeaderMismatch, check_mirrored_headers
 from .policy import MAX_BODY_SIZE, AmbiguousMessage, Call, ToolPolicy, parse_calls
 from .principal import Principal
+from .stream_limits import StreamLimits
 
 RefuseScopes = Callable[[Request, Principal, Iterable[str]], None]
 """Raises `Refused`: the scopes must be asked for, besides those that the principal holds."""
@@ -17,6 +21,9 @@ INVALID_PARAMS = -32602
 _NO_LIST = build_text(
     503, "The server behind has not told its tools yet. Try again shortly.", build_header("retry-after", "2"), NO_STORE
 )
+MAX_LONG_BODIES_OF_A_PERSON = 16
+MAX_LONG_BODIES = 64
+"""Bodies of more than `SHORT_BODY` bytes that are held at once, until they are judged: 256 MiB in all."""
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 
 
@@ -42,7 +49,7 @@ class Inspector:
     """Reads the body of each request and hands on exactly the bytes that were judged.
 
     A method that has no body gets none, whatever was sent along: an app may take it for another method. Without a
-    policy, only what reaches one of `endpoints` is read: the rest of the app may speak something else.
+    policy, only what reaches one of `endpoints`, if any are named, is read: the rest may speak something else.
 
     Spec: T14, T20, TRN-04 … TRN-08, TRN-13
     """
@@ -50,30 +57,39 @@ class Inspector:
     def __init__(
         self,
         *,
-        endpoints: Iterable[str],
+        endpoints: Iterable[str] | None,
         policy: ToolPolicy | None,
         budgets: Budgets | None,
         refuse_scopes: RefuseScopes,
     ) -> None:
-        self._endpoints = frozenset(endpoints)
+        self._endpoints = None if endpoints is None else frozenset(endpoints)
         self._policy = policy
         self._budgets = budgets or Budgets()  # those that tokens carry count without any given here
         self._refuse_scopes = refuse_scopes
+        self._long_bodies = StreamLimits(
+            "long messages", per_person=MAX_LONG_BODIES_OF_A_PERSON, overall=MAX_LONG_BODIES
+        )
 
     async def inspect(self, request: Request, principal: Principal, receive: Receive) -> Inspected:
         """Read and judge the body. Raises `Refused` and `Disconnected`."""
-        if self._policy is None and request.path not in self._endpoints:
+        if self._policy is None and self._endpoints is not None and request.path not in self._endpoints:
             return Inspected(receive)
         if request.method in _BODILESS:
             return Inspected(replay(b"", receive))
-        body = await read_body(request, receive, limit=MAX_BODY_SIZE)
-        if body is None:
-            raise Refused(build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most."))
+        with ExitStack() as held:
+            place = self._long_bodies.admit(principal)
+            body = await read_body(request, receive, limit=MAX_BODY_SIZE, when_long=lambda: held.enter_context(place))
+            if body is None:
+                raise Refused(build_text(413, f"A body may have {MAX_BODY_SIZE} bytes at most."))
+            return await self._judge(request, principal, body, receive)
+
+    async def _judge(self, request: Request, principal: Principal, body: bytes, receive: Receive) -> Inspected:
+        """Whether the principal may have what the body asks for. Raises `Refused`."""
         if not body:
             return Inspected(replay(body, receive))
         if not _is_plain_json(request):
             raise Refused(build_text(415, "The body must be application/json in UTF-8, not compressed."))
-        calls = _parse(body)
+        calls = await parse_body(body)
         _check_headers(request, calls)
         if self._policy is not None:
             await self._check_tools(request, principal, calls, self._policy)
@@ -92,9 +108,12 @@ class Inspector:
             self._refuse_scopes(request, principal, scopes)
 
 
-def _parse(body: bytes) -> tuple[Call, ...]:
+async def parse_body(body: bytes) -> tuple[Call, ...]:
+    """The calls of a body; a long one is read beside the loop, so that nobody waits for it. Raises `Refused`."""
     try:
-        return parse_calls(body)
+        if len(body) <= SHORT_BODY:
+            return parse_calls(body)
+        return await anyio.to_thread.run_sync(parse_calls, body)
     except AmbiguousMessage as error:
         raise _refuse_call((), 400, error.code, str(error)) from None
 

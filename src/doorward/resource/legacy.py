@@ -15,7 +15,19 @@ import httpx2
 from doorward.oauth.errors import TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.metadata import AUTHORIZATION_SERVER
 
-from .asgi import Answer, ASGIApp, Disconnected, Receive, Request, Scope, Send, build_header, build_json, read_body
+from .asgi import (
+    Answer,
+    ASGIApp,
+    Disconnected,
+    Receive,
+    Refused,
+    Request,
+    Scope,
+    Send,
+    build_header,
+    build_json,
+    read_body,
+)
 from .challenges import NO_STORE
 from .cors import build_preflight
 from .issuer import MAX_DOCUMENT_SIZE, Issuer, Unreachable, check_url, new_http_client
@@ -27,6 +39,7 @@ _AUTHORIZE = "/authorize"
 _PASSED_ON = ("content-type", "accept", "authorization", "dpop", "user-agent")
 _PASSED_BACK = ("content-type", "www-authenticate", "retry-after", "dpop-nonce")
 _FRESH_SECONDS = 300.0
+_PAUSE_SECONDS = 2.0
 _RETRY_AFTER = "5"
 _AT_ONCE = 32
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "\"'#<>\\^`{|}")
@@ -66,6 +79,7 @@ class LegacyShim:
         self._insecure_http = insecure_http
         self._metadata: dict[str, Any] = {}
         self._fresh_until = 0.0
+        self._reading = anyio.Lock()
         self._turns = anyio.Semaphore(_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +92,8 @@ class LegacyShim:
             answer = await self._answer(request, receive)
         except Disconnected:
             return
+        except Refused as refused:
+            answer = refused.answer
         except Unreachable:
             refusal = OAuthError(TEMPORARILY_UNAVAILABLE, "The authorization server cannot be reached now.", status=503)
             answer = build_json(503, refusal.body(), build_header("retry-after", _RETRY_AFTER), NO_STORE, _ANYWHERE)
@@ -139,15 +155,19 @@ class LegacyShim:
         return url
 
     async def _read_metadata(self) -> dict[str, Any]:
-        """The issuer's metadata, at most five minutes old while the issuer answers, and the last known otherwise."""
-        if time.monotonic() < self._fresh_until:
-            return self._metadata
-        try:
-            self._metadata = await self._issuer.read_metadata()
-        except Unreachable:
-            if not self._metadata:
-                raise
-        self._fresh_until = time.monotonic() + _FRESH_SECONDS
+        """The issuer's metadata, at most five minutes old while the issuer answers, and the last known otherwise.
+
+        Anybody may ask for it: the issuer is asked once at a time, and where it did not answer, once in two seconds.
+        """
+        async with self._reading:
+            if time.monotonic() >= self._fresh_until:
+                try:
+                    self._metadata = await self._issuer.read_metadata()
+                    self._fresh_until = time.monotonic() + _FRESH_SECONDS
+                except Unreachable:
+                    self._fresh_until = time.monotonic() + (_FRESH_SECONDS if self._metadata else _PAUSE_SECONDS)
+        if not self._metadata:
+            raise Unreachable("the issuer did not answer")
         return self._metadata
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
@@ -73,22 +73,21 @@ class MessageEndpoints:
 
     def __init__(self) -> None:
         self._by_token: dict[str, tuple[str, Identity]] = {}
-        self._paths: Counter[str] = Counter()
+        self._places: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def announced(self, url: str, identity: Identity) -> Iterator[str]:
-        """A token that stands for `url` while the context is open."""
+    def announced(self, url: str, identity: Identity, *, parameters: Iterable[str]) -> Iterator[str]:
+        """A token that stands for `url` while the context is open; one of its `parameters` names the stream."""
         token = secrets.token_urlsafe(18)
         path = _fold_path(url)
+        places = Counter([(path, ""), *((path, name) for name in parameters)])
         self._by_token[token] = (url, identity)
-        self._paths[path] += 1
+        self._places += places
         try:
             yield token
         finally:
             del self._by_token[token]
-            self._paths[path] -= 1
-            if not self._paths[path]:
-                del self._paths[path]
+            self._places -= places  # and what is at nothing is gone
 
     def find(self, token: str, identity: Identity) -> str | None:
         """The URL for which a token of this principal stands."""
@@ -97,12 +96,23 @@ class MessageEndpoints:
 
     def holds(self, url: str) -> bool:
         """Whether messages for somebody's stream are taken there, so that it must be named by a token."""
-        return bool(self._paths) and _fold_path(url) in self._paths
+        if not self._places:
+            return False
+        segments = _fold_path(url).split("/")
+        # A mount takes whatever lies below it; the root is no mount of messages.
+        above = ["/".join(segments[:length]) for length in range(2, len(segments) + 1)]
+        return any((path, "") in self._places for path in ("/".join(segments), *above))
+
+    def names_stream(self, url: str, *, parameters: Iterable[str]) -> bool:
+        """Whether a URL that takes more than messages is one that takes them for somebody's stream, by a parameter."""
+        path = _fold_path(url)
+        return any((path, name) in self._places for name in parameters)
 
 
 def _fold_path(url: str) -> str:
-    """A path as the most lenient router compares it."""
-    return unquote(urlsplit(url).path).casefold().rstrip("/")
+    """A path as the most lenient router compares it, without what some do not count as a part of a segment."""
+    segments = unquote(urlsplit(url).path).casefold().split("/")
+    return "/".join(segment.partition(";")[0].strip(" .") for segment in segments).rstrip("/")
 
 
 def _find_end(held: bytes) -> int:

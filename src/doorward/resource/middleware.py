@@ -1,8 +1,9 @@
 """The guard in front of an MCP server: nothing reaches the app without a token that is good here and now."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn, get_args
 from urllib.parse import quote, unquote, urlsplit
@@ -41,7 +42,7 @@ from .policy import ToolPolicy, parse_scopes
 from .principal import Principal
 from .reports import Report, Reporter
 from .sessions import SessionOwners, is_session_id
-from .streams import Recheck, Streams
+from .streams import RECHECK_SECONDS, Recheck, Streams
 from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
 PRINCIPAL = "doorward.principal"
@@ -74,7 +75,9 @@ class ProtectMCP:
     Lists of tools name what the principal may call, unless `shows_all_tools` lets clients find out what they could
     ask for.
 
-    Tool calls are charged to `budgets` and to those that tokens carry; what is more is answered with 429.
+    Tool calls are charged to `budgets` and to those that tokens carry; what is more is answered with 429. Where neither
+    `tools` nor a `catalogue` is given, they are looked for on the path of `resource` alone, unless `reads_every_path`:
+    for an app that takes messages elsewhere, too, and nothing but messages.
 
     With `dpop` accepted, a token that is bound to a key is let in with a proof of that key (RFC 9449) and bearer
     tokens as ever; required, nothing else is let in; the verifier must be a `BoundTokenVerifier`, and where it is none
@@ -109,6 +112,7 @@ class ProtectMCP:
         dpop: DpopMode = "accepted",
         dpop_nonce_key: bytes | None = None,
         reporter: Reporter | None = None,
+        reads_every_path: bool = False,
         insecure_http: bool = False,
     ) -> None:
         check_url(resource, "resource", insecure_http=insecure_http)
@@ -119,20 +123,19 @@ class ProtectMCP:
         self._issuer = issuer
         self._challenge_scopes = parse_scopes(challenge_scopes, "challenge_scopes")
         has_policy = tools is not None or catalogue is not None
-        if required_scopes is None:
-            required_scopes = () if has_policy else self._challenge_scopes
-        self._required_scopes = parse_scopes(required_scopes, "required_scopes")
-        self._policy = (
-            ToolPolicy(tools or {}, otherwise=self._challenge_scopes, catalogue=catalogue) if has_policy else None
-        )
+        needed = (() if has_policy else self._challenge_scopes) if required_scopes is None else required_scopes
+        self._required_scopes = parse_scopes(needed, "required_scopes")
+        policy = ToolPolicy(tools or {}, otherwise=self._challenge_scopes, catalogue=catalogue)
+        self._policy = policy if has_policy else None
         self._catalogue = catalogue
         self._filters_lists = has_policy and not shows_all_tools
         self._neighbours = Neighbours(resource, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
         path = unquote(urlsplit(resource).path)
         self._app_path = app_path or path or "/"
         self._endpoints = {spelling for known in (path, self._app_path) for spelling in _spellings(known)}
+        read = None if reads_every_path else self._endpoints
         self._inspector = Inspector(
-            endpoints=self._endpoints, policy=self._policy, budgets=budgets, refuse_scopes=self._refuse_scopes
+            endpoints=read, policy=self._policy, budgets=budgets, refuse_scopes=self._refuse_scopes
         )
         self._dpop = self._build_gate(dpop, dpop_nonce_key)
         self._dpop_required = dpop == "required"
@@ -164,11 +167,14 @@ class ProtectMCP:
             return
         cors = build_cors(request)
         principal: Principal | None = None
+        began_at = time.monotonic()
         try:
             principal, headers, recheck = await self._authenticate(request)
             self._check_scopes(request, principal, self._required_scopes)
             self._check_session(request, principal)
             inspected = await self._inspector.inspect(request, principal, receive)
+            if time.monotonic() - began_at > RECHECK_SECONDS:
+                await self._check_again(request, principal, recheck)
         except Refused as refused:
             self._report(request, principal, refused)
             await refused.answer.send(request, send, more=cors)
@@ -243,24 +249,23 @@ class ProtectMCP:
 
     async def _verify(self, request: Request, scheme: str, token: str) -> tuple[Principal, list[Header], Recheck]:
         """Ask the verifier, and be sure that it is set up for this resource. Raises `OAuthError`."""
-        try:
+        with _in_words():
             if scheme == "dpop" and self._dpop is not None:
                 principal, headers, recheck = await self._dpop.admit(request, token)
             else:
                 principal, headers, recheck = await self._verify_bearer(token), [], partial(self._verify_bearer, token)
             if principal.issuer != self._issuer or not same_resource(principal.audience, self._resource):
                 raise InvalidToken("the verifier is set up for another issuer or resource")
-        except InvalidToken as refusal:
-            _log.info("A token was refused: %s", refusal)
-            text = "The access token is expired, revoked or not meant for this server."
-            raise OAuthError(INVALID_TOKEN, text, status=401, reason=f"invalid_token: {refusal}") from None
-        except VerifierUnavailable as outage:
-            text = "The authorization server cannot be asked now. Try again shortly."
-            retry_after = {"Retry-After": str(outage.retry_after)}
-            raise OAuthError(
-                TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after, reason=str(outage)
-            ) from None
         return principal, headers, recheck
+
+    async def _check_again(self, request: Request, principal: Principal, recheck: Recheck) -> None:
+        """Refuse a request whose token ended while its body was on its way. Spec: RS-02, I3"""
+        try:
+            with _in_words():
+                await recheck()
+        except OAuthError as refusal:
+            scheme = "bearer" if principal.jkt is None else "dpop"
+            raise Refused(self._challenges.refuse(request, refusal, scheme=scheme), refusal.reason) from None
 
     async def _verify_bearer(self, token: str) -> Principal:
         """The principal of a token that is bound to no key, whatever the verifier thinks of it. Spec: RS-13, DPOP-07"""
@@ -362,6 +367,21 @@ class ProtectMCP:
                 self._sessions.forget(session_id)
             else:
                 self._sessions.bind(session_id, principal.identity)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Makes what a verifier raises the `OAuthError` that a client is told."""
+    try:
+        yield
+    except InvalidToken as refusal:
+        _log.info("A token was refused: %s", refusal)
+        text = "The access token is expired, revoked or not meant for this server."
+        raise OAuthError(INVALID_TOKEN, text, status=401, reason=f"invalid_token: {refusal}") from None
+    except VerifierUnavailable as outage:
+        text = "The authorization server cannot be asked now. Try again shortly."
+        retry_after = {"Retry-After": str(outage.retry_after)}
+        raise OAuthError(TEMPORARILY_UNAVAILABLE, text, status=503, headers=retry_after, reason=str(outage)) from None
 
 
 def _without_files(extensions: Mapping[str, Any] | None) -> dict[str, Any]:

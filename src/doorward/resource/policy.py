@@ -4,6 +4,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from doorward.oauth.errors import OAuthError
@@ -14,6 +15,11 @@ from .catalogue import ToolCatalogue
 from .principal import Principal
 
 MAX_BODY_SIZE = 4 * 1024 * 1024
+MAX_BATCH = 300
+"""Messages that may come together: what each of them costs to judge must not add up to a pause for everybody."""
+MAX_MEMBERS = 1000
+MAX_MEMBER_LENGTH = 256
+"""How many members a message, its `params` or its `_meta` may have, and the letters of the longest name of one."""
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 _MESSAGE_KEYS = frozenset({"jsonrpc", "method", "params", "id", "result", "error"})
@@ -55,9 +61,10 @@ def parse_calls(body: bytes) -> tuple[Call, ...]:
     """The calls that a single message or a batch makes; answers to the server's own requests are none.
 
     Duplicate members, members that differ from the protocol's only in case, and numbers that are no JSON are refused:
-    readers disagree on them, and what is checked here must be what runs there (T14). Raises `AmbiguousMessage`.
+    readers disagree on them, and what is checked here must be what runs there (T14). So is what nobody needs and all
+    would wait for: `MAX_BATCH`, `MAX_MEMBERS`. Raises `AmbiguousMessage`.
 
-    Spec: JSON-RPC 2.0 §4, §6; RFC 8259 §4 (TRN-06)
+    Spec: JSON-RPC 2.0 §4, §6; RFC 8259 §4 (TRN-06); T48
     """
     try:
         document = json.loads(body.decode("utf-8"), object_pairs_hook=build_object, parse_constant=_refuse_constant)
@@ -66,6 +73,8 @@ def parse_calls(body: bytes) -> tuple[Call, ...]:
     except (ValueError, RecursionError):
         raise AmbiguousMessage("The body is not valid JSON in UTF-8.", code=PARSE_ERROR) from None
     messages = document if isinstance(document, list) else [document]
+    if len(messages) > MAX_BATCH:
+        raise AmbiguousMessage(f"A batch may have {MAX_BATCH} messages at most.")
     return tuple(call for call in map(_parse_call, messages) if call is not None)
 
 
@@ -217,6 +226,8 @@ def _is_name(value: Any) -> bool:
 
 
 def _check_spelling(members: dict[str, Any], known: frozenset[str]) -> None:
+    if len(members) > MAX_MEMBERS or any(len(name) > MAX_MEMBER_LENGTH for name in members):
+        raise AmbiguousMessage("A message has too many members, or one with too long a name.")
     meant = {_fold(name) for name in known}
     for name in members:
         if name not in known and _fold(name) in meant:
@@ -229,9 +240,15 @@ def _fold(name: str) -> str:
     Case folding also maps the letters beyond ASCII that some readers take for `s` and `k`.
     """
     text = name.partition("\0")[0]
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return "".join(letter for letter in text if letter.isprintable()).strip().casefold()
+    if text.isascii() and text.isprintable():
+        return text.strip().casefold()
+    return "".join(map(_fold_letter, text)).strip()
+
+
+@lru_cache(maxsize=4096)
+def _fold_letter(letter: str) -> str:
+    """Letter by letter, since some become many: no name of the protocol has one that is put together of several."""
+    return "".join(part for part in unicodedata.normalize("NFKC", letter) if part.isprintable()).casefold()
 
 
 def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from .stdio_connection import Launch, StdioConnection
 from .stdio_messages import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     Json,
     Posted,
     RequestId,
@@ -211,6 +212,9 @@ class StdioBridge:
         verdict = classify_inbound_request(message, headers=headers)
         if isinstance(verdict, InboundLadderRejection):
             raise refuse(400, verdict.code, verdict.message, message["id"], verdict.data)
+        if message["method"] == "initialize":
+            # The process may be everybody's, and to some servers a handshake is a new beginning.
+            raise refuse(404, METHOD_NOT_FOUND, "This revision has no handshake.", message["id"])
         connection = await self._connect(Place(self._owner(caller), None), None, message["id"])
         outbox = Outbox(answers=1, takes_all=takes_events)
         async with noticing_the_end(receive, outbox), _abandoning(connection) as begun:

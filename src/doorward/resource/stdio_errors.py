@@ -23,7 +23,8 @@ class StderrLog:
 
     def __init__(self, pid: int, secrets: Iterable[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pid = pid
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        found = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        self._secrets = sorted(found, key=len, reverse=True)  # one that begins with another is masked to its end
         self._clock = clock
         self._window_ends = 0.0
         self._told = 0

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
@@ -87,6 +88,7 @@ class ProcessPool:
         self._seats: dict[Place, _Seat] = {}
         self._started: dict[StdioConnection, Place] = {}
         self._admission = asyncio.Lock()
+        self._turns: WeakValueDictionary[tuple[str, str] | None, asyncio.Lock] = WeakValueDictionary()
         self._probing = asyncio.Lock()
         self._is_modern = False
         self._probe_again_at = 0.0
@@ -176,10 +178,17 @@ class ProcessPool:
             raise Unavailable("The server behind fails again and again.", status=503, retry_after=max(1, round(wait)))
         sessions = partial(self._sessions_at, place) if place.handshake is not None else None
         connection = StdioConnection(self._launch, sessions=sessions, is_shared=place.owner is None)
+        # A person has one process at a time started, and waits alone for those that have to end for it.
+        turn = self._turns.setdefault(_person_of(place), asyncio.Lock())
+        async with turn:
+            await self._make_room_of_person(place)
+            return await self._start_in_turn(connection, place, seat)
+
+    async def _start_in_turn(self, connection: StdioConnection, place: Place, seat: _Seat) -> StdioConnection:
         async with self._admission:
             if not self._is_open:
                 raise Unavailable("The server is being stopped.", status=503, retry_after=5)
-            await self._make_room(place)
+            await self._make_room()
             try:
                 await connection.start(partial(self._note_failure, seat, connection))
             except ProcessGone as gone:
@@ -207,21 +216,19 @@ class ProcessPool:
                 raise Unavailable(str(error), status=502) from None
             raise
 
-    async def _make_room(self, place: Place) -> None:
-        """End the process that was idle longest, of this person's or of all, until one more may start."""
-        while True:
-            running = self._running()
-            theirs = [other for other in running if _is_of_same_person(self._started[other], place)]
-            if len(theirs) >= self._max_of_a_person:
-                crowd = theirs
-            elif len(running) >= self._max:
-                crowd = running
-            else:
+    async def _make_room_of_person(self, place: Place) -> None:
+        """End what was idle longest of this person's, until one more may start."""
+        person = _person_of(place)
+        while person is not None:
+            theirs = [other for other in self._running() if _person_of(self._started[other]) == person]
+            if len(theirs) < self._max_of_a_person:
                 return
-            idle = [connection for connection in crowd if not connection.is_busy]
-            if not idle:
-                raise Unavailable("Too many servers are at work for others.", status=503, retry_after=5)
-            await min(idle, key=lambda connection: connection.used_at).stop()
+            await _end_longest_idle(theirs)
+
+    async def _make_room(self) -> None:
+        """The same of all."""
+        while len(running := self._running()) >= self._max:
+            await _end_longest_idle(running)
 
     def _running(self) -> list[StdioConnection]:
         for connection in [connection for connection in self._started if connection.has_ended]:
@@ -262,6 +269,14 @@ class ProcessPool:
         task.add_done_callback(self._ending.discard)
 
 
-def _is_of_same_person(one: Place, other: Place) -> bool:
-    """Whether both places are of one person, through whichever clients."""
-    return one.owner is not None and other.owner is not None and one.owner[:2] == other.owner[:2]
+async def _end_longest_idle(crowd: Iterable[StdioConnection]) -> None:
+    """End one that nobody waits for. Raises `Unavailable` where there is none."""
+    idle = [connection for connection in crowd if not connection.is_busy]
+    if not idle:
+        raise Unavailable("Too many servers are at work for others.", status=503, retry_after=5)
+    await min(idle, key=lambda connection: connection.used_at).stop()
+
+
+def _person_of(place: Place) -> tuple[str, str] | None:
+    """Whose a place is, through whichever client; None for everybody's."""
+    return None if place.owner is None else place.owner[:2]

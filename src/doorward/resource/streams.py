@@ -96,7 +96,9 @@ class Streams:
             _log.info("A stream was ended with its token: %s", refusal)
             return False
         except VerifierUnavailable:
-            return self._clock() < stream.expires_at + _LEEWAY_SECONDS
+            pass
         except Exception:  # noqa: BLE001  # one stream's trouble must not leave the others unwatched
             _log.exception("The token of a stream could not be checked again")
-        return True
+        else:
+            return True
+        return self._clock() < stream.expires_at + _LEEWAY_SECONDS
