@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from doorward.protecting import Standing, Upstream, mount_for_issuer
+from doorward.protecting import Elsewhere, Standing, Upstream, mount_for_issuer
 from doorward.resource.identity import IdentitySigner
 from tests.resource.behind import Exchange, serve_behind
 from tests.resource.world import ISSUER, bind, browse
@@ -28,7 +28,7 @@ def listener() -> Iterator[socket.socket]:
 def mount(data: Path, listener: socket.socket, *paths: str) -> Standing:
     upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
     servers = [Upstream(path=path, url=f"{upstream}{path}") for path in paths]
-    return mount_for_issuer(ISSUER, PUBLIC, servers, IdentitySigner(), data=data)
+    return mount_for_issuer(Elsewhere(ISSUER), PUBLIC, servers, IdentitySigner(), data=data)
 
 
 @pytest.mark.parametrize("paths", [("/a/notes", "/notes"), ("/notes", "/a/notes"), ("/b", "/a", "/c")])
