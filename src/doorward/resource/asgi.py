@@ -95,6 +95,14 @@ def build_json(status: int, document: dict[str, Any], *headers: Header) -> Answe
     return Answer(status, (build_header("content-type", "application/json"), *headers), body)
 
 
+def build_rpc_error(
+    status: int, code: int, message: str, request_id: str | int | None, *headers: Header, data: Any = None
+) -> Answer:
+    """An answer that a client gives to whoever made the call. Spec: JSON-RPC 2.0 §5.1"""
+    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+    return build_json(status, {"jsonrpc": "2.0", "id": request_id, "error": error}, *headers)
+
+
 def build_text(status: int, text: str, *headers: Header) -> Answer:
     """An answer with one line for the person who looks."""
     return Answer(status, (build_header("content-type", "text/plain; charset=utf-8"), *headers), f"{text}\n".encode())

@@ -20,7 +20,7 @@ from doorward.oauth.budgets import (
 )
 from doorward.oauth.jwt import GRANT_CLAIM
 
-from .asgi import Answer, Refused, build_header, build_json, build_text
+from .asgi import Answer, Refused, build_header, build_rpc_error, build_text
 from .challenges import NO_STORE
 from .counters import Charge, Counters, FallbackCounters, LocalCounters, Short
 from .policy import Call
@@ -152,8 +152,7 @@ def build_refusal(exceeded: Exceeded, request_id: str | int | None) -> Answer:
     if wait is not None:
         data["retry_after"] = wait
     headers = [NO_STORE] if wait is None else [build_header("retry-after", str(wait)), NO_STORE]
-    error = {"code": BUDGET_EXCEEDED, "message": text, "data": data}
-    return build_json(429, {"jsonrpc": "2.0", "id": request_id, "error": error}, *headers)
+    return build_rpc_error(429, BUDGET_EXCEEDED, text, request_id, *headers, data=data)
 
 
 def _build_key(rule: Budget, principal: Principal, tool: str) -> str:

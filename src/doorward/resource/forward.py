@@ -11,14 +11,26 @@ from ssl import SSLContext
 
 import aiohttp
 
-from .asgi import Disconnected, Receive, Refused, Request, Scope, Send, build_header, build_text, refuse_websocket
+from .asgi import (
+    Answer,
+    Disconnected,
+    Receive,
+    Refused,
+    Request,
+    Scope,
+    Send,
+    build_header,
+    build_rpc_error,
+    build_text,
+    refuse_websocket,
+)
 from .forward_body import Exchange, UntilGone, read_body
 from .forward_headers import build_response_headers, is_event_stream
 from .forward_target import SESSION_PARAMETER, Addresses, Unmappable
 from .forward_upstream import Upstream, refuse
 from .identity import IdentitySigner
 from .legacy_sse import EndpointRewriter, MessageEndpoints
-from .middleware import PRINCIPAL
+from .middleware import PRINCIPAL, REQUEST_ID
 from .principal import Principal
 from .stream_limits import MAX_STREAMS, MAX_STREAMS_OF_A_PERSON, StreamLimits
 
@@ -101,11 +113,20 @@ class Forwarder:
             with self._limits.admit(principal):
                 await self._serve(request, principal, receive, send)
         except Refused as refused:
-            await refused.answer.send(request, send)
+            await self._tell(refused, scope).send(request, send)
         except Disconnected:
             # Some servers say the same of chunks they cannot parse, and that client still waits for an answer.
             with suppress(OSError):
                 await build_text(400, "The body is incomplete.").send(request, send)
+
+    @staticmethod
+    def _tell(refused: Refused, scope: Scope) -> Answer:
+        """The answer in the server's place: to a call, as the error of that call, which clients show."""
+        answer, request_id = refused.answer, scope.get(REQUEST_ID)
+        if answer.status < 500 or request_id is None:
+            return answer
+        kept = [header for header in answer.headers if header[0] != b"content-type"]
+        return build_rpc_error(answer.status, answer.status, refused.reason, request_id, *kept)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import anyio.to_thread
 
-from .asgi import SHORT_BODY, Receive, Refused, Request, build_header, build_json, build_text, read_body, replay
+from .asgi import SHORT_BODY, Receive, Refused, Request, build_header, build_rpc_error, build_text, read_body, replay
 from .budgets import Budgets, check_budgets
 from .challenges import NO_STORE
 from .mirrored_headers import HEADER_MISMATCH, HeaderMismatch, check_mirrored_headers
@@ -18,9 +18,7 @@ RefuseScopes = Callable[[Request, Principal, Iterable[str]], None]
 """Raises `Refused`: the scopes must be asked for, besides those that the principal holds."""
 
 INVALID_PARAMS = -32602
-_NO_LIST = build_text(
-    503, "The server behind has not told its tools yet. Try again shortly.", build_header("retry-after", "2"), NO_STORE
-)
+_NO_LIST = "The server behind has not told its tools yet. Try again shortly."
 MAX_LONG_BODIES_OF_A_PERSON = 16
 MAX_LONG_BODIES = 64
 """Bodies of more than `SHORT_BODY` bytes that are held at once, until they are judged: 256 MiB in all."""
@@ -33,6 +31,11 @@ class Inspected:
 
     receive: Receive
     calls: tuple[Call, ...] = ()
+
+    @property
+    def request_id(self) -> str | int | None:
+        """The id of the one request that it makes; None where it makes none or several."""
+        return _single_id(self.calls)
 
     @property
     def lists_tools(self) -> bool:
@@ -101,7 +104,9 @@ class Inspector:
     ) -> None:
         unknown = await policy.find_unknown(calls)
         if unknown is not None and not policy.knows_tools:
-            raise Refused(_NO_LIST, reason="the server behind did not tell its tools yet")
+            retry_after = build_header("retry-after", "2")
+            answer = build_rpc_error(503, 503, _NO_LIST, _single_id(calls), retry_after, NO_STORE)
+            raise Refused(answer, reason="the server behind did not tell its tools yet")
         if unknown is not None:
             raise _refuse_call(calls, 200, INVALID_PARAMS, f"Unknown tool: {unknown}")
         if (scopes := policy.missing(calls, principal)) is not None:
@@ -127,9 +132,13 @@ def _check_headers(request: Request, calls: tuple[Call, ...]) -> None:
 
 def _refuse_call(calls: tuple[Call, ...], status: int, code: int, message: str) -> Refused:
     """A JSON-RPC error in the answer; what cannot name the one request that failed is an error of HTTP, too."""
-    request_id = calls[0].id if len(calls) == 1 else None
-    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
-    return Refused(build_json(400 if request_id is None else status, error, NO_STORE), reason=message)
+    request_id = _single_id(calls)
+    answer = build_rpc_error(400 if request_id is None else status, code, message, request_id, NO_STORE)
+    return Refused(answer, reason=message)
+
+
+def _single_id(calls: tuple[Call, ...]) -> str | int | None:
+    return calls[0].id if len(calls) == 1 else None
 
 
 def _is_plain_json(request: Request) -> bool:

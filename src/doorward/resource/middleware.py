@@ -47,6 +47,8 @@ from .verifier import BoundTokenVerifier, Verifier, VerifierUnavailable
 
 PRINCIPAL = "doorward.principal"
 """The key of the ASGI scope under which the app finds the `Principal`."""
+REQUEST_ID = "doorward.request_id"
+"""The key under which the app finds the id of the one JSON-RPC request that it is sent, where it is just one."""
 STEP_UP = "doorward.step_up"
 """The key of the ASGI scope under which an app with rules of its own finds the guard's refusal for want of scopes.
 
@@ -193,6 +195,8 @@ class ProtectMCP:
     ) -> None:
         """Let the app answer, for as long as the token is good, and with the tools that are the principal's."""
         scope = self._build_scope(request, principal)
+        if inspected.request_id is not None:
+            scope[REQUEST_ID] = inspected.request_id
         if self._filters_lists and inspected.may_bring_list and request.method != "HEAD":
             if inspected.lists_tools and self._catalogue is not None and not self._catalogue.is_read:
                 await self._catalogue.refresh()  # before that, no tool may be shown
