@@ -13,6 +13,7 @@ from doorward.asgi import (
     BodyTooLarge,
     BodyTooSlow,
     Disconnected,
+    Lifespan,
     Receive,
     Request,
     Response,
@@ -49,6 +50,8 @@ from doorward.web.pages import render_error
 from doorward.web.static import PREFIX as STATIC_PREFIX
 from doorward.web.static import answer_static
 
+CLOSE_SECONDS = 8
+"""How long what is mounted may take to end: a command that ignores every hint is given six."""
 _CORS = (
     ("access-control-allow-origin", "*"),
     ("access-control-expose-headers", "WWW-Authenticate, Retry-After, DPoP-Nonce"),
@@ -123,6 +126,7 @@ class Doorward:
         host = urlsplit(context.settings.public_url).hostname or ""
         self._only_loopback = is_loopback_host(host)
         self._in_flight = 0
+        self._lifespan = Lifespan(self.running)
 
     @property
     def is_busy(self) -> bool:
@@ -137,13 +141,14 @@ class Doorward:
         self.context.feed.close()
 
     async def close(self) -> None:
-        """Close the database, once nothing is asked of it any more."""
+        """End the mounted apps, and close the database, once nothing is asked of them any more."""
+        await self._lifespan.end(within=CLOSE_SECONDS)
         await self.context.database.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            await self._run_lifespan(receive, send)
+            await self._lifespan.run(receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
@@ -165,13 +170,6 @@ class Doorward:
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
         await self.context.database.close()
-
-    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        async with self.running():
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"])

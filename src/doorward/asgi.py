@@ -7,7 +7,9 @@ Spec: security defaults, HTTP limits (T47, T48)
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,3 +184,38 @@ def cookie(name: str, value: str, *, secure: bool, max_age: int | None = None, s
     if secure:
         parts.append("Secure")
     return "; ".join(parts)
+
+
+class Lifespan:
+    """ASGI's lifespan protocol around a context, which whoever runs the server can end, too.
+
+    HTTP runtimes tell of the end only when no connection is left, and a stream may never end.
+    """
+
+    def __init__(self, context: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        self._context = context
+        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Serve the connection of type `lifespan`."""
+        await receive()
+        self._ended.clear()
+        try:
+            async with self._context():
+                await send({"type": "lifespan.startup.complete"})
+                waiting = [asyncio.create_task(self._over.wait()), asyncio.ensure_future(receive())]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in waiting:
+                    task.cancel()
+        finally:
+            self._ended.set()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def end(self, *, within: float) -> bool:
+        """Leave the context, if it was entered; False when that takes more than so many seconds."""
+        self._over.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), within)
+        return self._ended.is_set()

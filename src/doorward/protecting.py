@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from doorward.app import Mounted
-from doorward.asgi import Receive, Response, Scope, Send, json_response
+from doorward.app import CLOSE_SECONDS, Mounted
+from doorward.asgi import Lifespan, Receive, Response, Scope, Send, json_response
 from doorward.core.tools import GROUPS
 from doorward.local_tools import WithTools, build_catalogue, protect_with_tools
 from doorward.manage import resources
@@ -105,6 +105,7 @@ class Standing:
     ) -> None:
         self._mounts = dict(sorted(mounts.items(), reverse=True))
         self._beside = tuple(beside)
+        self._lifespan = Lifespan(self.running)
         self._app: ASGIApp = self._serve
         first = next(path for path in mounts if path != IDENTITY_PATH)
         self._documents = {"": mounts[first], **{path: app for path, app in mounts.items() if path != IDENTITY_PATH}}
@@ -119,7 +120,7 @@ class Standing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            await self._run_lifespan(receive, send)
+            await self._lifespan.run(receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -137,16 +138,15 @@ class Standing:
         if scope["type"] == "http":
             await (await self._answer(path)).send(send, head=scope["method"] == "HEAD")
 
-    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the mounted apps, and what they have beside them."""
         async with AsyncExitStack() as stack:
             for running in self._beside:
                 await stack.enter_async_context(running)
             for mounted in self._mounts.values():
                 await stack.enter_async_context(mounted.lifespan())
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+            yield
 
     async def _answer(self, path: str) -> Response:
         if path == "/livez":
@@ -160,7 +160,8 @@ class Standing:
         """Nothing waits here for news."""
 
     async def close(self) -> None:
-        """Nothing is open here."""
+        """End the mounted apps."""
+        await self._lifespan.end(within=CLOSE_SECONDS)
 
 
 async def mount_all(parts: Opened, upstreams: Sequence[Upstream], signer: IdentitySigner) -> dict[str, Mounted]:

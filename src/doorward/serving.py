@@ -19,6 +19,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from doorward.asgi import Receive, Scope, Send
+from doorward.resource.stdio_process import kill_groups
 from doorward.settings import EX_CONFIG, Settings
 from doorward.starting import Stopped
 
@@ -52,7 +53,7 @@ class Served(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close what was opened for it."""
+        """End what runs within it, within seconds, and close what was opened for it."""
         ...
 
 
@@ -67,7 +68,7 @@ class Certificate:
 async def run_server(
     app: Served, settings: Settings, announce: Callable[[], None], *, certificate: Certificate | None = None
 ) -> int:
-    """Serve until SIGTERM or Ctrl-C, and close the database; the exit code. `announce` is called once it answers."""
+    """Serve until SIGTERM or Ctrl-C, and close the app; the exit code. `announce` is called once it answers."""
     server = Server(
         app,
         address=settings.host,
@@ -105,11 +106,12 @@ async def run_server(
 
 
 def leave(code: int) -> NoReturn:
-    """End the process here and now, once the database is closed.
+    """End the process here and now, once the database is closed, and whatever command of ours outlived its hints.
 
     The HTTP runtime's threads may still be busy with connections that outlived the grace, and must meet neither an
     event loop nor an interpreter that is taken apart.
     """
+    kill_groups()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,6 +1,7 @@
 """The `doorward` command, run in this process on a data folder of its own."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from doorward.cli.commands import app
+from tests.cli.doors import Start
+from tests.running import RunningDoorward, start_protect
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,17 @@ class Command:
 @pytest.fixture
 def doorward(tmp_path: Path) -> Command:
     return Command(tmp_path / "data")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start doors over one folder; whatever still runs at the end is stopped."""
+    running: list[RunningDoorward] = []
+
+    def start_one(*words: str, **given: Any) -> RunningDoorward:
+        running.append(start_protect(tmp_path / "data", *words, **given))
+        return running[-1]
+
+    yield start_one
+    for door in running:
+        door.stop()

@@ -1,49 +1,32 @@
 """`doorward protect`, as a process: what it refuses, what it announces and keeps to itself, how it ends."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import mcp
 import pytest
 
+from tests.cli.doors import Start, children_of, let_in, refuses_more
 from tests.interop.browsers import FormBrowser
-from tests.interop.clients import Storage, call_with, connect_sdk
+from tests.interop.clients import call_with, connect_sdk
 from tests.interop.conversation import call
 from tests.interop.upstreams.running import HERE, HTTP_SERVERS, Upstream, running
 from tests.needs import find_free_port
 from tests.person import Person
-from tests.running import RunningDoorward, start_protect
 from tests.waiting import until
 
-Start = Callable[..., RunningDoorward]
 NOWHERE = "http://127.0.0.1:9/mcp"
 SECRET = "a-secret-of-the-server-behind"
 NOTEBOOK = (sys.executable, str(HERE / "sdk_server.py"))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start doors over one folder; whatever still runs at the end is stopped."""
-    running: list[RunningDoorward] = []
-
-    def start_one(*words: str, **given: Any) -> RunningDoorward:
-        running.append(start_protect(tmp_path / "data", *words, **given))
-        return running[-1]
-
-    yield start_one
-    for door in running:
-        door.stop()
 
 
 def run_protect(data: Path, *words: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -181,17 +164,6 @@ async def test_a_server_that_is_down_at_the_start_leaves_the_door_up_and_says_so
         assert (called.status_code, called.headers["retry-after"]) == (503, "2")
 
 
-async def let_in(door: RunningDoorward) -> str:
-    """The access token of a client that was let in, whatever the server behind says then."""
-    storage = Storage()
-    async with httpx2.AsyncClient() as http:
-        with contextlib.suppress(BaseExceptionGroup, mcp.MCPError):
-            async with connect_sdk(door.url, FormBrowser(Person(http)), storage=storage):
-                pass
-    assert storage.tokens is not None
-    return storage.tokens.access_token
-
-
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Upstream]:
     with running(HTTP_SERVERS["MCP SDK 2 for Python"], tmp_path / "upstream.log") as server:
@@ -231,13 +203,6 @@ async def test_a_command_gets_the_variables_that_are_named_and_no_others(tmp_pat
     assert SECRET not in door.data.with_suffix(".log").read_text() + json.dumps(door.announced)
 
 
-def children_of(pid: int) -> list[int]:
-    """Every process below this one."""
-    tasks = (Path("/proc") / str(pid) / "task").iterdir()
-    direct = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [*direct, *(below for child in direct for below in children_of(child))]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_end_of_the_door_is_the_end_of_its_commands(start: Start, number: signal.Signals) -> None:
     door = start("--", *NOTEBOOK)
@@ -266,13 +231,3 @@ async def test_a_call_in_flight_is_answered_before_the_door_ends(start: Start, u
             await behind.delete("/held")
             assert await calling == "hold has run"
             assert door.stop() == 0
-
-
-async def refuses_more(door: RunningDoorward) -> bool:
-    """Whether the door has begun to end: it takes no connections any more."""
-    try:
-        async with httpx2.AsyncClient() as http:
-            await http.get(f"{door.issuer}/livez")
-    except httpx2.TransportError:
-        return True
-    return False

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 held: dict[Any, asyncio.Event] = {}
@@ -72,6 +73,10 @@ def ignore_hints(*_: Any) -> None:
     held["end of input"] = asyncio.Event()
 
 
+async def read(given: dict[str, Any], _: Any) -> str:
+    return await asyncio.to_thread(Path(given["path"]).read_text)
+
+
 def tell(given: dict[str, Any], _: Any) -> None:
     say(method=given["method"], params=given.get("params", {}))
 
@@ -88,6 +93,7 @@ TOOLS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
     "ignore_hints": ignore_hints,
     "not_a_number": lambda *_: "NaN",
     "progress": progress,
+    "read": read,
     "release": lambda given, _: held[given["hold"]].set(),
     "say": write_errors,
     "seen": lambda *_: {"cancelled": cancelled, "notes": notes},

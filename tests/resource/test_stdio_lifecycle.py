@@ -1,12 +1,18 @@
 """How processes behind a bridge come and go: cancelled requests, crashes, idleness, limits."""
 
 import asyncio
+import os
+import sys
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from doorward.resource import stdio_pool
+from doorward.resource.stdio import StdioBridge
 from tests.resource.stdio_world import (
+    COMMAND,
+    FOLDER,
     Told,
     build_call,
     build_request,
@@ -16,9 +22,11 @@ from tests.resource.stdio_world import (
     run_client,
     serve_bridge,
 )
+from tests.resource.world import Mint
 from tests.waiting import until
 
 CALLS = 50
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}}
 SUBSCRIBE = build_request("resources/subscribe", uri="file:///notes")
 
 
@@ -201,3 +209,40 @@ async def test_one_persons_processes_that_will_not_end_keep_nobody_else_waiting_
         await alice.open()
         assert not opening.done()
         await opening
+
+
+async def test_a_bridge_that_ends_lets_calls_end_and_takes_no_more(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    bridge, mint = StdioBridge(COMMAND), Mint()
+    async with run_client(mint.protect(bridge), mint) as client:
+        running = bridge.lifespan()
+        await running.__aenter__()
+        await client.open()
+        busy = [bridge.is_busy]
+        calling = asyncio.create_task(client.call("read", path=str(gate)))
+        opened = await asyncio.to_thread(gate.open, "w")
+        busy.append(bridge.is_busy)
+        ending = asyncio.create_task(running.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        refused = await client.post(build_call("echo"))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        opened.write("at last")
+        opened.close()
+        assert (await calling)["told"] == "at last"
+        await ending
+    assert (bridge.processes, [*busy, bridge.is_busy]) == (0, [False, True, False])
+
+
+async def test_a_bridge_whose_command_does_not_start_says_so_until_it_does(tmp_path: Path) -> None:
+    script = tmp_path / "server.py"
+    script.write_text("raise SystemExit(3)")
+    async with run_bridge(sys.executable, str(script)) as (bridge, app, mint), run_client(app, mint) as client:
+        assert await bridge.check()
+        assert (await client.post(build_request("initialize", **HANDSHAKE))).status_code == 502
+        assert not await bridge.check()
+        script.write_text((FOLDER / "stdio_server.py").read_text())
+        await client.open()
+        assert await bridge.check()
+        assert (await client.post(build_call("crash"))).status_code == 502
+        assert await bridge.check()  # it starts, and that is what a next request needs

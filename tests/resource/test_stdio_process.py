@@ -15,7 +15,7 @@ import uvloop
 from doorward.resource import stdio_process
 from doorward.resource.stdio import StdioBridge
 from doorward.resource.stdio_errors import StderrLog
-from doorward.resource.stdio_process import ProcessGone, StdioProcess, build_environment
+from doorward.resource.stdio_process import ProcessGone, StdioProcess, build_environment, kill_groups
 from tests.resource.stdio_world import COMMAND, build_call, is_alive
 from tests.resource.world import Clock
 from tests.waiting import until
@@ -124,6 +124,16 @@ async def test_a_process_that_ignores_every_hint_is_killed() -> None:
         await heard.ask("ignore_hints")
         pid = heard.process.pid
     assert not is_alive(pid)
+
+
+async def test_whoever_waits_for_nobody_leaves_nothing_behind() -> None:
+    heard = Heard(grace_seconds=600)
+    async with run(heard):
+        child = await heard.ask("child")
+        kill_groups()
+        await until(heard.is_over)
+        assert not is_alive(heard.process.pid)
+        assert not is_alive(child)
 
 
 async def test_a_message_without_end_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

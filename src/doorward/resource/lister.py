@@ -12,7 +12,7 @@ import anyio
 from .asgi import ASGIApp, Header, Message, Scope, build_header
 from .legacy_lister import NoLegacyServer, list_legacy_tools
 from .listing import MAX_LIST_SIZE
-from .principal import Principal
+from .principal import OURSELVES
 
 HANDSHAKE_VERSION = "2025-11-25"
 STATELESS_VERSION = "2026-07-28"
@@ -35,8 +35,6 @@ _TASKS: dict[str, Any] = {
     "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}},
 }
 _META = "io.modelcontextprotocol"
-_NOBODY = Principal(subject="", client_id="doorward", issuer="", scopes=(), audience="", expires_at=0, claims={})
-"""Who asks: the protection itself, and no person."""
 
 
 class ListRefused(Exception):  # noqa: N818  # the server's doing
@@ -168,7 +166,7 @@ class AppLister:
             "headers": [*fixed, *(build_header(name, value) for name, value in headers.items())],
             "client": None,
             "server": None,
-            self._principal_key: _NOBODY,
+            self._principal_key: OURSELVES,
         }
 
 

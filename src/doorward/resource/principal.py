@@ -48,3 +48,7 @@ class Principal:
     def has_scopes(self, needed: Iterable[str]) -> bool:
         """Whether the token carries every one of `needed`. Spec: RS-02"""
         return not missing(needed, self.scopes)
+
+
+OURSELVES = Principal(subject="", client_id="doorward", issuer="", scopes=(), audience="", expires_at=0, claims={})
+"""Who asks a server for its tools: the protection itself, and no person."""

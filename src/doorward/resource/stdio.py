@@ -35,6 +35,7 @@ from .asgi import (
 )
 from .middleware import PRINCIPAL
 from .principal import Identity, Principal
+from .stdio_calls import Calls
 from .stdio_connection import Launch, StdioConnection
 from .stdio_messages import (
     INTERNAL_ERROR,
@@ -97,6 +98,7 @@ class StdioBridge:
         idle_seconds: float = 900,
         max_processes: int = 50,
         max_processes_of_a_person: int = 10,
+        drain_seconds: float = 10.0,
     ) -> None:
         if isinstance(command, str) or not command or not command[0]:
             raise ValueError("command: give a program and its arguments, as a list.")
@@ -113,22 +115,39 @@ class StdioBridge:
             max_of_a_person=max_processes_of_a_person,
         )
         self._limits = StreamLimits(per_person=MAX_REQUESTS_OF_A_PERSON)
+        self._drain_seconds = drain_seconds
+        self._calls = Calls()
         self._is_running = False
+        self._is_stopping = False
 
     @property
     def processes(self) -> int:
         """How many processes there are now."""
         return self._pool.processes
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is being answered; streams, which may have no end, aside."""
+        return bool(self._calls)
+
+    async def check(self) -> bool:
+        """Whether the command can be used, as far as is known: its last start went well, or some of it runs."""
+        return not self._pool.is_failing
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """What runs as long as the server does; at its end no process is left, and every stream has ended."""
+        """What runs as long as the server does; at its end no process is left, and every stream has ended.
+
+        Calls may finish within `drain_seconds` before that; no more are taken meanwhile.
+        """
         async with self._pool.running():
-            self._is_running = True
+            self._is_running, self._is_stopping = True, False
             forgetting = asyncio.create_task(self._end_idle_sessions())
             try:
                 yield
             finally:
+                self._is_stopping = True
+                await self._calls.drained(within=self._drain_seconds)
                 self._is_running = False
                 forgetting.cancel()
                 await asyncio.gather(forgetting, return_exceptions=True)
@@ -148,7 +167,7 @@ class StdioBridge:
         try:
             principal = self._identify(scope)
             with self._limits.admit(principal):
-                await self._answer(request, principal.identity, receive, send)
+                await self._answer(request, principal, receive, send)
         except Refused as refused:
             await refused.answer.send(request, send)
         except Disconnected:
@@ -176,17 +195,15 @@ class StdioBridge:
             raise refuse(500, INTERNAL_ERROR, "This server is not set up right.")
         return ANONYMOUS
 
-    async def _answer(self, request: Request, caller: Identity, receive: Receive, send: Send) -> None:
-        version = check_version(request)
+    async def _answer(self, request: Request, principal: Principal, receive: Receive, send: Send) -> None:
+        caller, version = principal.identity, check_version(request)
         is_modern = version in MODERN_PROTOCOL_VERSIONS
         if request.method == "POST":
             posted = await read_messages(request, receive)
-            if is_modern:
-                await self._answer_modern(request, caller, posted, receive, send)
-            elif not posted.is_batch and posted.messages[0].get("method") == "initialize":
-                await self._open_session(request, caller, posted.messages[0], receive, send)
-            else:
-                await self._answer_in_session(request, self._find_session(request, caller), posted, receive, send)
+            if posted.requests and self._is_stopping:
+                raise self._refuse_more(posted.requests[0]["id"])
+            with self._calls.count(principal, posted):
+                await self._answer_posted(request, caller, posted, receive, send, is_modern=is_modern)
         elif request.method == "GET" and not is_modern:
             await self._stream(request, self._find_session(request, caller), receive, send)
         elif request.method == "DELETE" and not is_modern:
@@ -195,6 +212,20 @@ class StdioBridge:
         else:
             allowed = build_header("allow", "POST") if is_modern else _METHODS
             raise Refused(Answer(405, (allowed,)))
+
+    async def _answer_posted(
+        self, request: Request, caller: Identity, posted: Posted, receive: Receive, send: Send, *, is_modern: bool
+    ) -> None:
+        if is_modern:
+            await self._answer_modern(request, caller, posted, receive, send)
+        elif not posted.is_batch and posted.messages[0].get("method") == "initialize":
+            await self._open_session(request, caller, posted.messages[0], receive, send)
+        else:
+            await self._answer_in_session(request, self._find_session(request, caller), posted, receive, send)
+
+    def _refuse_more(self, request_id: RequestId) -> Refused:
+        body = build_error(request_id, INTERNAL_ERROR, "The server is being stopped.")
+        return Refused(build_json(503, body, build_header("retry-after", "5")))
 
     async def _answer_modern(
         self, request: Request, caller: Identity, posted: Posted, receive: Receive, send: Send

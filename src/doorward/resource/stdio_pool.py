@@ -94,6 +94,12 @@ class ProcessPool:
         self._probe_again_at = 0.0
         self._ending: set[asyncio.Task[None]] = set()
         self._is_open = False
+        self._has_failed = False
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last start failed, and nothing runs that started before."""
+        return self._has_failed and not self._running()
 
     @property
     def processes(self) -> int:
@@ -166,6 +172,7 @@ class ProcessPool:
             result = answer.get("result")
             versions = result.get("supportedVersions") if isinstance(result, dict) else None
             if isinstance(versions, list) and set(MODERN_PROTOCOL_VERSIONS).intersection(map(str, versions)):
+                self._has_failed = False
                 return True
             connection.is_closing = True
             self._end_soon(connection.stop())
@@ -192,6 +199,7 @@ class ProcessPool:
             try:
                 await connection.start(partial(self._note_failure, seat, connection))
             except ProcessGone as gone:
+                self._has_failed = True
                 self._note_failure(seat, connection, str(gone))
                 raise Unavailable(str(gone), status=502) from None
             seat.connection = connection
@@ -206,6 +214,7 @@ class ProcessPool:
             if not isinstance(answer.get("result"), dict):
                 raise HandshakeRefused(answer.get("error"))
             connection.initialized = answer["result"]
+            self._has_failed = False
             await connection.notify("notifications/initialized")
         except BaseException as error:
             if not connection.is_closing:
@@ -213,6 +222,7 @@ class ProcessPool:
                 self._note_failure(seat, connection, "initialize failed")
             self._end_soon(connection.stop())
             if isinstance(error, ProcessGone):
+                self._has_failed = True
                 raise Unavailable(str(error), status=502) from None
             raise
 

@@ -21,6 +21,8 @@ _POLL_SECONDS = 0.02
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
 _INHERITED_ON_WINDOWS = ("APPDATA", "LOCALAPPDATA", "PATHEXT", "SYSTEMDRIVE", "SYSTEMROOT", "TEMP", "USERPROFILE")
 
+_groups: set[int] = set()
+"""The process groups that were started here and are not over."""
 _log = logging.getLogger("doorward.resource.stdio")
 
 
@@ -40,6 +42,14 @@ def build_environment(extra: Mapping[str, str]) -> dict[str, str]:
     # A value that begins so is a function that an old shell exported.
     kept = {name: value for name in names if (value := os.environ.get(name, "")) and not value.startswith("()")}
     return {**kept, **extra}
+
+
+def kill_groups() -> None:
+    """Kill whatever was started here and is not over: for a process that ends itself now and waits for nobody."""
+    if sys.platform != "win32":
+        for group in list(_groups):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
 
 class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
@@ -110,6 +120,7 @@ class StdioProcess:
             raise ProcessGone("The server behind cannot be started.") from None
         self._transport, self._exited = transport, protocol.exited
         self._process = asyncio.subprocess.Process(transport, protocol, loop)
+        _groups.add(self.pid)
         self._supervisor = asyncio.create_task(self._supervise(StderrLog(self.pid, secrets), on_end))
 
     async def write(self, line: bytes) -> None:
@@ -152,6 +163,7 @@ class StdioProcess:
             for task in (reading, told, *signs):
                 task.cancel()
             self._signal(kill=True)  # whoever is left of the group
+            _groups.discard(self.pid)
             results = await asyncio.gather(reading, told, *signs, return_exceptions=True)
             with contextlib.suppress(PermissionError):
                 self._transport.close()
