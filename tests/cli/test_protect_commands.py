@@ -1,6 +1,7 @@
 """`doorward protect -- COMMAND`, as a process: how it ends, and what an operator is told of the command."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -75,3 +76,19 @@ async def test_a_command_that_ignores_every_hint_does_not_outlive_the_door(start
     assert len(children) >= 2
     assert door.stop() == 0
     assert not [child for child in children if is_alive(child)]
+
+
+async def test_a_command_that_does_not_start_says_why_in_the_log_and_is_not_ready(start: Start) -> None:
+    crash = "import os, sys; sys.exit('missing API_KEY, not ' + os.environ['GIVEN'])"
+    given = {"GIVEN": "a-given-value", "DOORWARD_LOG__FORMAT": "json"}
+    door = start("--env", "GIVEN", "--", sys.executable, "-c", crash, environment=given)
+    async with httpx2.AsyncClient(base_url=door.issuer) as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+    assert door.stop() == 0
+    told = [json.loads(line) for line in door.data.with_suffix(".log").read_text().splitlines()]
+    ended = [one for one in told if "It last wrote: missing API_KEY, not …" in one["event"]]
+    assert ended
+    assert {one["level"] for one in ended} == {"warning"}
+    assert all(one["timestamp"] for one in told)
+    assert "a-given-value" not in str(told)

@@ -218,3 +218,22 @@ def test_a_secret_that_begins_with_another_is_masked_to_its_end(caplog: pytest.L
     with caplog.at_level("INFO", logger="doorward.resource.stdio"):
         StderrLog(1, ["sesame", "sesame-and-more"]).note(b"opened with sesame-and-more and sesame")
     assert caplog.messages == ["Process 1: opened with \u2026 and \u2026"]
+
+
+async def test_a_crash_is_told_with_the_last_words_of_the_process_and_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    program = "import sys; [print(n, file=sys.stderr) for n in range(9)]; sys.exit('no a-given-value: missing API_KEY')"
+    heard = Heard(sys.executable, "-c", program)
+    async with run(heard, secrets=["a-given-value"]):
+        await until(heard.is_over)
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.endswith("ended with 1: The server behind ended. It last wrote: 5 | 6 | 7 | 8 | no …: missing API_KEY")
+
+
+async def test_what_is_stopped_has_no_last_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "doorward.resource.stdio")
+    async with run(Heard()) as heard:
+        await heard.ask("say", lines=["ready"])
+    assert "The server behind was stopped." in caplog.messages[-1]
+    assert "ready" not in caplog.messages[-1]

@@ -4,11 +4,14 @@ import asyncio
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 _MAX_LINES = 50
 _WINDOW_SECONDS = 10.0
 _MAX_LENGTH = 500
+_LAST_LINES = 5
+_LAST_LENGTH = 1_000
 _SHORTEST_SECRET = 6
 _CHUNK = 64 * 1024
 _CREDENTIALS = re.compile(r"(?i)\b(?:bearer|basic|dpop)\s+[\w.~+/=-]+|\beyJ[\w-]+\.[\w.-]+")
@@ -29,6 +32,12 @@ class StderrLog:
         self._window_ends = 0.0
         self._told = 0
         self._left_out = 0
+        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    @property
+    def last_words(self) -> str:
+        """The last lines, masked as all of them are; for a process that ended, they often say why."""
+        return " | ".join(self._last)[-_LAST_LENGTH:]
 
     async def follow(self, stream: asyncio.StreamReader | None) -> None:
         """Read until the stream ends, so that the process never waits for its log to be read."""
@@ -46,6 +55,7 @@ class StderrLog:
         text = self._mask(_CONTROL.sub(" ", line[: 4 * _MAX_LENGTH].decode("utf-8", "replace")).strip())
         if not text:
             return
+        self._last.append(text[:_MAX_LENGTH])
         now = self._clock()
         if now >= self._window_ends:
             if self._left_out:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import PurePath
 
 from .stdio_errors import StderrLog
 
@@ -174,14 +175,15 @@ class StdioProcess:
         reason = (
             str(failure) if failure else "The server behind was stopped." if was_asked else "The server behind ended."
         )
-        _log.log(
-            logging.INFO if was_asked and failure is None else logging.WARNING,
-            "Process %d ended with %s: %s",
-            self.pid,
-            self._process.returncode,
-            reason,
-        )
+        self._tell_end(reason, errors.last_words, is_wanted=was_asked and failure is None)
         on_end(reason)
+
+    def _tell_end(self, reason: str, last_words: str, *, is_wanted: bool) -> None:
+        """Tell the operator, and what it last wrote to its standard error when nobody wanted it to end."""
+        said = "" if is_wanted else f" It last wrote: {last_words}" if last_words else " It wrote no error."
+        level = logging.INFO if is_wanted else logging.WARNING
+        program, code = PurePath(self._command[0]).name, self._process.returncode
+        _log.log(level, "Process %d (%s) ended with %s: %s%s", self.pid, program, code, reason, said)
 
     async def _read(self) -> None:
         stdout = self._process.stdout
