@@ -118,4 +118,5 @@ def protect_with_tools(
 
 def build_catalogue(app: ASGIApp, path: str, store: CatalogueStore) -> ToolCatalogue:
     """The tools of an app that serves MCP at `path`, kept in a store."""
-    return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), store=store)
+    name = getattr(app, "described", path)
+    return ToolCatalogue(AppLister(app, path=path, principal_key=PRINCIPAL), name=name, store=store)

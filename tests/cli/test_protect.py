@@ -162,6 +162,10 @@ async def test_a_server_that_is_down_at_the_start_leaves_the_door_up_and_says_so
             assert answer.status_code in {502, 503}
         called = await call_with(door.url, token, "tools/call", {"name": "add_note", "arguments": {}})
         assert (called.status_code, called.headers["retry-after"]) == (503, "2")
+    log = door.data.with_suffix(".log").read_text()
+    assert log.count("http://127.0.0.1:9 cannot be reached (Connection refused)") == 1
+    problem = f"the tools of {NOWHERE} (The server behind this address cannot be reached now); none is open"
+    assert log.count(problem) == log.count("Cannot read") == 1
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from doorward.oauth.tools import KnownTool, ListedTool, latest_version, parse_tools
-from doorward.resource.catalogue import LIST_SECONDS, CatalogueStore, FileStore, MemoryStore, ToolCatalogue
+from doorward.resource.catalogue import LIST_SECONDS, CatalogueStore, FileStore, ListRefused, MemoryStore, ToolCatalogue
 from tests.resource.world import Clock
 from tests.waiting import until
 
@@ -149,10 +149,17 @@ class Odd(Exception):  # noqa: N818  # any error there may be
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("refused"), TimeoutError(), Odd("x"), ExceptionGroup("all", [ExceptionGroup("of", [Odd("x")])])]
+    ("error", "cause"),
+    [
+        (OSError("refused"), "OSError: refused"),
+        (TimeoutError(), "no answer in time"),
+        (ListRefused("It is away."), "It is away"),
+        (ExceptionGroup("all", [ExceptionGroup("of", [Odd("x")])]), "Odd: x"),
+    ],
+    ids=str,
 )
 async def test_a_server_that_does_not_tell_its_tools_keeps_the_old_list(
-    error: Exception, caplog: pytest.LogCaptureFixture
+    error: Exception, cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World("book")
     await world.catalogue.refresh()
@@ -160,8 +167,30 @@ async def test_a_server_that_does_not_tell_its_tools_keeps_the_old_list(
     assert not await world.refresh("other")
     assert (world.listed(), world.catalogue.is_read) == ({"book": 0}, True)
     assert await world.catalogue.find("other") is None
-    cause = error.exceptions[0].exceptions[0] if isinstance(error, ExceptionGroup) else error
-    assert f"The server did not tell its tools: {type(cause).__name__}" in caplog.text
+    assert caplog.messages == [
+        f"Cannot read the tools of the server ({cause}); the tools stay as they were. Trying again."
+    ]
+
+
+async def test_a_server_that_is_away_is_told_of_once_and_once_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "doorward.resource")
+    world = World("book")
+    for _ in range(2):
+        world.server.error = ListRefused("It is away.")
+        for _ in range(3):
+            assert not await world.refresh("book")
+        world.server.error = None
+        for _ in range(3):
+            assert await world.refresh("book")
+    away, back = "Cannot read the tools of the server (It is away); ", "The tools of the server can be read again."
+    assert caplog.messages == [
+        f"{away}none is open until it answers. Trying again.",
+        back,
+        f"{away}the tools stay as they were. Trying again.",
+        back,
+    ]
 
 
 async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from mcp.server import MCPServer
 
 from doorward.resource import PRINCIPAL, legacy_lister
 from doorward.resource.asgi import Receive, Scope, Send
+from doorward.resource.catalogue import ListRefused
 from doorward.resource.forward import Forwarder
 from doorward.resource.legacy_lister import NoLegacyServer, list_legacy_tools
-from doorward.resource.lister import AppLister, ListRefused
+from doorward.resource.lister import AppLister
 from tests.resource.behind import Behind, Exchange, serve_behind
 from tests.resource.world import RESOURCE, bind, serve
 

@@ -12,8 +12,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ListToolsResult, PaginatedRequestParams, Tool
 
 from doorward.resource import PRINCIPAL, lister
+from doorward.resource.catalogue import ListRefused
 from doorward.resource.forward import Forwarder
-from doorward.resource.lister import AppLister, ListRefused
+from doorward.resource.lister import AppLister
 from tests.resource.world import RESOURCE, bind, serve
 
 ANYTHING = {"type": "object", "properties": {}}

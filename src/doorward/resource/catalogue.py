@@ -26,6 +26,10 @@ _RETRY_SECONDS = 1.0
 _log = logging.getLogger("doorward.resource")
 
 
+class ListRefused(Exception):  # noqa: N818  # the server's doing
+    """The server gave no list of tools; the text is for the log."""
+
+
 class CatalogueStore(Protocol):
     """Where the list of tools is kept, so that a restart makes no new tool an old one."""
 
@@ -123,19 +127,21 @@ def _parse_entry(entry: Any) -> KnownTool:
 class ToolCatalogue:
     """The tools of one server, read from the server itself, each with the version of the list it appeared in.
 
-    `lister` asks the server; without a `store` the list is forgotten with the process. One list is read at a time,
-    and at most one a second, however many callers want to know and whatever the server answers.
+    `lister` asks the server, which the log calls `name`; without a `store` the list is forgotten with the process. One
+    list is read at a time, and at most one a second, however many callers want to know and whatever the server answers.
     """
 
     def __init__(
         self,
         lister: Lister,
         *,
+        name: str = "the server",
         store: CatalogueStore | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lister = lister
+        self._name = name
         self._store = store or MemoryStore()
         self._clock = clock
         self._monotonic = monotonic
@@ -144,6 +150,7 @@ class ToolCatalogue:
         self._tried_at: float | None = None
         self._is_read = False
         self._is_current = False
+        self._is_silent = False
         self._reading = anyio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -213,15 +220,25 @@ class ToolCatalogue:
             with anyio.fail_after(LIST_SECONDS):
                 listed = parse_tools(await self._lister())
         except Exception as error:  # noqa: BLE001  # whatever a server does wrong, the old list stays
-            _log.warning("The server did not tell its tools: %s", _name(error))
+            self._note_silence(_explain(error))
             return False
+        if self._is_silent:
+            self._is_silent = False
+            _log.info("The tools of %s can be read again.", self._name)
         try:
             self._take(await self._store.learn(listed, int(self._clock() * 1000)))
         except Exception as error:  # noqa: BLE001  # a list that is not kept must not count: a restart would forget it
-            _log.error("The list of tools cannot be kept, so the old one stays: %s", _name(error))
+            _log.error("The list of tools cannot be kept, so the old one stays: %s", _explain(error))
             return False
         self._is_read = True
         return True
+
+    def _note_silence(self, cause: str) -> None:
+        """Tell once that the server went away, however often it is asked again."""
+        if not self._is_silent:
+            meanwhile = "the tools stay as they were" if self.is_read else "none is open until it answers"
+            _log.warning("Cannot read the tools of %s (%s); %s. Trying again.", self._name, cause, meanwhile)
+        self._is_silent = True
 
     async def _read_again(self) -> None:
         # A timer may wake too early, and then nothing would be read.
@@ -238,8 +255,12 @@ class ToolCatalogue:
         self._version = latest_version(known)
 
 
-def _name(error: BaseException) -> str:
-    """The first cause that says something: clients wrap theirs in groups."""
+def _explain(error: BaseException) -> str:
+    """The first cause that says something, in plain words where it has any: clients wrap theirs in groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    if isinstance(error, ListRefused):
+        return str(error).rstrip(".")[:300]
     return f"{type(error).__name__}: {error}"[:300]

@@ -93,6 +93,11 @@ class Forwarder:
         )
 
     @property
+    def described(self) -> str:
+        """What it stands for, for the log: the server's URL without what may be secret in it."""
+        return self._addresses.audience
+
+    @property
     def is_busy(self) -> bool:
         """Whether a call is being answered; streams, which may have no end, aside."""
         return any(not exchange.is_stream for exchange in self._open)

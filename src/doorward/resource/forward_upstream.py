@@ -1,7 +1,9 @@
 """The server behind the proxy, as somebody who is asked over HTTP. Needs aiohttp (`pip install doorward[proxy]`)."""
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -59,6 +61,7 @@ class Upstream:
         self._checking = asyncio.Lock()
         self._checked_at: float | None = None
         self._is_reached = False
+        self._is_away = False
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -134,7 +137,7 @@ class Upstream:
             raise RuntimeError("The server behind is asked inside `connected` only.")
         try:
             async with asyncio.timeout(self._response_seconds):
-                return await self._session.request(
+                answer = await self._session.request(
                     request.method,
                     URL(url, encoded=True),
                     headers=headers,
@@ -145,13 +148,17 @@ class Upstream:
             self.note("did not answer in time")
             refuse(504, "gateway_timeout", "The server behind this address did not answer in time.")
         except aiohttp.ClientConnectorError as error:
-            self.note(f"cannot be reached ({type(error).__name__})")
+            self._note_away(_explain(error))
             refuse(502, "bad_gateway", "The server behind this address cannot be reached now.", retry=True)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if exchange.body.is_broken:
                 raise Disconnected from None
             self.note(f"broke off before its answer began ({type(error).__name__})")
             refuse(502, "bad_gateway", "The server behind this address gave no answer that can be read.")
+        if self._is_away:
+            self._is_away = False
+            _log.info("The server behind at %s is reached again.", self._addresses.origin)
+        return answer
 
     def find_location(self, answer: aiohttp.ClientResponse, url: str) -> str | None:
         """`Location` for the client, if any. Raises `Refused` for answers that say nothing to it."""
@@ -173,9 +180,21 @@ class Upstream:
             refuse(502, "bad_gateway", "The server behind this address redirects to where no client can follow.")
         return location
 
+    def _note_away(self, cause: str) -> None:
+        """Tell once that it cannot be reached, however often it is tried."""
+        if not self._is_away:
+            self.note(f"cannot be reached ({cause})")
+        self._is_away = True
+
     def note(self, what: str) -> None:
         """Tell the operator about the server behind: where it is, and nothing that was said."""
         _log.warning("The server behind at %s %s.", self._addresses.origin, what)
+
+
+def _explain(error: aiohttp.ClientConnectorError) -> str:
+    """Why there is no connection, in the words of the system where it has some."""
+    number = error.os_error.errno
+    return os.strerror(number) if number is not None and number in errno.errorcode else type(error).__name__
 
 
 def refuse(status: int, error: str, text: str, *, retry: bool = False) -> NoReturn:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import anyio
 
 from .asgi import ASGIApp, Header, Message, Scope, build_header
+from .catalogue import ListRefused
 from .legacy_lister import NoLegacyServer, list_legacy_tools
 from .listing import MAX_LIST_SIZE
 from .principal import OURSELVES
@@ -37,10 +38,6 @@ _TASKS: dict[str, Any] = {
 _META = "io.modelcontextprotocol"
 
 
-class ListRefused(Exception):  # noqa: N818  # the server's doing
-    """The server gave no list of tools; the text is for the log."""
-
-
 class AppLister:
     """Lists the tools of an ASGI app that serves MCP at `path`: a server in this process, or a way to one elsewhere.
 
@@ -65,7 +62,8 @@ class AppLister:
                 return await ask()
             except (ListRefused, NoLegacyServer) as refusal:
                 reasons.append(str(refusal))
-        raise ListRefused("; ".join(reasons))
+        is_cut = reasons[0] == reasons[1]  # whatever is asked, the same is said
+        raise ListRefused(reasons[0] if is_cut else "; ".join(reason.rstrip(".") for reason in reasons))
 
     async def _list_in_session(self) -> list[Any]:
         able = {**_CAPABILITIES, "tasks": _TASKS}
@@ -130,6 +128,8 @@ class AppLister:
                 if isinstance(result := answer.get("result"), dict):
                     return result, answered
                 raise ListRefused(f"{method}: {_describe(answer.get('error'))}")
+        if told := _read_problem(body):
+            raise ListRefused(told)
         raise ListRefused(f"{method} was answered with status {answered[':status']} and no result")
 
     async def _post(self, message: dict[str, Any], headers: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
@@ -226,6 +226,16 @@ def _read_messages(content_type: str, body: bytes) -> list[Any]:
             continue
         messages += message if isinstance(message, list) else [message]
     return messages
+
+
+def _read_problem(body: bytes) -> str:
+    """What an HTTP error says in the words of OAuth's, as a `Forwarder` does; empty if nothing."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    told = document.get("error_description") if isinstance(document, dict) else None
+    return told[:200] if isinstance(told, str) else ""
 
 
 def _data_of(event: str) -> list[str]:

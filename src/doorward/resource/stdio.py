@@ -104,6 +104,7 @@ class StdioBridge:
             raise ValueError("command: give a program and its arguments, as a list.")
         if idle_seconds <= 0 or max_processes < 1 or max_processes_of_a_person < 1:
             raise ValueError("idle_seconds, max_processes and max_processes_of_a_person must be more than nothing.")
+        self._program = command[0]
         self._shared = shared
         self._sessions = Sessions(on_end=self._end_session)
         extra = dict(env or {})
@@ -124,6 +125,11 @@ class StdioBridge:
     def processes(self) -> int:
         """How many processes there are now."""
         return self._pool.processes
+
+    @property
+    def described(self) -> str:
+        """What it stands for, for the log: the program alone, since arguments may be secret."""
+        return f"the command {self._program}"
 
     @property
     def is_busy(self) -> bool:

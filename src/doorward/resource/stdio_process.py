@@ -179,10 +179,14 @@ class StdioProcess:
         on_end(reason)
 
     def _tell_end(self, reason: str, last_words: str, *, is_wanted: bool) -> None:
-        """Tell the operator, and what it last wrote to its standard error when nobody wanted it to end."""
-        said = "" if is_wanted else f" It last wrote: {last_words}" if last_words else " It wrote no error."
-        level = logging.INFO if is_wanted else logging.WARNING
+        """Tell the operator, and what it last wrote to its standard error unless it ended as it was asked to.
+
+        One that fails may be asked to end between closing its input and ending.
+        """
         program, code = PurePath(self._command[0]).name, self._process.returncode
+        has_failed = not is_wanted or (code is not None and code > 0)
+        said = f" It last wrote: {last_words}" if has_failed and last_words else ""
+        level = logging.INFO if is_wanted else logging.WARNING
         _log.log(level, "Process %d (%s) ended with %s: %s%s", self.pid, program, code, reason, said)
 
     async def _read(self) -> None:
