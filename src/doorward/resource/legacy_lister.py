@@ -64,9 +64,10 @@ class _Conversation:
             await self._app(self._scope, _once(b""), self._take)
             raise NoLegacyServer("the stream ended")
         except Exception as error:  # noqa: BLE001  # told to whoever waits
+            reason = str(error) if isinstance(error, NoLegacyServer) else f"{type(error).__name__}: {error}"
             for waiting in (self._endpoint, *self._answers.values()):
                 if not waiting.done():
-                    waiting.set_exception(NoLegacyServer(f"{type(error).__name__}: {error}"))
+                    waiting.set_exception(NoLegacyServer(reason))
                     waiting.exception()  # known, even if nobody waits any more
 
     async def begin(self) -> None:
