@@ -211,3 +211,41 @@ async def test_a_resource_that_was_removed_learns_nothing(door: Door, store: Loc
     await resources.remove(door.operator, door.resource)
     with pytest.raises(ActionRefused):
         await store.learn((LOOK,), door.clock())
+
+
+async def test_every_heading_is_true_of_the_tools_below_it(door: Door, store: LocalTools, person: Person) -> None:
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=BOTH)))
+    shown = page.text.partition("What it may do")[2]
+    order = ("Look things up", "Have a look", "Make changes", "Book it", "Delete or overwrite", "Drop everything")
+    places = [shown.index(words) for words in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("asked", [f"{BOTH} tool:book", "tool:* tools:write", "tool:book", "tool:book tool:look"])
+async def test_no_tool_is_listed_twice(door: Door, store: LocalTools, person: Person, asked: str) -> None:
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=asked)))
+    assert page.text.count("Book it") == 1
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("list_notes", "<code><bdi>list_notes</bdi></code>"),
+        ("List Notes", "<bdi>List Notes</bdi></li>"),
+        ("ListNotes", "<bdi>ListNotes</bdi></li>"),
+        ("All my notes", '<bdi>All my notes</bdi> <code class="text-xs text-quiet"><bdi>list_notes</bdi></code>'),
+    ],
+)
+async def test_a_tool_is_named_once_where_its_title_is_its_name(
+    door: Door, store: LocalTools, person: Person, title: str, shown: str
+) -> None:
+    await list_tools(door, store, ListedTool("list_notes", title, "read", "1"))
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope="tools:read")))
+    assert shown in page.html
+    assert page.text.count("list_notes") + page.text.count(title) == 1 + (title == "All my notes") + (
+        title == "list_notes"
+    )
