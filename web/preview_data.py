@@ -64,7 +64,13 @@ def group(scopes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def question(scopes: list[dict[str, Any]]) -> dict[str, Any]:
     """What the page has of the scopes that are asked for."""
     kinds = {max((tool["kind"] for tool in scope["tools"]), key=KINDS.index) == "read" for scope in scopes}
-    return {"groups": group(scopes), "can_allow_reading": kinds == {True, False}, "tools_at": 0, "budgets": []}
+    return {
+        "groups": group(scopes),
+        "can_allow_reading": kinds == {True, False},
+        "tools_at": 0,
+        "budgets": [],
+        "news": None,
+    }
 
 
 def consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -> tuple[str, dict[str, Any]]:
@@ -240,6 +246,17 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         scopes=[READ, WRITE, DESTRUCTIVE],
         dropped=["admin", "openid"],
     ),
+    "consent-again": consent(
+        scopes=[READ, WRITE, DESTRUCTIVE],
+        news={
+            "kind": "destructive",
+            "groups": [
+                {"kind": "read", "tools": ["Stock quotes", "Flight search"]},
+                {"kind": "destructive", "tools": ["Cancel a booking"]},
+            ],
+        },
+    ),
+    "consent-all-new": consent(news={"kind": "write", "groups": []}),
     "consent-long": consent(
         client=CLIENT | {"name": LONG, "host": EVIL_HOST},
         redirect={"host": EVIL_HOST, "kind": "https", "display": f"https://{EVIL_HOST}/callback"},

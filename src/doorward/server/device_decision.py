@@ -29,7 +29,7 @@ from doorward.storage.device_codes import (
     decide_device_code,
     find_waiting_device,
 )
-from doorward.storage.grants import add_grant
+from doorward.storage.grants import add_grant, find_last_decided
 from doorward.storage.throttles import refund, spend
 
 from .admission import check_admission, check_device_client
@@ -51,6 +51,8 @@ class WaitingDevice:
     code: DeviceCode
     client: Client
     resource: Resource
+    seen: int | None
+    """The version of the list of tools that the person last allowed this client on this server, where they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,10 @@ async def enter_user_code(
     resource = view.resource(outcome.code.resource_id)
     if resource is None:
         raise _gone()
-    return WaitingDevice(format_user_code(code), outcome.code, client, resource)
+    before = await context.database.read(
+        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id
+    )
+    return WaitingDevice(format_user_code(code), outcome.code, client, resource, before.tools_at if before else None)
 
 
 async def decide_device(

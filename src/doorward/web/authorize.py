@@ -25,7 +25,7 @@ from doorward.server.tenancy import ProjectView
 from doorward.server.visitor import Visitor
 
 from .budgets import describe_budgets
-from .consent_scopes import describe_scopes
+from .consent_scopes import describe_scopes, find_news
 from .pages import ago, render_return
 from .visit import Visit, open_visit
 from .way_back import build_way_back, read_way_back
@@ -117,7 +117,9 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
         flow=consent.flow,
         redirect={"host": host, "kind": kind, "display": request.redirect_uri},
         dropped=list(request.dropped),
-        **describe_question(visit, client, consent.resource, request.scope, host=host, impersonated=impersonated),
+        **describe_question(
+            visit, client, consent.resource, request.scope, host=host, impersonated=impersonated, seen=consent.seen
+        ),
         switch_href=f"{base}/login?{urlencode({'next': here})}",
     )
 
@@ -130,9 +132,14 @@ def describe_question(
     *,
     host: str,
     impersonated: KnownClient | None,
+    seen: int | None,
 ) -> dict[str, Any]:
-    """What a person is told of the app, the server and the scopes, whichever way the app asks."""
+    """What a person is told of the app, the server and the scopes, whichever way the app asks.
+
+    `seen` is the version of the list of tools that they last allowed it, None when they did not.
+    """
     asked = find_scopes(resource, scope)
+    groups = describe_scopes(asked)
     return {
         "client": {
             "name": client.metadata.client_name or host,
@@ -147,7 +154,8 @@ def describe_question(
             "is_named": resource.name != resource.uri,
             "uri": resource.uri,
         },
-        "groups": describe_scopes(asked),
+        "groups": groups,
+        "news": find_news(groups, seen) if seen is not None else None,
         "can_allow_reading": {scope_kind(each) == "read" for each in asked} == {True, False},
         "tools_at": resource.tools_version,
         "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,

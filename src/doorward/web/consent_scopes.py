@@ -32,6 +32,23 @@ def describe_scopes(scopes: Sequence[Scope]) -> list[dict[str, Any]]:
     return [{"kind": kind, "scopes": entries} for kind, entries in groups.items() if entries]
 
 
+def find_news(groups: Sequence[dict[str, Any]], seen: int) -> dict[str, Any] | None:
+    """What of the groups of `describe_scopes` is newer than the list of tools that was seen; None when nothing is.
+
+    `groups` has the names of the tools by what they do; it is empty where all there is is new.
+    """
+    told = [(group["kind"], [tool for scope in group["scopes"] for tool in scope["tools"]]) for group in groups]
+    fresh = [
+        {"kind": kind, "tools": list(dict.fromkeys(tool["title"] or tool["name"] for tool in tools))}
+        for kind, listed in told
+        if (tools := [tool for tool in listed if tool["since"] > seen])
+    ]
+    if not fresh:
+        return None
+    is_everything = all(tool["since"] > seen for _, listed in told for tool in listed)
+    return {"groups": [] if is_everything else fresh, "kind": fresh[-1]["kind"]}
+
+
 def _is_single(scope: Scope) -> bool:
     """Whether it is the scope of one tool and says nothing of its own."""
     if len(scope.tools) != 1 or scope.description:
@@ -54,7 +71,7 @@ def _describe(title: str, description: str, tools: Iterable[Tool]) -> dict[str, 
     return {
         "title": title,
         "description": description,
-        "tools": [_name(tool) | {"kind": tool.kind} for tool in tools],
+        "tools": [_name(tool) | {"kind": tool.kind, "since": tool.since} for tool in tools],
     }
 
 

@@ -92,7 +92,13 @@ def _render_entry(
 def _render_question(visit: Visit, device: WaitingDevice) -> Response:
     client, code = device.client, device.code
     question = describe_question(
-        visit, client, device.resource, code.scope, host=_name(client), impersonated=_find_impersonated(client)
+        visit,
+        client,
+        device.resource,
+        code.scope,
+        host=_name(client),
+        impersonated=_find_impersonated(client),
+        seen=device.seen,
     )
     # Without a secret any program can ask in this name: unlike a redirect URI, nothing leads back to the real one.
     question["client"]["verified"] = client.is_verified and not client.is_public
