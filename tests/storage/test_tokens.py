@@ -2,9 +2,10 @@
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 
+from doorward.core.models import Grant
 from doorward.core.secrets import hash_secret
+from doorward.oauth.ids import ClientId, ResourceId, UserId
 from doorward.storage.codes import add_code
 from doorward.storage.database import Database
 from doorward.storage.grants import add_grant, find_last_decided, find_live_grant, revoke_grant
@@ -142,7 +143,9 @@ async def test_a_grant_has_as_many_codes_and_families_as_it_needs(database: Data
 async def test_the_last_decision_is_the_newest_of_a_person_that_was_not_ended(
     database: Database, tenant: Tenant
 ) -> None:
-    find = partial(database.read, find_last_decided, tenant.project_id, USER, CLIENT, RESOURCE)
+    async def find(user: UserId = USER, client: ClientId = CLIENT, resource: ResourceId = RESOURCE) -> Grant | None:
+        return await database.read(find_last_decided, tenant.project_id, user, client, resource)
+
     assert await find() == tenant.grant
     newer = make_grant(tenant.project, "grt_newer", kind="device", created_at=NOW + 1, tools_at=7)
     of_an_operator = make_grant(tenant.project, "grt_minted", kind="mint", created_at=NOW + 2, tools_at=9)
@@ -151,5 +154,6 @@ async def test_the_last_decision_is_the_newest_of_a_person_that_was_not_ended(
     assert await find() == newer
     await database.write(revoke_grant, tenant.project_id, newer.grant_id, NOW + 3)
     assert await find() == tenant.grant
-    for someone in (("usr_x", CLIENT, RESOURCE), (USER, "mcl_x", RESOURCE), (USER, CLIENT, "res_x")):
-        assert await database.read(find_last_decided, tenant.project_id, *someone) is None
+    assert await find(user=UserId("usr_x")) is None
+    assert await find(client=ClientId("mcl_x")) is None
+    assert await find(resource=ResourceId("res_x")) is None
