@@ -45,18 +45,42 @@ CLIENT = {
 LOOPBACK = {"host": "127.0.0.1", "kind": "loopback", "display": "http://127.0.0.1:33418/callback"}
 HTTPS = {"host": "claude.ai", "kind": "https", "display": "https://claude.ai/api/mcp/auth_callback"}
 PRIVATE = {"host": "cursor", "kind": "private", "display": "cursor://anysphere.cursor-mcp/oauth/callback"}
-RESOURCE = {"name": "Travel desk", "uri": "https://mcp.acme.example/travel/mcp", "host": "mcp.acme.example"}
+RESOURCE = {"name": "Travel desk", "is_named": True, "uri": "https://mcp.acme.example/travel/mcp"}
+KINDS = ("read", "write", "destructive")
 EVIL_HOST = "login.claude.ai.account-verification.security-check.xn--80ak6aa92e.attacker.example"
 
 
-def consent(**changes: Any) -> tuple[str, dict[str, Any]]:
+def group(scopes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The scopes in the groups of the page, as the server makes them."""
+    groups: dict[str, list[dict[str, Any]]] = {"read": [], "write": [], "destructive": []}
+    for scope in scopes:
+        for kind, found in groups.items():
+            tools = [tool for tool in scope["tools"] if max(scope["kind"], tool["kind"], key=KINDS.index) == kind]
+            if tools:
+                found.append(scope | {"tools": tools})
+    return [{"kind": kind, "scopes": found} for kind, found in groups.items() if found]
+
+
+def question(scopes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page has of the scopes that are asked for."""
+    kinds = {max((tool["kind"] for tool in scope["tools"]), key=KINDS.index) == "read" for scope in scopes}
+    return {
+        "groups": group(scopes),
+        "can_allow_reading": kinds == {True, False},
+        "tools_at": 0,
+        "budgets": [],
+        "news": None,
+    }
+
+
+def consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -> tuple[str, dict[str, Any]]:
     context = {
         "action": "/oauth/consent",
         "flow": "f",
         "client": CLIENT,
         "redirect": LOOPBACK,
         "resource": RESOURCE,
-        "scopes": [READ, WRITE],
+        **question([READ, WRITE] if scopes is None else scopes),
         "offline": True,
         "access_minutes": 10,
         "dropped": [],
@@ -86,10 +110,10 @@ def device(**changes: Any) -> tuple[str, dict[str, Any]]:
     return "device.html", context | changes
 
 
-def device_consent(**changes: Any) -> tuple[str, dict[str, Any]]:
+def device_consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -> tuple[str, dict[str, Any]]:
     client = CLIENT | {"impersonated": None}
     origin = {"source": "203.0.113.9", "is_elsewhere": False, "agent": "node", "asked": "1 minute ago"}
-    context = consent(client=client, action="/device/decide")[1] | {"user_code": "WDJB-MJHT", "origin": origin}
+    context = consent(scopes, client=client, action="/device/decide")[1] | {"user_code": "WDJB-MJHT", "origin": origin}
     return "device_consent.html", context | changes
 
 
@@ -222,6 +246,17 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         scopes=[READ, WRITE, DESTRUCTIVE],
         dropped=["admin", "openid"],
     ),
+    "consent-again": consent(
+        scopes=[READ, WRITE, DESTRUCTIVE],
+        news={
+            "kind": "destructive",
+            "groups": [
+                {"kind": "read", "tools": ["Stock quotes", "Flight search"]},
+                {"kind": "destructive", "tools": ["Cancel a booking"]},
+            ],
+        },
+    ),
+    "consent-all-new": consent(news={"kind": "write", "groups": []}),
     "consent-long": consent(
         client=CLIENT | {"name": LONG, "host": EVIL_HOST},
         redirect={"host": EVIL_HOST, "kind": "https", "display": f"https://{EVIL_HOST}/callback"},

@@ -239,3 +239,29 @@ async def test_pages_of_a_flow_fit_a_small_telephone(doorward: RunningDoorward, 
     await page.goto(app.url(redirect_uri=f"https://elsewhere.example/{'x' * 300}"))
     await expect(page.get_by_role("heading", level=1)).to_contain_text("not registered for")
     assert await has_no_horizontal_scroll(page)
+
+
+@pytest.mark.parametrize("width", [320, 360, 1280])
+async def test_three_answers_stand_side_by_side_and_are_reached_in_their_order(
+    doorward: RunningDoorward, open_profile: OpenProfile, width: int
+) -> None:
+    browser = await open_profile(viewport={"width": width, "height": 740})
+    app = await register(doorward)
+    await app.serve(browser.context)
+    page = await ask(browser, app.url(scope="tools:read tools:write"))
+    assert await has_no_horizontal_scroll(page)
+    buttons = page.locator(".answer-bar button")
+    boxes = [await button.bounding_box() for button in await buttons.all()]
+    assert len({(box["y"], box["height"]) for box in boxes if box}) == 1
+    assert not await page.evaluate(
+        "[...document.querySelectorAll('.answer-bar button')].some(shown => shown.scrollWidth > shown.clientWidth)"
+    )
+    await buttons.first.focus()
+    reached = []
+    for _ in range(3):
+        reached.append((await page.locator(":focus").inner_text()).strip())
+        await page.keyboard.press("Tab")
+    assert reached == ["Deny", "Allow reading", "Allow"]
+    await page.get_by_role("button", name="Allow reading").click(no_wait_after=True)
+    await expect(page).to_have_title("The app")
+    assert "code" in app.answers[0]

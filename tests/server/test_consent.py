@@ -307,3 +307,12 @@ async def test_a_client_without_refresh_is_said_to_come_back(door: Door) -> None
     client_id = (await door.register(grant_types=["authorization_code"]))["client_id"]
     page = await ask(door, await sign_in(door), client_id)
     assert "15 minutes. After that the app has to ask you again." in page.text
+
+
+async def test_a_server_without_a_name_is_told_by_its_address_once(door: Door) -> None:
+    await resources.change(door.operator, door.resource, name=RESOURCE)
+    door.clock.advance(seconds=1)
+    page = await ask(door, await sign_in(door))
+    visible = page.text.replace(" ", "")
+    assert visible.count(RESOURCE) == 1
+    assert "use api.example.com ?" in page.text

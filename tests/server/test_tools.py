@@ -10,10 +10,12 @@ from doorward.core.tools import GROUPS
 from doorward.local_tools import LocalTools
 from doorward.manage import clients, exchange, resources, users
 from doorward.manage.operator import ActionRefused
+from doorward.oauth.ids import GrantId
 from doorward.oauth.tools import ListedTool
 from doorward.storage.audit import list_events
+from doorward.storage.grants import revoke_grant
 from tests.inside import RESOURCE, Door
-from tests.person import Person
+from tests.person import Page, Person
 from tests.running import ADMIN_EMAIL
 from tests.server import devices, minting
 from tests.server.steps import TOKEN, basic, claims_of, introspect, project_key, success
@@ -211,3 +213,100 @@ async def test_a_resource_that_was_removed_learns_nothing(door: Door, store: Loc
     await resources.remove(door.operator, door.resource)
     with pytest.raises(ActionRefused):
         await store.learn((LOOK,), door.clock())
+
+
+async def test_every_heading_is_true_of_the_tools_below_it(door: Door, store: LocalTools, person: Person) -> None:
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=BOTH)))
+    shown = page.text.partition("What it may do")[2]
+    order = ("Look things up", "Have a look", "Make changes", "Book it", "Delete or overwrite", "Drop everything")
+    places = [shown.index(words) for words in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("asked", [f"{BOTH} tool:book", "tool:* tools:write", "tool:book", "tool:book tool:look"])
+async def test_no_tool_is_listed_twice(door: Door, store: LocalTools, person: Person, asked: str) -> None:
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=asked)))
+    assert page.text.count("Book it") == 1
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("list_notes", "<code><bdi>list_notes</bdi></code>"),
+        ("List Notes", "<bdi>List Notes</bdi></li>"),
+        ("ListNotes", "<bdi>ListNotes</bdi></li>"),
+        ("All my notes", '<bdi>All my notes</bdi> <code class="text-xs text-quiet"><bdi>list_notes</bdi></code>'),
+    ],
+)
+async def test_a_tool_is_named_once_where_its_title_is_its_name(
+    door: Door, store: LocalTools, person: Person, title: str, shown: str
+) -> None:
+    await list_tools(door, store, ListedTool("list_notes", title, "read", "1"))
+    client_id = (await door.register())["client_id"]
+    page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope="tools:read")))
+    assert shown in page.html
+    assert page.text.count("list_notes") + page.text.count(title) == 1 + (title == "All my notes") + (
+        title == "list_notes"
+    )
+
+
+NEWS = "New or changed since you last allowed this:"
+ALL_NEW = "Everything below is new or changed since you last allowed this."
+
+
+async def ask_again(door: Door, person: Person, client_id: str, scope: str = BOTH) -> Page:
+    """The consent page as the app brings a person to it, once more."""
+    page = await person.open(door.authorization_url(client_id, "v" * 64, scope=scope))
+    return await person.sign_in(page) if "password" in page.forms[0] else page
+
+
+async def test_the_page_says_first_what_is_new_since_the_person_last_allowed_the_app(
+    door: Door, store: LocalTools, person: Person
+) -> None:
+    client_id = (await door.register())["client_id"]
+    page = await ask_again(door, person, client_id)
+    assert NEWS not in page.text
+    await person.submit(page, decision="allow")
+    assert NEWS not in (await ask_again(door, person, client_id)).text
+
+    await list_tools(door, store, LOOK, replace(BOOK, digest="2"), DROP)
+    page = await ask_again(door, person, client_id)
+    told = f"{NEWS} Make changes: Book it Delete or overwrite: Drop everything Access will be handed to"
+    assert told in page.text
+    assert ALL_NEW in (await ask_again(door, person, client_id, "tool:drop")).text
+    assert NEWS not in (await ask_again(door, person, client_id, "tools:read")).text
+
+    await person.submit(page, decision="deny")
+    page = await ask_again(door, person, client_id)
+    assert NEWS in page.text  # nothing was allowed
+    await person.submit(page, decision="allow_reading")
+    assert NEWS not in (await ask_again(door, person, client_id)).text
+
+
+async def test_another_app_a_new_one_and_one_that_was_ended_are_told_of_nothing_new(
+    door: Door, store: LocalTools, person: Person
+) -> None:
+    client_id, other = [(await door.register())["client_id"] for _ in range(2)]
+    await person.submit(await ask_again(door, person, client_id), decision="allow")
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    assert NEWS not in (await ask_again(door, person, other)).text
+    assert NEWS in (await ask_again(door, person, client_id)).text
+    events = await door.context.database.read(list_events, door.project.project_id)
+    (grant,) = {str(event.detail["grant"]) for event in events if event.action == "consent.allowed"}
+    assert await door.context.database.write(revoke_grant, door.project.project_id, GrantId(grant), door.clock())
+    assert NEWS not in (await ask_again(door, person, client_id)).text
+
+
+async def test_a_device_that_asks_again_is_shown_with_what_is_new(door: Door, store: LocalTools) -> None:
+    await devices.offer(door)
+    client_id = (await devices.add_device(door))["client_id"]
+    person = door.person()
+    first = await devices.ask(door, client_id, scope=BOTH, resource=RESOURCE)
+    await person.let_in_device(first["verification_uri_complete"])
+    await list_tools(door, store, LOOK, BOOK, DROP)
+    again = await devices.ask(door, client_id, scope=BOTH, resource=RESOURCE)
+    page = await devices.enter(person, again["user_code"])
+    assert f"{NEWS} Delete or overwrite: Drop everything" in page.text

@@ -40,6 +40,7 @@ from doorward.storage import (
     throttles,
     timeline,
     tokens,
+    tools,
     trusted_issuers,
     users,
 )
@@ -114,6 +115,9 @@ async def resume_resource(tx: Transaction, tenant: Tenant) -> bool:
 
 # What each verb is called with to change something of a project that `fill` filled.
 CHANGES: dict[Callable[..., Any], Act] = {
+    tools.change_tools: lambda tx, t: tools.change_tools(
+        tx, t.project_id, RESOURCE, lambda stored: replace(stored, scopes=()), actor="a", now=NOW
+    ),
     audit.record: lambda tx, t: audit.record(tx, t.project_id, AuditEvent("a", "b", "c"), NOW),
     clients.add_client: lambda tx, t: clients.add_client(tx, make_client(t.project, "mcl_new")),
     clients.ensure_client: lambda tx, t: clients.ensure_client(tx, make_client(t.project, "mcl_new")),
@@ -372,6 +376,10 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
         False,
     ),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
+    grants.find_last_decided: (
+        lambda tx, t: grants.find_last_decided(tx, t.project_id, USER, CLIENT, RESOURCE),
+        None,
+    ),
     grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id), []),
     grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
     interactions.find_interaction: (

@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import replace
 
+from doorward.core.models import Grant
 from doorward.core.secrets import hash_secret
+from doorward.oauth.ids import ClientId, ResourceId, UserId
 from doorward.storage.codes import add_code
 from doorward.storage.database import Database
-from doorward.storage.grants import find_live_grant, revoke_grant
+from doorward.storage.grants import add_grant, find_last_decided, find_live_grant, revoke_grant
 from doorward.storage.tokens import (
     find_family,
     is_access_token_revoked,
@@ -15,7 +17,20 @@ from doorward.storage.tokens import (
     rotate_family,
     start_family,
 )
-from tests.storage.rows import DAY, FAMILY, GRANT, MINUTE, NOW, Tenant, make_code, make_family
+from tests.storage.rows import (
+    CLIENT,
+    DAY,
+    FAMILY,
+    GRANT,
+    MINUTE,
+    NOW,
+    RESOURCE,
+    USER,
+    Tenant,
+    make_code,
+    make_family,
+    make_grant,
+)
 
 
 async def test_a_family_is_found_as_it_was_stored(database: Database, tenant: Tenant) -> None:
@@ -123,3 +138,22 @@ async def test_a_grant_has_as_many_codes_and_families_as_it_needs(database: Data
         await database.write(add_code, make_code(tenant.project, hash_secret(name)))
         await database.write(start_family, make_family(tenant.project, name))
         assert await database.read(find_family, tenant.project_id, make_family(tenant.project, name).family_id)
+
+
+async def test_the_last_decision_is_the_newest_of_a_person_that_was_not_ended(
+    database: Database, tenant: Tenant
+) -> None:
+    async def find(user: UserId = USER, client: ClientId = CLIENT, resource: ResourceId = RESOURCE) -> Grant | None:
+        return await database.read(find_last_decided, tenant.project_id, user, client, resource)
+
+    assert await find() == tenant.grant
+    newer = make_grant(tenant.project, "grt_newer", kind="device", created_at=NOW + 1, tools_at=7)
+    of_an_operator = make_grant(tenant.project, "grt_minted", kind="mint", created_at=NOW + 2, tools_at=9)
+    for grant in (newer, of_an_operator):
+        await database.write(add_grant, grant)
+    assert await find() == newer
+    await database.write(revoke_grant, tenant.project_id, newer.grant_id, NOW + 3)
+    assert await find() == tenant.grant
+    assert await find(user=UserId("usr_x")) is None
+    assert await find(client=ClientId("mcl_x")) is None
+    assert await find(resource=ResourceId("res_x")) is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from doorward.oauth.scopes import ALL_TOOLS, READ_TOOLS, WRITE_TOOLS, Scopes, tool_scope
+from doorward.oauth.scopes import ALL_TOOLS, OFFLINE_ACCESS, READ_TOOLS, WRITE_TOOLS, Scopes, tool_scope
 from doorward.oauth.tools import KnownTool, ListedTool, group_scope, merge_tools
 
 from .models import Resource, Scope, ScopeKind, Tool
@@ -58,14 +58,31 @@ def all_scopes(scopes: Sequence[Scope]) -> list[Scope]:
     tools = {tool.name: tool for scope in scopes for tool in scope.tools if tool.is_listed}
     if not tools:
         return list(scopes)
-    strongest = max((tool.kind for tool in tools.values()), key=_WEIGHT.__getitem__)
-    every = Scope(ALL_TOOLS, "Every tool", "", strongest, tuple(tools.values()))
+    every = Scope(ALL_TOOLS, "Every tool", "", strongest(tool.kind for tool in tools.values()), tuple(tools.values()))
     single = [
         Scope(name, tool.title, "", tool.kind, (tool,))
         for tool in tools.values()
         if (name := tool_scope(tool.name)) is not None
     ]
     return [*scopes, every, *single]
+
+
+def strongest(kinds: Iterable[ScopeKind]) -> ScopeKind:
+    """The kind that a person has to mind most; there has to be one."""
+    return max(kinds, key=_WEIGHT.__getitem__)
+
+
+def scope_kind(scope: Scope) -> ScopeKind:
+    """What a scope counts as: its own kind or that of its strongest listed tool, so that nothing understates it."""
+    return strongest((scope.kind, *(tool.kind for tool in scope.tools if tool.is_listed)))
+
+
+def only_reading(resource: Resource, names: Iterable[str]) -> Scopes:
+    """Those of the scopes that change nothing, and `offline_access`, which opens no tool."""
+    kinds: dict[str, ScopeKind] = {}
+    for scope in all_scopes(resource.scopes):  # an operator's may have the name of a tool's: the stronger one counts
+        kinds[scope.name] = strongest((scope_kind(scope), kinds.get(scope.name, "read")))
+    return tuple(name for name in names if kinds.get(name) == "read" or name == OFFLINE_ACCESS)
 
 
 def place_tools(scopes: Sequence[Scope], tools: Iterable[tuple[Tool, Scopes]]) -> tuple[Scope, ...]:

@@ -16,6 +16,7 @@ from doorward.oauth.errors import CONSENT_REQUIRED, LOGIN_REQUIRED, OAuthError
 from doorward.oauth.forms import Form
 from doorward.oauth.prompt import SignInDemand
 from doorward.storage.database import Transaction
+from doorward.storage.grants import find_last_decided
 from doorward.storage.interactions import add_interaction
 from doorward.storage.throttles import spend
 
@@ -46,6 +47,8 @@ class Consent:
     resource: Resource
     request: AuthorizationRequest
     asks_for_time: bool
+    seen: int | None
+    """The version of the list of tools that the person last allowed this client on this server, where they did."""
 
 
 async def begin(context: Context, view: ProjectView, form: Form, visitor: Visitor) -> SignIn | Consent | ReturnToClient:
@@ -129,7 +132,10 @@ async def _ask(
     resource = view.resource(request.resource_id)
     if resource is None:
         raise request_gone()
-    return Consent(flow, client, resource, request, demand.asks_for_time)
+    before = await context.database.read(
+        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id
+    )
+    return Consent(flow, client, resource, request, demand.asks_for_time, before.tools_at if before else None)
 
 
 async def _store_interaction(tx: Transaction, interaction: Interaction, now: int) -> int:

@@ -3,14 +3,17 @@
 Spec: CON-04, CON-06 (I1); AUTHZ-14
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from doorward.core import audit
-from doorward.core.models import AuditEvent, AuthorizationRequest, Client, Code, Grant, Interaction, Session
+from doorward.core.models import AuditEvent, AuthorizationRequest, Client, Code, Grant, Interaction, Resource, Session
 from doorward.core.secrets import CODE, hash_secret, new_id, new_secret
+from doorward.core.tools import only_reading
 from doorward.oauth.errors import ACCESS_DENIED, OAuthError
 from doorward.oauth.ids import GrantId, TokenHash
 from doorward.oauth.redirects import find_registered
+from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing
 from doorward.storage.audit import record
 from doorward.storage.clients import ensure_client, find_client
 from doorward.storage.codes import add_code
@@ -27,6 +30,18 @@ from .sessions import Device
 from .tenancy import ProjectView
 
 UNUSED_LIFE_MS = 30 * 86_400_000
+Decision = Literal["allow", "allow_reading", "deny"]
+"""What the person chose: all that was asked for, only what of it changes nothing, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """The code to give, the connection it opens, and the version of the list of tools that the person saw."""
+
+    code: str
+    grant_id: GrantId
+    scope: Scopes
+    tools_at: int
 
 
 async def decide(
@@ -35,11 +50,11 @@ async def decide(
     flow: str,
     browser: tuple[Session, Device],
     *,
-    allow: bool,
+    decision: Decision,
     tools_at: int,
     now: int,
 ) -> ReturnToClient:
-    """Spend the stored request: a code for `allow`, `access_denied` otherwise. Raises `PageError` when it is over.
+    """Spend the stored request: `access_denied` for `deny`, else a code. Raises `PageError` when it is over.
 
     `tools_at` is the version of the list of tools that was on the page.
 
@@ -56,18 +71,36 @@ async def decide(
         raise request_gone() from None
     if find_registered(client.metadata.redirect_uris, waiting.request.redirect_uri) is None:
         raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
-    code, grant_id = new_secret(CODE), GrantId(new_id("grt"))
-    interaction = await context.database.write(
-        _decide, view, client, hash_secret(flow), browser, (code, grant_id, tools_at) if allow else None, now
-    )
+    allowed = None
+    if decision != "deny":
+        scope = scope_allowed(view.resource(waiting.request.resource_id), waiting.request.scope, decision)
+        allowed = _Allowed(new_secret(CODE), GrantId(new_id("grt")), scope, tools_at)
+    interaction = await context.database.write(_decide, view, client, hash_secret(flow), browser, allowed, now)
     if interaction is None:
         raise request_over()
     request = interaction.request
-    if not allow:
+    if allowed is None:
         error = OAuthError(ACCESS_DENIED, "The person declined.")
         return build_refusal(view, client, request.redirect_uri, request.state, error, outcome="denied")
-    answer = build_answer(view, client, request.redirect_uri, request.state, {"code": code}, outcome="allowed")
-    return replace(answer, grant_id=grant_id)
+    answer = build_answer(view, client, request.redirect_uri, request.state, {"code": allowed.code}, outcome="allowed")
+    return replace(answer, grant_id=allowed.grant_id)
+
+
+def scope_allowed(resource: Resource | None, asked: Scopes, decision: Decision) -> Scopes:
+    """What a person who did not decline gives of what was asked for.
+
+    Raises `PageError` when they want to allow reading and nothing that was asked for only reads; nothing is decided.
+    """
+    if decision == "allow" or resource is None:
+        return asked
+    scope = only_reading(resource, asked)
+    if not any(name != OFFLINE_ACCESS for name in scope):
+        raise PageError(
+            "Nothing was decided",
+            "Nothing the app asks for only reads. Choose Allow or Deny.",
+            ("Go back and choose.",),
+        )
+    return scope
 
 
 async def _decide(
@@ -76,13 +109,12 @@ async def _decide(
     client: Client,
     interaction_hash: TokenHash,
     browser: tuple[Session, Device],
-    allowed: tuple[str, GrantId, int] | None,
+    allowed: _Allowed | None,
     now: int,
 ) -> Interaction | None:
     """Consume the request and write what follows from the decision, in one transaction.
 
-    `allowed` is the code to give, the id of the connection it opens, and the version of the list of tools that the
-    person saw; None when they declined.
+    `allowed` is None when they declined.
     """
     project_id = view.project.project_id
     session, device = browser
@@ -98,42 +130,46 @@ async def _decide(
     if resource is None or not await is_still_admitted(tx, view, client, allow=allowed is not None, now=now):
         return None  # removed or suspended while the person was deciding
     if allowed is not None:
-        code, grant_id, tools_at = allowed
         await add_grant(
             tx,
             Grant(
                 project_id=project_id,
-                grant_id=grant_id,
+                grant_id=allowed.grant_id,
                 user_id=interaction.user_id,
                 client_id=request.client_id,
                 resource_id=request.resource_id,
-                scope=request.scope,
+                scope=allowed.scope,
                 redirect_uri=request.redirect_uri,
                 created_at=now,
                 device_label=device.label,
                 device_id=device.device_id,
                 auth_time=session.created_at,
                 alias=request.alias,
-                tools_at=min(tools_at, resource.tools_version),
+                tools_at=min(allowed.tools_at, resource.tools_version),
             ),
         )
-        await add_code(tx, _build_code(view, request, grant_id, code, now))
-    await record(tx, project_id, _build_event(interaction, allowed and allowed[1]), now)
+        await add_code(tx, _build_code(view, request, allowed, now))
+    await record(tx, project_id, _build_event(interaction, allowed), now)
     return interaction
 
 
-def _build_event(interaction: Interaction, grant_id: GrantId | None) -> AuditEvent:
-    """What the audit trail keeps: who decided, for which client, what was asked for, and the connection it opened."""
+def _build_event(interaction: Interaction, allowed: _Allowed | None) -> AuditEvent:
+    """What the audit trail keeps: who decided, for which client, on what, and the connection it opened.
+
+    `scope` is what was allowed, or declined; `not_allowed` what of the request a person who allowed reading held back.
+    """
     request = interaction.request
+    scope = request.scope if allowed is None else allowed.scope
     return AuditEvent(
-        audit.CONSENT_ALLOWED if grant_id else audit.CONSENT_DENIED,
+        audit.CONSENT_DENIED if allowed is None else audit.CONSENT_ALLOWED,
         audit.user_actor(interaction.user_id),
         audit.client_actor(request.client_id),
         {
             "resource": request.resource_id,
-            "scope": " ".join(request.scope),
+            "scope": " ".join(scope),
+            "not_allowed": " ".join(missing(request.scope, scope)),
             "left_out": " ".join(request.dropped),
-            "grant": grant_id,
+            "grant": allowed and allowed.grant_id,
         },
     )
 
@@ -150,11 +186,11 @@ async def is_still_admitted(tx: Transaction, view: ProjectView, client: Client, 
     return True
 
 
-def _build_code(view: ProjectView, request: AuthorizationRequest, grant_id: GrantId, code: str, now: int) -> Code:
+def _build_code(view: ProjectView, request: AuthorizationRequest, allowed: _Allowed, now: int) -> Code:
     return Code(
         project_id=view.project.project_id,
-        code_hash=hash_secret(code),
-        grant_id=grant_id,
+        code_hash=hash_secret(allowed.code),
+        grant_id=allowed.grant_id,
         client_id=request.client_id,
         redirect_uri=request.redirect_uri,
         redirect_uri_sent=request.redirect_uri_sent,

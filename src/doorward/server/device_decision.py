@@ -7,7 +7,7 @@ wrong ones are counted; and the page shows where the request came from.
 Spec: RFC 8628 §3.3, §5.1, §5.3, §5.4 (DEV-03, DEV-04, DEV-05); T39, T42
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from doorward.core import audit
 from doorward.core.agents import describe_agent
@@ -17,6 +17,7 @@ from doorward.core.models import AuditEvent, Client, DeviceCode, Grant, Resource
 from doorward.core.secrets import new_id
 from doorward.core.user_codes import format_user_code, hash_user_code, parse_user_code
 from doorward.oauth.ids import GrantId, TokenHash, UserId
+from doorward.oauth.scopes import Scopes, missing
 from doorward.storage.audit import record
 from doorward.storage.database import Transaction
 from doorward.storage.device_codes import (
@@ -28,13 +29,13 @@ from doorward.storage.device_codes import (
     decide_device_code,
     find_waiting_device,
 )
-from doorward.storage.grants import add_grant
+from doorward.storage.grants import add_grant, find_last_decided
 from doorward.storage.throttles import refund, spend
 
 from .admission import check_admission, check_device_client
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
-from .decision import is_still_admitted
+from .decision import Decision, is_still_admitted, scope_allowed
 from .page_error import PageError
 from .tenancy import ProjectView
 from .too_many import TooManyRequests
@@ -50,6 +51,8 @@ class WaitingDevice:
     code: DeviceCode
     client: Client
     resource: Resource
+    seen: int | None
+    """The version of the list of tools that the person last allowed this client on this server, where they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,15 @@ class DecidedDevice:
 
     code: DeviceCode
     client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """The connection that is opened, and the version of the list of tools that the person saw."""
+
+    grant_id: GrantId
+    scope: Scopes
+    tools_at: int
 
 
 def check_offered(view: ProjectView) -> None:
@@ -90,11 +102,14 @@ async def enter_user_code(
     resource = view.resource(outcome.code.resource_id)
     if resource is None:
         raise _gone()
-    return WaitingDevice(format_user_code(code), outcome.code, client, resource)
+    before = await context.database.read(
+        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id
+    )
+    return WaitingDevice(format_user_code(code), outcome.code, client, resource, before.tools_at if before else None)
 
 
 async def decide_device(
-    context: Context, view: ProjectView, typed: str, session: Session, *, allow: bool, tools_at: int, now: int
+    context: Context, view: ProjectView, typed: str, session: Session, *, decision: Decision, tools_at: int, now: int
 ) -> DecidedDevice:
     """Settle the device that the session's person was shown, once. Raises `PageError`.
 
@@ -110,7 +125,11 @@ async def decide_device(
     if waiting.user_id != session.user_id:
         raise _of_another()
     client = await _find_client(context, view, waiting)
-    decided = await context.database.write(_decide, view, client, waiting, session, now, tools_at if allow else None)
+    allowed = None
+    if decision != "deny":
+        scope = scope_allowed(view.resource(waiting.resource_id), waiting.scope, decision)
+        allowed = _Allowed(GrantId(new_id("grt")), scope, tools_at)
+    decided = await context.database.write(_decide, view, client, waiting, session, now, allowed)
     if decided is None:
         raise _over()
     return DecidedDevice(decided, client)
@@ -150,60 +169,60 @@ async def _decide(
     waiting: DeviceCode,
     session: Session,
     now: int,
-    tools_at: int | None,
+    allowed: _Allowed | None,
 ) -> DeviceCode | None:
     """Write the decision with the grant and the audit row; None when it is no longer this person's to take.
 
-    `tools_at` is the version of the list of tools that the person saw, None when they declined.
+    `allowed` is None when they declined.
     """
-    project_id = view.project.project_id
-    allow, resource = tools_at is not None, view.resource(waiting.resource_id)
-    if allow and (resource is None or not await is_still_admitted(tx, view, client, allow=allow, now=now)):
+    project_id, resource = view.project.project_id, view.resource(waiting.resource_id)
+    if allowed and (resource is None or not await is_still_admitted(tx, view, client, allow=True, now=now)):
         return None  # removed or suspended while the person was deciding
-    grant_id = GrantId(new_id("grt")) if allow else None
     decided = await decide_device_code(
         tx,
         project_id,
         waiting.user_code_hash,
         session.user_id,
-        "allowed" if allow else "denied",
-        grant_id,
+        "allowed" if allowed else "denied",
+        allowed.grant_id if allowed else None,
         now,
     )
     if decided is None:
         return None
-    if grant_id is not None and resource is not None:
-        seen = min(tools_at or 0, resource.tools_version)
-        await add_grant(tx, _build_grant(decided, grant_id, session, now, seen))
+    if allowed is not None and resource is not None:
+        seen = replace(allowed, tools_at=min(allowed.tools_at, resource.tools_version))
+        await add_grant(tx, _build_grant(decided, seen, session, now))
+    scope = decided.scope if allowed is None else allowed.scope
     detail = {
         "kind": "device",
         "resource": decided.resource_id,
-        "scope": " ".join(decided.scope),
-        "grant": grant_id,
+        "scope": " ".join(scope),
+        "not_allowed": " ".join(missing(decided.scope, scope)),
+        "grant": allowed and allowed.grant_id,
         "source": decided.source,
         "agent": decided.agent,
     }
-    action = audit.CONSENT_ALLOWED if allow else audit.CONSENT_DENIED
+    action = audit.CONSENT_ALLOWED if allowed else audit.CONSENT_DENIED
     event = AuditEvent(action, audit.user_actor(session.user_id), audit.client_actor(decided.client_id), detail)
     await record(tx, project_id, event, now)
     return decided
 
 
-def _build_grant(decided: DeviceCode, grant_id: GrantId, session: Session, now: int, tools_at: int) -> Grant:
+def _build_grant(decided: DeviceCode, allowed: _Allowed, session: Session, now: int) -> Grant:
     return Grant(
         project_id=decided.project_id,
-        grant_id=grant_id,
+        grant_id=allowed.grant_id,
         user_id=session.user_id,
         client_id=decided.client_id,
         resource_id=decided.resource_id,
-        scope=decided.scope,
+        scope=allowed.scope,
         redirect_uri="",
         created_at=now,
         kind="device",
         device_label=describe_agent(decided.agent) or decided.agent,
         auth_time=session.created_at,
         alias=decided.alias,
-        tools_at=tools_at,
+        tools_at=allowed.tools_at,
     )
 
 

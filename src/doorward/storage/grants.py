@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
-from doorward.core.models import Grant
+from doorward.core.models import Grant, GrantKind
 from doorward.oauth.ids import ClientId, GrantId, ProjectId, ResourceId, UserId
 
 from .database import Row, Transaction
@@ -53,20 +53,26 @@ _NOT_VOID = (
     ),
 )
 _INSERT = Statement(insert_row(grants))
-_STANDS = (
+_NOT_ENDED = (
     select(*_COLUMNS)
     .join(users, _SAME_PROJECT_USER)
     .join(clients, _SAME_PROJECT_CLIENT)
     .join(resources, _SAME_PROJECT_RESOURCE)
     .join(projects, projects.c.project_id == grants.c.project_id)
-    .where(
-        grants.c.project_id == bindparam("project_id"),
-        grants.c.grant_id == bindparam("grant_id"),
-        grants.c.revoked_at.is_(None),
-        *_NOT_VOID,
-        clients.c.status == "active",
-        users.c.enabled == 1,
+    .where(grants.c.project_id == bindparam("project_id"), grants.c.revoked_at.is_(None), *_NOT_VOID)
+)
+_STANDS = _NOT_ENDED.where(
+    grants.c.grant_id == bindparam("grant_id"), clients.c.status == "active", users.c.enabled == 1
+)
+_LAST_DECIDED = Statement(
+    _NOT_ENDED.where(
+        grants.c.user_id == bindparam("user_id"),
+        grants.c.client_id == bindparam("client_id"),
+        grants.c.resource_id == bindparam("resource_id"),
+        grants.c.kind.in_((bindparam("on_page"), bindparam("on_device_page"))),
     )
+    .order_by(grants.c.created_at.desc(), grants.c.grant_id.desc())
+    .limit(bindparam("at_most"))
 )
 _FIND_STANDING = Statement(_STANDS)
 _FIND_LIVE = Statement(_STANDS.where(resources.c.stopped_at.is_(None), projects.c.stopped_at.is_(None)))
@@ -184,6 +190,16 @@ async def find_live_grant(
     """
     statement = _FIND_STANDING if even_stopped else _FIND_LIVE
     row = await tx.one(statement, project_id=project_id, grant_id=grant_id)
+    return _load(row) if row else None
+
+
+async def find_last_decided(
+    tx: Transaction, project_id: ProjectId, user_id: UserId, client_id: ClientId, resource_id: ResourceId
+) -> Grant | None:
+    """The newest grant that this person themselves gave this client on this server, and that was not ended."""
+    kinds: dict[str, GrantKind] = {"on_page": "consent", "on_device_page": "device"}
+    of = {"project_id": project_id, "user_id": user_id, "client_id": client_id, "resource_id": resource_id}
+    row = await tx.one(_LAST_DECIDED, **of, **kinds, at_most=1)
     return _load(row) if row else None
 
 

@@ -5,12 +5,12 @@ from urllib.parse import urlencode, urlsplit
 
 from doorward.asgi import Request, Response, redirect
 from doorward.core.known_clients import KnownClient, find_impersonated
-from doorward.core.models import Client, Resource, Scope, ScopeKind
+from doorward.core.models import Client, Resource
 from doorward.core.policy import access_token_seconds
 from doorward.core.secrets import hash_secret
-from doorward.core.tools import find_scopes
+from doorward.core.tools import find_scopes, scope_kind
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.forms import check_form_type, parse_query
+from doorward.oauth.forms import Form, check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes
 from doorward.server.authorization_answer import ReturnToClient
@@ -18,13 +18,14 @@ from doorward.server.authorization_request import MAX_REQUEST_LENGTH
 from doorward.server.authorize import Consent, begin
 from doorward.server.clients import MAX_CLIENT_ID_LENGTH
 from doorward.server.context import Context
-from doorward.server.decision import decide
+from doorward.server.decision import Decision, decide
 from doorward.server.page_error import PageError
 from doorward.server.sessions import read_device
 from doorward.server.tenancy import ProjectView
 from doorward.server.visitor import Visitor
 
 from .budgets import describe_budgets
+from .consent_scopes import describe_scopes, find_news
 from .pages import ago, render_return
 from .visit import Visit, open_visit
 from .way_back import build_way_back, read_way_back
@@ -46,15 +47,12 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
     visit = await open_visit(context, view, request)
     form = await visit.form()
     session, _ = visit.require_signed_in()
-    decision = form.get("decision")
-    if decision not in ("allow", "deny"):
-        raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
+    decision = read_decision(form)
     flow = form.get("flow", "")
     request.learn(flow=flow_name(flow), user_id=session.user_id)
     device = read_device(context, session, visit.device_token(), request.header("user-agent"))
     tools_at = read_tools_at(form.get("tools_at"))
-    allow = decision == "allow"
-    answer = await decide(context, view, flow, (session, device), allow=allow, tools_at=tools_at, now=request.now)
+    answer = await decide(context, view, flow, (session, device), decision=decision, tools_at=tools_at, now=request.now)
     return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
 
 
@@ -119,7 +117,9 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
         flow=consent.flow,
         redirect={"host": host, "kind": kind, "display": request.redirect_uri},
         dropped=list(request.dropped),
-        **describe_question(visit, client, consent.resource, request.scope, host=host, impersonated=impersonated),
+        **describe_question(
+            visit, client, consent.resource, request.scope, host=host, impersonated=impersonated, seen=consent.seen
+        ),
         switch_href=f"{base}/login?{urlencode({'next': here})}",
     )
 
@@ -132,8 +132,14 @@ def describe_question(
     *,
     host: str,
     impersonated: KnownClient | None,
+    seen: int | None,
 ) -> dict[str, Any]:
-    """What a person is told of the app, the server and the scopes, whichever way the app asks."""
+    """What a person is told of the app, the server and the scopes, whichever way the app asks.
+
+    `seen` is the version of the list of tools that they last allowed it, None when they did not.
+    """
+    asked = find_scopes(resource, scope)
+    groups = describe_scopes(asked)
     return {
         "client": {
             "name": client.metadata.client_name or host,
@@ -143,13 +149,27 @@ def describe_question(
             "kind": "pre-registered" if client.kind == "manual" else "self-registered",
             "registered": _provenance(client, visit.request.now),
         },
-        "resource": {"name": resource.name, "uri": resource.uri, "host": display_host(resource.uri)},
-        "scopes": [_describe(each) for each in find_scopes(resource, scope)],
+        "resource": {
+            "name": resource.name if resource.name != resource.uri else display_host(resource.uri),
+            "is_named": resource.name != resource.uri,
+            "uri": resource.uri,
+        },
+        "groups": groups,
+        "news": find_news(groups, seen) if seen is not None else None,
+        "can_allow_reading": {scope_kind(each) == "read" for each in asked} == {True, False},
         "tools_at": resource.tools_version,
         "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,
         "budgets": describe_budgets(resource.settings.budgets),
         "access_minutes": -(-access_token_seconds(resource, visit.view.project.settings) // 60),
     }
+
+
+def read_decision(form: Form) -> Decision:
+    """Which button was pressed. Raises `PageError` for none of them."""
+    match form.get("decision"):
+        case "allow" | "allow_reading" | "deny" as decision:
+            return decision
+    raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
 
 
 def read_tools_at(value: str | None) -> int:
@@ -164,18 +184,3 @@ def _provenance(client: Client, now: int) -> str:
     if client.kind == "document":
         return "describes itself at the address below"
     return f"registered itself {ago(client.created_at, now)}"
-
-
-_WEIGHT: dict[ScopeKind, int] = {"read": 0, "write": 1, "destructive": 2}
-
-
-def _describe(scope: Scope) -> dict[str, object]:
-    """A scope for the page, of the strongest kind of its tools, so that no summary understates it."""
-    kinds = [scope.kind, *(tool.kind for tool in scope.tools if tool.is_listed)]
-    return {
-        "name": scope.name,
-        "title": scope.title or scope.name,
-        "description": scope.description,
-        "kind": max(kinds, key=_WEIGHT.__getitem__),
-        "tools": [tool for tool in scope.tools if tool.is_listed],
-    }

@@ -13,11 +13,10 @@ from doorward.oauth.errors import OAuthError
 from doorward.oauth.forms import parse_query
 from doorward.server.context import Context
 from doorward.server.device_decision import WaitingDevice, check_offered, decide_device, enter_user_code
-from doorward.server.page_error import PageError
 from doorward.server.tenancy import ProjectView
 from doorward.server.too_many import TooManyRequests
 
-from .authorize import describe_question, read_tools_at
+from .authorize import describe_question, read_decision, read_tools_at
 from .pages import ago
 from .visit import Visit, open_visit
 
@@ -63,14 +62,12 @@ async def post_device_decision(context: Context, view: ProjectView, request: Req
     visit = await open_visit(context, view, request)
     form = await visit.form()
     session, _ = visit.require_signed_in()
-    decision = form.get("decision")
-    if decision not in ("allow", "deny"):
-        raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
-    allow = decision == "allow"
+    decision = read_decision(form)
+    allow = decision != "deny"
     request.learn(user_id=session.user_id)
     tools_at = read_tools_at(form.get("tools_at"))
     typed = form.get("user_code", "")
-    decided = await decide_device(context, view, typed, session, allow=allow, tools_at=tools_at, now=request.now)
+    decided = await decide_device(context, view, typed, session, decision=decision, tools_at=tools_at, now=request.now)
     refusal = None if allow else "access_denied: The person declined."
     request.learn(
         flow=decided.code.flow, client_id=decided.client.client_id, grant_id=decided.code.grant_id, refusal=refusal
@@ -95,7 +92,13 @@ def _render_entry(
 def _render_question(visit: Visit, device: WaitingDevice) -> Response:
     client, code = device.client, device.code
     question = describe_question(
-        visit, client, device.resource, code.scope, host=_name(client), impersonated=_find_impersonated(client)
+        visit,
+        client,
+        device.resource,
+        code.scope,
+        host=_name(client),
+        impersonated=_find_impersonated(client),
+        seen=device.seen,
     )
     # Without a secret any program can ask in this name: unlike a redirect URI, nothing leads back to the real one.
     question["client"]["verified"] = client.is_verified and not client.is_public
