@@ -6,7 +6,7 @@
     python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
 
 In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. Tokens are verified here; what the issuer
-revokes is refused within a second. With a key that may introspect in DOORWARD_KEY, each token is looked up at the
+revokes is refused within a second. With a key that may introspect in INTROSPECT_KEY, each token is looked up at the
 issuer instead, which opaque tokens need.
 """
 
@@ -22,7 +22,7 @@ from doorward.resource.mcp import protect
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
 PORT = int(os.environ.get("PORT", "8501"))
 RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
-KEY = os.environ.get("DOORWARD_KEY")
+KEY = os.environ.get("INTROSPECT_KEY")
 
 server = MCPServer("notes")
 notes: dict[str, list[str]] = {}
