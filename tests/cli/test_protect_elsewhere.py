@@ -22,6 +22,8 @@ def run_protect(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         ([*ISSUER, "--introspect"], "mrs_x", 2, "--introspect needs a key of the issuer: give --key-file."),
         (["--key-file", "key"], "mrs_x", 2, "--key-file is for an authorization server elsewhere: give --issuer."),
+        (["--introspect"], "mrs_x", 2, "--introspect is for an authorization server elsewhere: give --issuer."),
+        (["--legacy-clients"], "mrs_x", 2, "--legacy-clients is for an authorization server elsewhere: give --issuer."),
         ([*ISSUER, "--key-file", "key"], "\n", 78, "key holds no key."),
         ([*ISSUER, "--key-file", "key"], "mrs_x\nmrs_y\n", 78, "key holds no key."),
         ([*ISSUER, "--key-file", "key"], "mrs_ü", 78, "key holds no key."),
@@ -33,6 +35,7 @@ def test_a_door_without_what_it_needs_does_not_start_and_says_why(
     tmp_path: Path, words: list[str], key: str, code: int, said: str
 ) -> None:
     (tmp_path / "key").write_text(key, encoding="utf-8")
+    (tmp_path / "key").chmod(0o600)
     result = run_protect(tmp_path, *words)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith(f"doorward: {said}")
