@@ -1,5 +1,6 @@
 """The demo MCP server on its own, in front of any Doorward: weather, stocks, flights and a booking, all sample data.
 
+    pip install '.[server,mcp]'                     # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8500/mcp --scope tools:read --scope tools:write
     python examples/demo_server.py --issuer http://127.0.0.1:8400

@@ -1,5 +1,6 @@
 """Any ASGI app behind the guard: here a Starlette app that speaks just enough MCP by hand to say who is calling.
 
+    pip install '.[server]' uvicorn                 # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
     python examples/protect_asgi.py
