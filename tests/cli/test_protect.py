@@ -194,6 +194,7 @@ def test_what_is_meant_for_something_else_is_refused_and_not_ignored(
         ([f'url = "{NOWHERE}"', 'budgets = "1/minute per user"'], 'budgets: is a list of texts, as in ["one", "two"]'),
         ([f'url = "{NOWHERE}"', 'budgets = ["often"]'], "budgets: 'often' is no budget"),
         ([f'url = "{NOWHERE}"', "shared = true"], "shared is for a command."),
+        ([f'url = "{NOWHERE}"', 'headers_file = "missing"'], "{folder}/missing: No such file or directory"),
         ([f'url = "{NOWHERE}"', 'env = ["HOME"]'], "env is for a command."),
         (['command = "cat"', 'env = ["HOME=here"]'], "env takes the name alone, HOME; "),
         (['command = "cat"', 'headers_file = "headers"'], "headers_file is for a server at a URL."),
@@ -208,7 +209,7 @@ def test_what_is_meant_for_something_else_is_refused_and_not_ignored(
 )
 def test_a_wrong_key_in_a_file_is_told_with_file_server_and_key(tmp_path: Path, lines: list[str], said: str) -> None:
     told = refused(tmp_path, *servers_file(tmp_path, *lines), code=78)
-    assert told.startswith(f"{tmp_path}/servers.toml: server 1: {said}")
+    assert told.startswith(f"{tmp_path}/servers.toml: server 1: {said.format(folder=tmp_path)}")
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_is_made(tmp_path: Path) -> None:

@@ -66,9 +66,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     path: Annotated[str | None, typer.Option(help="Where the server appears.", show_default="its own, or /mcp")] = None,
     name: Annotated[str, typer.Option(help="What people are told it is called.")] = "",
     shared: Annotated[bool, typer.Option("--shared", help="One process of the command for all users.")] = False,
-    env: Annotated[
-        list[str] | None, typer.Option(help="Name of a variable that the command gets, too; repeatable.")
-    ] = None,
+    env: Annotated[list[str] | None, typer.Option(help="Name of a variable the command gets; repeatable.")] = None,
     headers_file: Annotated[
         Path | None, typer.Option(help="File of headers for the server behind, such as its credential.")
     ] = None,
