@@ -1,12 +1,13 @@
 """The demo MCP server on its own, in front of any Doorward: weather, stocks, flights and a booking, all sample data.
 
+    pip install '.[server,mcp]'                     # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8500/mcp --scope tools:read --scope tools:write
     python examples/demo_server.py --issuer http://127.0.0.1:8400
     python -m doorward.demo.connect http://127.0.0.1:8500/mcp
 
 Tokens are verified here with the issuer's published keys, and what the issuer revokes is refused within a second. With
-a project key that may introspect in DOORWARD_KEY, each token is also looked up at the issuer:
+a project key that may introspect in INTROSPECT_KEY, each token is also looked up at the issuer:
 
     doorward admin key create --capability introspect
 """
@@ -49,7 +50,7 @@ async def open_verifier(issuer: str, resource: str, key: str | None) -> AsyncIte
 async def serve(issuer: str, port: int) -> None:
     """Serve until stopped."""
     resource = f"http://127.0.0.1:{port}/mcp"
-    async with open_verifier(issuer, resource, os.environ.get("DOORWARD_KEY")) as verifier:
+    async with open_verifier(issuer, resource, os.environ.get("INTROSPECT_KEY")) as verifier:
         app = build_demo(resource, issuer, verifier)
         print(f"ready {resource}", flush=True)
         await uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning")).serve()

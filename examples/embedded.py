@@ -1,5 +1,6 @@
 """An MCP server with its authorization server in the same process: one program, one data folder, nothing else to run.
 
+    pip install '.[server,mcp]'                     # in a checkout, where ./dev has done it
     python examples/embedded.py                     # prints the link that makes the first administrator
     python -m doorward.demo.connect http://127.0.0.1:8400/mcp --tool list_notes
 

@@ -1,12 +1,13 @@
 """Any ASGI app behind the guard: here a Starlette app that speaks just enough MCP by hand to say who is calling.
 
+    pip install '.[server]' uvicorn                 # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8502/mcp --scope tools:read
     python examples/protect_asgi.py
     curl -i http://127.0.0.1:8502/mcp               # 401, and where to get a token
 
 In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. Tokens are verified here; what the issuer
-revokes is refused within a second. With a key that may introspect in DOORWARD_KEY, each token is looked up at the
+revokes is refused within a second. With a key that may introspect in INTROSPECT_KEY, each token is looked up at the
 issuer instead, which opaque tokens need.
 """
 
@@ -32,7 +33,7 @@ from doorward.resource import (
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
 PORT = int(os.environ.get("PORT", "8502"))
 RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
-KEY = os.environ.get("DOORWARD_KEY")
+KEY = os.environ.get("INTROSPECT_KEY")
 
 WHOAMI = {"name": "whoami", "description": "Who is calling", "inputSchema": {"type": "object"}}
 

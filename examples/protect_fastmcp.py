@@ -1,5 +1,6 @@
 """A FastMCP server, protected in five lines.
 
+    pip install '.[server,fastmcp]'                 # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8503/mcp --scope notes:read --scope notes:write
     python examples/protect_fastmcp.py

@@ -1,12 +1,13 @@
 """A server of the MCP Python SDK, protected in five lines.
 
+    pip install '.[server,mcp]'                     # in a checkout, where ./dev has done it
     doorward up                                     # the issuer, http://127.0.0.1:8400
     doorward admin resource add http://127.0.0.1:8501/mcp --scope notes:read --scope notes:write
     python examples/protect_mcp_sdk.py
     python -m doorward.demo.connect http://127.0.0.1:8501/mcp --tool list_notes
 
 In a checkout the commands are `.venv/bin/doorward` and `.venv/bin/python`. Tokens are verified here; what the issuer
-revokes is refused within a second. With a key that may introspect in DOORWARD_KEY, each token is looked up at the
+revokes is refused within a second. With a key that may introspect in INTROSPECT_KEY, each token is looked up at the
 issuer instead, which opaque tokens need.
 """
 
@@ -15,6 +16,7 @@ import os
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp_types import ToolAnnotations
 
 from doorward.resource import IntrospectionVerifier
 from doorward.resource.mcp import protect
@@ -22,13 +24,13 @@ from doorward.resource.mcp import protect
 ISSUER = os.environ.get("ISSUER", "http://127.0.0.1:8400")
 PORT = int(os.environ.get("PORT", "8501"))
 RESOURCE = f"http://127.0.0.1:{PORT}/mcp"
-KEY = os.environ.get("DOORWARD_KEY")
+KEY = os.environ.get("INTROSPECT_KEY")
 
-server = MCPServer("notes")
+server = MCPServer("notes", log_level="WARNING")
 notes: dict[str, list[str]] = {}
 
 
-@server.tool()
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def list_notes() -> list[str]:
     """The notes of the user who asks."""
     token = get_access_token()

@@ -62,7 +62,7 @@ class Upstream:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     budgets: tuple[str, ...] = ()
-    """How much may be called in how long; empty leaves what the operator set."""
+    """How much may be called in how long; empty leaves what the operator set, as an empty `name` does."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of its guard, a `ProtectMCP`."""
 
@@ -173,9 +173,13 @@ async def mount_all(parts: Opened, upstreams: Sequence[Upstream], signer: Identi
     for upstream in upstreams:
         uri = f"{parts.context.settings.public_url}{upstream.path}"
         resource = await register(parts.operator, parts.project, uri, name=upstream.name, scopes=GROUPS)
+        changes: dict[str, Any] = {}
+        if upstream.name and upstream.name != resource.name:
+            changes["name"] = upstream.name
         if upstream.budgets:
-            settings = replace(resource.settings, budgets=upstream.budgets)
-            resource = await resources.change(parts.operator, resource, settings=settings)
+            changes["settings"] = replace(resource.settings, budgets=upstream.budgets)
+        if changes:
+            resource = await resources.change(parts.operator, resource, **changes)
         app = build_way(upstream, uri, signer)
         mounts[upstream.path] = protect_with_tools(parts.context, resource, app, **_guard_options(upstream))
     return mounts

@@ -63,19 +63,26 @@ def test_what_to_protect_is_said_once(tmp_path: Path) -> None:
         (["http://"], "whole http or https URL"),
         (["http://user:sesame@127.0.0.1/mcp"], "user"),
         (["http://127.0.0.1:9/mcp#part"], "fragment"),
-        (["ftp://127.0.0.1/mcp"], "ftp://127.0.0.1/mcp"),
+        (["ftp://user:sesame@127.0.0.1/mcp"], "not at ftp://"),
+        (["http://["], "not a valid one"),
         (["no-such-command-anywhere"], "no-such-command-anywhere"),
         ([NOWHERE, "--path", "mcp"], "'mcp'"),
         ([NOWHERE, "--path", "/mcp/"], "'/mcp/'"),
         ([NOWHERE, "--path", "/oauth"], "/oauth"),
-        ([NOWHERE, "--env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
+        (["--env", "NOT_SET_ANYWHERE", "--", "cat"], "--env: NOT_SET_ANYWHERE is not set"),
         ([NOWHERE, "--headers-file", "{folder}/missing"], "missing"),
         ([NOWHERE, "--headers-file", "{folder}"], "directory"),
-        ([NOWHERE, "--identity-key", "{folder}/missing"], "missing"),
+        ([NOWHERE, "--identity-key", "{folder}/missing/key"], "--identity-key: "),
         ([NOWHERE, "--servers", "{folder}/missing"], "either a server"),
-        ([NOWHERE, "--public-url", "http://mcp.example.com"], "DOORWARD_ISSUER"),
+        ([NOWHERE, "--public-url", "http://mcp.example.com"], "doorward: --public-url: must be https"),
+        ([NOWHERE, "--host", "0.0.0.0"], "doorward: --public-url: must be https"),
+        (
+            [NOWHERE, "--host", "0.0.0.0", "--public-url", "http://localhost:8400"],
+            "doorward: --host: a public address needs an https --public-url",
+        ),
+        ([NOWHERE, "--budget", "often"], "doorward: --budget: 'often' is no budget"),
+        ([NOWHERE, "--public-url", "https://mcp.example.com/mcp"], "doorward: --public-url: must be a bare origin"),
         ([NOWHERE, "--issuer", "http://auth.example.com"], "issuer"),
-        ([NOWHERE, "--issuer", "https://auth.example.com", "--introspection-key-file", "{folder}/missing"], "missing"),
     ],
     ids=str,
 )
@@ -116,10 +123,84 @@ def test_a_file_of_servers_that_is_wrong_is_refused_with_the_place(tmp_path: Pat
     assert said in refused(tmp_path, "--servers", str(servers), code=78)
 
 
+def servers_file(folder: Path, *lines: str) -> list[str]:
+    """The option that names a file with one server in it."""
+    file = folder / "servers.toml"
+    file.write_text("\n".join(["[[server]]", *lines]))
+    return ["--servers", str(file)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["localhost:3000/mcp"],
+            "'localhost:3000/mcp' is neither a URL nor a command: did you mean http://localhost:3000/mcp?",
+        ),
+        (["localhost:3000"], "did you mean http://localhost:3000/mcp?"),
+        (["localhost/notes"], "did you mean http://localhost/notes?"),
+        (["mcp.example.com:8443/mcp"], "did you mean http://mcp.example.com:8443/mcp?"),
+        (["[::1]:3000"], "did you mean http://[::1]:3000/mcp?"),
+        (["3000"], "did you mean http://localhost:3000/mcp?"),
+        ([NOWHERE, NOWHERE], "Give one URL, or one command; several servers are in a file: --servers."),
+        ([NOWHERE, "--", "cat"], "Give one URL, or one command; several servers are in a file: --servers."),
+        ([NOWHERE, "--shared"], "--shared is for a command."),
+        ([NOWHERE, "--env", "HOME"], "--env is for a command."),
+        (["--headers-file", "headers", "--", "cat"], "--headers-file is for a server at a URL."),
+        (["--identity-key", "key", "--", "cat"], "--identity-key is for a server at a URL."),
+        (
+            ["--servers", "servers.toml", "--name", "Notes"],
+            "--name is for one server; with --servers it is a key of the file.",
+        ),
+        (
+            [NOWHERE, "--allow-origin", "example.com"],
+            "--allow-origin takes an origin with its scheme, such as https://example.com",
+        ),
+        (
+            ["--env", f"NOTES_KEY={SECRET}", "--", "cat"],
+            "--env takes the name alone, NOTES_KEY; its value is that of the environment.",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_meant_for_something_else_is_refused_and_not_ignored(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    told = refused(tmp_path, *words, code=2)
+    assert told.strip().endswith(said)
+    assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([f'url = "{NOWHERE}"', 'budgets = "1/minute per user"'], 'budgets: is a list of texts, as in ["one", "two"]'),
+        ([f'url = "{NOWHERE}"', 'budgets = ["often"]'], "budgets: 'often' is no budget"),
+        ([f'url = "{NOWHERE}"', "shared = true"], "shared is for a command."),
+        ([f'url = "{NOWHERE}"', 'headers_file = "missing"'], "{folder}/missing: No such file or directory"),
+        ([f'url = "{NOWHERE}"', 'env = ["HOME"]'], "env is for a command."),
+        (['command = "cat"', 'env = ["HOME=here"]'], "env takes the name alone, HOME; "),
+        (['command = "cat"', 'headers_file = "headers"'], "headers_file is for a server at a URL."),
+        (
+            ['command = "no-such-command-anywhere -y x"'],
+            "There is no command that can be run by the name of 'no-such-command-anywhere'.",
+        ),
+        (['url = "localhost:3000/mcp"'], "url: A server is at a whole URL: did you mean http://localhost:3000/mcp?"),
+        ([f'url = "{NOWHERE}"', 'colour = "red"'], "colour: there is no such key"),
+    ],
+    ids=str,
+)
+def test_a_wrong_key_in_a_file_is_told_with_file_server_and_key(tmp_path: Path, lines: list[str], said: str) -> None:
+    told = refused(tmp_path, *servers_file(tmp_path, *lines), code=78)
+    assert told.startswith(f"{tmp_path}/servers.toml: server 1: {said.format(folder=tmp_path)}")
+
+
 def test_a_port_that_is_taken_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}" in refused(tmp_path, NOWHERE, "--port", str(port), code=78)
+        said = refused(tmp_path, NOWHERE, "--port", str(port), code=78)
+        assert said.startswith(f"--port: cannot listen on 127.0.0.1:{port}: ")
+        assert said.endswith("; choose another with --port\n")
     assert not (tmp_path / "data").exists()
 
 
@@ -148,6 +229,31 @@ async def test_what_was_started_is_announced_and_the_folder_is_kept(tmp_path: Pa
     second = start(NOWHERE, port=first.port)
     assert second.admin("resource", "show", second.url) == before
     assert second.announced["setup_link"] is None
+
+
+async def test_a_name_that_is_given_later_is_what_people_are_told(start: Start) -> None:
+    first = start(NOWHERE, "--name", "Notes")
+    assert first.admin("resource", "show", first.url)["name"] == "Notes"
+    assert first.stop() == 0
+    second = start(NOWHERE, "--name", "My notes", port=first.port)
+    assert second.admin("resource", "show", second.url)["name"] == "My notes"
+    assert second.stop() == 0
+    third = start(NOWHERE, port=first.port)
+    assert third.admin("resource", "show", third.url)["name"] == "My notes"
+
+
+async def test_a_key_for_the_identity_header_is_made_once_and_kept(tmp_path: Path, start: Start) -> None:
+    key = tmp_path / "identity.pem"
+    published = []
+    for _ in range(2):
+        door = start(NOWHERE, "--identity-key", str(key))
+        async with httpx2.AsyncClient(base_url=door.issuer) as http:
+            published.append((await http.get("/.well-known/doorward-identity")).json())
+        assert door.stop() == 0
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert published[0] == published[1]
+    assert published[0]["keys"][0]["crv"] == "P-256"
 
 
 async def test_a_server_that_is_down_at_the_start_leaves_the_door_up_and_says_so(start: Start) -> None:

@@ -77,9 +77,13 @@ async def let_in(server: RunningDoorward, http: httpx2.AsyncClient) -> dict[str,
 @pytest.mark.parametrize(
     ("options", "environ", "setting"),
     [
-        (["--issuer", "http://auth.example.com"], {}, "DOORWARD_ISSUER"),
-        (["--host", "0.0.0.0"], {}, "DOORWARD_ISSUER"),
-        (["--host", "0.0.0.0", "--issuer", "http://localhost:8400"], {}, "DOORWARD_HOST"),
+        (["--issuer", "http://auth.example.com"], {}, "--issuer"),
+        (["--host", "0.0.0.0"], {}, "--issuer"),
+        (
+            ["--host", "0.0.0.0", "--issuer", "http://localhost:8400"],
+            {},
+            "--host: a public address needs an https --issuer",
+        ),
         ([], {"DOORWARD_MASTER_KEY": "changeme"}, "DOORWARD_MASTER_KEY"),
         ([], {"DOORWARD_ADMIN_EMAIL": "a@b.cd", "DOORWARD_ADMIN_PASSWORD": "changeme"}, "DOORWARD_ADMIN_PASSWORD"),
         (
@@ -107,7 +111,7 @@ def test_a_folder_that_others_can_read_is_refused_and_left_alone(tmp_path: Path)
     data.chmod(0o750)
     result = run_up(data)
     assert result.returncode == 78
-    assert result.stderr.startswith("doorward: DOORWARD_DATA: others can read")
+    assert result.stderr.startswith("doorward: --data: others can read")
     assert list(data.iterdir()) == []
 
 
@@ -116,7 +120,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_made(tmp_path: Path) -> No
         port = taken.getsockname()[1]
         result = run_up(tmp_path / "data", "--port", str(port))
     assert result.returncode == 78
-    assert result.stderr.startswith(f"doorward: DOORWARD_PORT: cannot listen on 127.0.0.1:{port}: ")
+    assert result.stderr.startswith(f"doorward: --port: cannot listen on 127.0.0.1:{port}: ")
     assert not (tmp_path / "data").exists()
 
 

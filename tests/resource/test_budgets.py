@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from doorward.resource import Budget, Budgets, Charge, ProtectMCP, Report, Short
-from doorward.resource.budgets import MAX_CHARGES
+from doorward.resource.budgets import MAX_CHARGES, describe_wait
 from tests.resource.world import Clock, Echo, Mint, browse
 
 NOW = 1_800_000_037.2
@@ -54,6 +54,27 @@ async def test_what_is_too_much_is_told_how_much_is_allowed_and_when_again_rs_20
     assert answer.headers["retry-after"] == "23"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "1 second"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (121, "3 minutes"),
+        (3540, "59 minutes"),
+        (3541, "1 hour"),
+        (7200, "2 hours"),
+        (7464, "2 hours and 5 minutes"),
+        (86_399, "24 hours"),
+        (172_800, "2 days"),
+        (172_801, "2 days and 1 hour"),
+        (31 * 86_400, "31 days"),
+    ],
+)
+def test_a_wait_is_told_in_words_and_never_too_short(seconds: int, words: str) -> None:
+    assert describe_wait(seconds) == words
 
 
 async def test_retry_after_is_the_first_whole_second_in_which_the_call_gets_through() -> None:

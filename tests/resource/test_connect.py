@@ -14,6 +14,7 @@ import anyio.to_thread
 import httpx2
 import pytest
 from anyio.streams.text import TextReceiveStream
+from mcp_types import Tool
 
 from doorward.demo import build_demo, connect
 from doorward.demo.listener import SignInRefused, listen
@@ -75,7 +76,16 @@ async def test_a_tool_that_needs_more_sends_the_person_back_once_step_06(
 async def test_an_error_of_the_tool_is_an_exit_code(visited: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     async with demo_with_issuer() as (url, _):
         assert await run(url, "weather_forecast", {"city": "Atlantis"}) == 1
-    assert "knows these cities" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("Error: the tool failed: ")
+    assert "knows these cities" in said
+
+
+def test_tools_are_told_in_columns_with_the_first_sentence_of_each() -> None:
+    told = "Reads v1.5 notes. Never more than ten.\nSecond line."
+    tool = Tool(name="a_tool_with_a_name_of_length", description=told, input_schema={"type": "object"})
+    assert connect._describe(tool, 30) == "  a_tool_with_a_name_of_length    writes  Reads v1.5 notes."
+    assert connect._describe(tool.model_copy(update={"name": "b", "description": None}), 30).split() == ["b", "writes"]
 
 
 async def test_a_refusal_in_the_browser_is_told_as_one(visited: list[str]) -> None:

@@ -63,7 +63,7 @@ async def test_the_demo_runs_alone_and_can_ask_the_issuer_about_each_token() -> 
         async with example("demo_server.py", issuer, port, *arguments) as mint:
             assert "Sample data" in await ask(mint, "weather_forecast", "", {"city": "Berlin"})
         async with (
-            example("demo_server.py", issuer, port, *arguments, DOORWARD_KEY="mbk_key") as mint,
+            example("demo_server.py", issuer, port, *arguments, INTROSPECT_KEY="mbk_key") as mint,
             httpx2.AsyncClient() as client,
         ):
             assert (await client.post(mint.resource, headers=mint.header())).status_code == 401

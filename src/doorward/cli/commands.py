@@ -28,7 +28,8 @@ KeyFile = Annotated[
     Path | None, typer.Option(help="File of a key of the issuer, to tell it of tools and clients with.")
 ]
 IdentityKey = Annotated[
-    Path | None, typer.Option(help="PEM file of the P-256 key that tells the server behind who calls.")
+    Path | None,
+    typer.Option(help="PEM file of the P-256 key that tells the server behind who calls; made when it is missing."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was started as one JSON line.")]
 
@@ -65,7 +66,7 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     path: Annotated[str | None, typer.Option(help="Where the server appears.", show_default="its own, or /mcp")] = None,
     name: Annotated[str, typer.Option(help="What people are told it is called.")] = "",
     shared: Annotated[bool, typer.Option("--shared", help="One process of the command for all users.")] = False,
-    env: Annotated[list[str] | None, typer.Option(help="A variable that the command gets, too; repeatable.")] = None,
+    env: Annotated[list[str] | None, typer.Option(help="Name of a variable the command gets; repeatable.")] = None,
     headers_file: Annotated[
         Path | None, typer.Option(help="File of headers for the server behind, such as its credential.")
     ] = None,
@@ -87,7 +88,8 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
     as_json: AsJson = False,
 ) -> None:
     """Put a door in front of an unmodified MCP server: sign-in, consent by tool, tokens."""
-    from .protect import Choices, run_protect  # keeps --help fast
+    from .protect import run_protect  # keeps --help fast
+    from .upstreams import Choices
 
     choices = Choices(
         target=tuple(target or ()),

@@ -41,3 +41,20 @@ def run_command(options: Mapping[str, Any], action: Callable[[Operator, Store], 
     except UnknownMasterKey as error:
         print(f"doorward: DOORWARD_MASTER_KEY: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
+
+
+def name_options(problem: str, options: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """What a refused start says, with the option that a value came from in place of its setting.
+
+    `names` has the option of each setting. A public address that was listened on needs the one of the issuer.
+    """
+    given = {name for name, value in options.items() if value is not None}
+    if "host" in given:
+        given.add("issuer")
+    for name, option in names.items():
+        setting = f"DOORWARD_{name.upper()}"
+        if name == "port" and problem.startswith(f"{setting}: cannot listen"):
+            problem += f"; choose another with {option}"
+        if name in given:
+            problem = problem.replace(setting, option)
+    return problem

@@ -19,7 +19,11 @@ from doorward.serving import check_port, leave, run_server
 from doorward.settings import Settings
 from doorward.starting import Opened, Stopped, opened, read_settings, register
 
+from .opening import name_options
+
 DEMO_PATH = "/demo/mcp"
+_OPTIONS = {"data": "--data", "host": "--host", "port": "--port", "issuer": "--issuer"}
+"""The option that each setting is given by."""
 
 
 def run_up(options: Mapping[str, Any], *, demo: bool, as_json: bool) -> int:
@@ -27,7 +31,7 @@ def run_up(options: Mapping[str, Any], *, demo: bool, as_json: bool) -> int:
     try:
         uvloop.run(_serve(read_settings(options), demo=demo, as_json=as_json))
     except Stopped as stopped:
-        print(f"doorward: {stopped}", file=sys.stderr)
+        print(f"doorward: {name_options(str(stopped), options, _OPTIONS)}", file=sys.stderr)
         return stopped.code
 
 

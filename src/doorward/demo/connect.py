@@ -10,6 +10,7 @@ command line is wrong, 130 interrupted.
 import argparse
 import json
 import logging
+import re
 import sys
 import webbrowser
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from .listener import LoopbackListener, SignInRefused, listen
 
 _PATIENCE_SECONDS = 300
 _TIMEOUT = httpx2.Timeout(30, read=300)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _FIRST_CALL = ("weather_forecast", {"city": "Lisbon"})
 
 
@@ -88,8 +90,9 @@ async def _connect(command: Command) -> int:
         ):
             tools = (await client.list_tools()).tools
             _say(f"\nConnected to {command.url}. It has {len(tools)} {'tool' if len(tools) == 1 else 'tools'}:")
+            width = max((len(tool.name) for tool in tools), default=0)
             for tool in tools:
-                _say(_describe(tool))
+                _say(_describe(tool, width))
             name, arguments = command.tool, command.arguments
             if name is None:
                 name, arguments = _FIRST_CALL
@@ -98,8 +101,11 @@ async def _connect(command: Command) -> int:
                     return 0
             _say(f"\n{name}({json.dumps(arguments, ensure_ascii=False)})")
             result = await client.call_tool(name, arguments)
-            _say(_render(result), to=sys.stderr if result.is_error else sys.stdout)
-            return 1 if result.is_error else 0
+            if result.is_error:
+                _say(f"Error: the tool failed: {_render(result)}", to=sys.stderr)
+                return 1
+            _say(_render(result))
+            return 0
 
 
 def _build_provider(command: Command, listener: LoopbackListener) -> OAuthClientProvider:
@@ -147,10 +153,12 @@ def _parse(arguments: list[str] | None) -> Command:
     return Command(given.url, given.tool, call_arguments, browser=not given.no_browser)
 
 
-def _describe(tool: Tool) -> str:
+def _describe(tool: Tool, width: int) -> str:
+    """One line: its name in a column of `width`, its kind, and the first sentence of what it says of itself."""
     reads = tool.annotations is not None and tool.annotations.read_only_hint
     first_line = (tool.description or "").strip().partition("\n")[0]
-    return f"  {tool.name:<18} {'reads ' if reads else 'writes'}  {first_line}"
+    sentence = _SENTENCE_END.split(first_line, maxsplit=1)[0]
+    return f"  {tool.name:<{width}}  {'reads ' if reads else 'writes'}  {sentence}".rstrip()
 
 
 def _render(result: CallToolResult) -> str:

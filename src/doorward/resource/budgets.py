@@ -147,12 +147,33 @@ def build_refusal(exceeded: Exceeded, request_id: str | int | None) -> Answer:
     if wait is None:
         text = f"These calls are more than the whole budget of {amount}. Send fewer at once."
     else:
-        text = f"The budget of {amount} is used up; again in {wait:,} second{'' if wait == 1 else 's'}."
+        text = f"The budget of {amount} is used up; again in {describe_wait(wait)}."
     data: dict[str, Any] = {"budget": str(budget), "limit": budget.limit, "remaining": exceeded.remaining}
     if wait is not None:
         data["retry_after"] = wait
     headers = [NO_STORE] if wait is None else [build_header("retry-after", str(wait)), NO_STORE]
     return build_rpc_error(429, BUDGET_EXCEEDED, text, request_id, *headers, data=data)
+
+
+def describe_wait(seconds: int) -> str:
+    """A wait in the words of a person, in two units at most and never shorter than it is."""
+    if seconds < 2 * 60:
+        return _count(seconds, "second")
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return _count(minutes, "minute")
+    if minutes < 48 * 60:
+        return _count_both(minutes // 60, "hour", minutes % 60, "minute")
+    hours = math.ceil(seconds / 3600)
+    return _count_both(hours // 24, "day", hours % 24, "hour")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def _count_both(number: int, unit: str, rest: int, smaller: str) -> str:
+    return f"{_count(number, unit)} and {_count(rest, smaller)}" if rest else _count(number, unit)
 
 
 def _build_key(rule: Budget, principal: Principal, tool: str) -> str:
