@@ -55,7 +55,11 @@ def group(scopes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {"read": [], "write": [], "destructive": []}
     for scope in scopes:
         for kind, found in groups.items():
-            tools = [tool for tool in scope["tools"] if max(scope["kind"], tool["kind"], key=KINDS.index) == kind]
+            tools = [
+                tool | {"id": tool["name"]}
+                for tool in scope["tools"]
+                if max(scope["kind"], tool["kind"], key=KINDS.index) == kind
+            ]
             if tools:
                 found.append(scope | {"tools": tools})
     return [{"kind": kind, "scopes": found} for kind, found in groups.items() if found]

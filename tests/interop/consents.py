@@ -39,7 +39,7 @@ class Reader(FormBrowser):
     @property
     def shown(self) -> list[str]:
         """The names of the tools on the last page."""
-        return sorted(re.findall(r"<code class=\"text-xs text-quiet\"><bdi>([^<]+)</bdi></code>", self.pages[-1]))
+        return sorted(re.findall(r"<li [^>]*data-tool=\"([^\"]+)\"", self.pages[-1]))
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ async def test_a_tool_that_an_embedded_server_got_is_closed_until_the_person_is_
         await check_refused(sdk, url, "erase_all", {*ALL, "tool:erase_all"})
         assert await list_names(url, sdk.tokens.access_token) == ["add_note", "list_notes"]
         assert await call(sdk.client, "erase_all") == "erased"
-        assert browser.shown == ["add_note", "erase_all", "erase_all", "list_notes"]
+        assert browser.shown == ["add_note", "erase_all", "list_notes"]
         assert await list_names(url, sdk.tokens.access_token) == ["add_note", "erase_all", "list_notes"]
         assert len(browser.visits) == 2
 

@@ -71,7 +71,7 @@ def _describe(title: str, description: str, tools: Iterable[Tool]) -> dict[str, 
     return {
         "title": title,
         "description": description,
-        "tools": [_name(tool) | {"kind": tool.kind, "since": tool.since} for tool in tools],
+        "tools": [_name(tool) | {"id": tool.name, "kind": tool.kind, "since": tool.since} for tool in tools],
     }
 
 
