@@ -105,6 +105,7 @@ async def test_every_step_is_audited_without_a_secret(offering: Door, client_id:
         "kind": "device",
         "resource": offering.resource.resource_id,
         "scope": "tools:read",
+        "not_allowed": "",
         "grant": redeemed.target,
         "source": "198.51.100.7",
         "agent": "station/1.0",
