@@ -83,7 +83,8 @@ async def test_a_person_types_the_code_sees_who_asks_and_lets_the_device_in(
     allow, deny = [await page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Allow", "Deny")]
     assert allow is not None
     assert deny is not None
-    assert (allow["width"], allow["height"], allow["y"]) == (deny["width"], deny["height"], deny["y"])
+    assert (allow["height"], allow["y"]) == (deny["height"], deny["y"])
+    assert abs(allow["width"] - deny["width"]) < 1
     await assert_waits(device)
     await decide(page, "allow")
 
