@@ -63,7 +63,9 @@ async def test_an_odd_request_is_refused_or_answered_once_t47_t48(server: Runnin
     assert waits == (OPEN in odd.allowed)
     if replies:
         assert replies[0].status in odd.allowed, replies[0]
-        assert [reply.header("content-type") for reply in replies[1:]] in ([], ["image/svg+xml"])
+        # Where the harmless request completed a body that was too short, what is left of it is no request: 400.
+        rest = [reply.header("content-type") or reply.status for reply in replies[1:]]
+        assert rest in ([], ["image/svg+xml"], [400])
     else:
         assert waits or odd.may_be_cut
     assert server.process.poll() is None

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from anyio import CapacityLimiter
 from .counters import Charge, CountersUnavailable, Short
 
 MAX_ROWS = 1_000_000
+_AGAIN_SECONDS = 0.01
 BUSY_SECONDS = 5.0
 SWEEP_SECONDS = 60
 _SCHEMA = """
@@ -100,8 +102,19 @@ class SQLiteCounters:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Set a connection up, and make the table where it is not there yet."""
-    connection.execute("PRAGMA journal_mode = WAL")
+    """Set a connection up, and make the table where it is not there yet.
+
+    Several who open a new file at once stand in each other's way with WAL, and SQLite does not wait for that by itself.
+    """
+    give_up_at = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_AGAIN_SECONDS)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(_SCHEMA)
     connection.execute(_INDEX)
