@@ -1,0 +1,136 @@
+"""What a session keeps, in memory and in its store, and the locks it holds while it changes that.
+
+Spec: CRED-01, CRED-02, CLI-09; issue of every client whose processes refreshed side by side (complaint 4)
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+
+from .errors import LoginRequired, StoreUnavailable
+from .records import (
+    Connection,
+    Registration,
+    ServerRecord,
+    dump_connection,
+    dump_server,
+    load_connection,
+    load_server,
+)
+from .storage import Store, connection_name, server_name
+
+LOCK_SECONDS = 330
+"""Longer than a person has to sign in, since that is what another process may be waiting for."""
+_POLL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
+
+
+class Keeping:
+    """The records of one client at one server.
+
+    `server_key` is the server's address in the form in which spellings are equal, `client_key` the client's.
+    """
+
+    def __init__(self, store: Store, server_key: str, client_key: str) -> None:
+        self._store = store
+        self._client_key = client_key
+        self._place = server_name(server_key, client_key)
+        self._locks: dict[str, AsyncExitStack] = {}
+        self.server: ServerRecord | None = None
+        self.connection = Connection()
+        self.is_read = False
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be the only one at this server, and at the connection it uses, and know what was kept last.
+
+        Tasks, threads and processes wait for each other here; a cancelled wait leaves nothing behind. Raises
+        `LoginRequired` when somebody else holds on for longer than a login takes.
+        """
+        async with AsyncExitStack() as held:
+            await self._hold(held, self._place)
+            await self.read()
+            if self.server is not None:
+                await self._hold(held, self._name(self.server))
+                await self.read()
+            self._locks[self._place] = held
+            try:
+                yield
+            finally:
+                del self._locks[self._place]
+
+    async def read(self) -> None:
+        """Read what is kept. What another version wrote, or nobody, counts as nothing."""
+        document = await run_sync(self._store.load, self._place)
+        self.server = _parse_server(document)
+        self.connection = Connection()
+        if self.server is not None:
+            self.connection = _parse_connection(await run_sync(self._store.load, self._name(self.server)))
+        self.is_read = True
+
+    async def move_to(self, record: ServerRecord) -> None:
+        """Use the connection of another issuer or resource from now on, or the newer metadata of the same.
+
+        To be called inside `alone`. Nothing of the former connection goes along. Spec: CRED-02, PRM-19
+        """
+        former = self.server
+        if former is None or self._name(former) != self._name(record):
+            await self._hold(self._locks[self._place], self._name(record))
+            self.connection = _parse_connection(await run_sync(self._store.load, self._name(record)))
+        self.server = record
+        await run_sync(self._store.save, self._place, dump_server(record))
+
+    async def keep(self, connection: Connection) -> None:
+        """Keep the connection. A secret that the program brings along each time is not written down."""
+        if self.server is None:
+            raise StoreUnavailable("A connection was to be kept before its issuer was known.")
+        self.connection = connection
+        registration = connection.registration
+        if registration is not None and registration.kind == "preregistered":
+            registration = replace(registration, client_secret=None)
+        document = dump_connection(connection.with_registration(registration))
+        name = self._name(self.server)
+        if document:
+            await run_sync(self._store.save, name, document)
+        else:
+            await run_sync(self._store.delete, name)
+
+    async def load_registration(self, issuer: str, resource: str) -> Registration | None:
+        """How this client is known to that issuer, for that resource: none other's. Spec: CRED-01"""
+        if self.server is None or (self.server.issuer, self.server.resource) != (issuer, resource):
+            return None
+        return self.connection.registration
+
+    async def save_registration(self, resource: str, registration: Registration) -> None:
+        """Keep a new registration at once. Tokens of the former one went with it."""
+        if self.server is not None and (self.server.issuer, self.server.resource) == (registration.issuer, resource):
+            await self.keep(replace(self.connection, registration=registration))
+
+    def _name(self, record: ServerRecord) -> str:
+        return connection_name(record.issuer, record.resource, self._client_key)
+
+    async def _hold(self, held: AsyncExitStack, name: str) -> None:
+        waits = iter(_POLL_SECONDS)
+        with anyio.move_on_after(LOCK_SECONDS):
+            while (unlock := await run_sync(self._store.try_lock, name)) is None:
+                await anyio.sleep(next(waits, _POLL_SECONDS[-1]))
+            held.callback(unlock)
+            return
+        raise LoginRequired("Another program is signing in to this server and does not come to an end.")
+
+
+def _parse_server(document: dict[str, Any] | None) -> ServerRecord | None:
+    try:
+        return load_server(document) if document else None
+    except (KeyError, TypeError):
+        return None
+
+
+def _parse_connection(document: dict[str, Any] | None) -> Connection:
+    try:
+        return load_connection(document) if document else Connection()
+    except (KeyError, TypeError):
+        return Connection()
