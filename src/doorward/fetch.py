@@ -114,7 +114,7 @@ class GuardedFetcher:
         if trust:
             self._tls.load_verify_locations(trust)
         self._proxy = proxy
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or resolve_name
 
     async def get(self, url: str, *, max_bytes: int, accept: str = "application/json") -> Fetched:
         """GET `url` whole, or not at all. Raises `FetchRefused` before any connection, `FetchFailed` after."""
@@ -137,7 +137,7 @@ class GuardedFetcher:
             raise FetchRefused("The address is not a valid URL.")
         if parts.scheme != "https" or not host or "@" in parts.netloc:
             raise FetchRefused("Only https addresses without a user are fetched.")
-        literal = _parse_address(host)
+        literal = parse_address(host)
         if literal is not None and not self._is_allowed(literal):
             raise FetchRefused("Addresses of machines are not fetched, only names.")
         if port != HTTPS_PORT and not self._allowed:
@@ -146,7 +146,7 @@ class GuardedFetcher:
 
     async def _judge(self, host: str, port: int) -> list[str]:
         """The addresses of a name, all of them fit to be reached. Raises `FetchRefused`."""
-        literal = _parse_address(host)
+        literal = parse_address(host)
         try:
             found = [str(literal)] if literal is not None else await self._resolve(host, port)
         except (OSError, UnicodeError):  # the latter for labels that no name can have
@@ -154,7 +154,7 @@ class GuardedFetcher:
         if not found:
             raise FetchFailed(f"The name {host} has no address.")
         for text in found:
-            address = _parse_address(text)
+            address = parse_address(text)
             if address is None or not self._may_reach(address, port):
                 raise FetchRefused(f"The name {host} leads to an address that must not be reached.")
         return found
@@ -221,12 +221,13 @@ async def _read(response: httpcore2.Response, max_bytes: int) -> Fetched:
     return Fetched(response.status, headers, b"".join(chunks))
 
 
-async def _resolve(host: str, port: int) -> list[str]:
+async def resolve_name(host: str, port: int) -> list[str]:
+    """The addresses of a name as the system knows them, in its order. Raises `OSError` or `UnicodeError`."""
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """An IP address in any spelling that a resolver would take for one, or None for a name."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(text.partition("%")[0])

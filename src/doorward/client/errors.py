@@ -16,6 +16,14 @@ class AnswerRefused(ClientError):
     """An answer that is too large, too slow, redirected elsewhere or not what was asked for. Spec: T8"""
 
 
+class Unreachable(AnswerRefused):
+    """There was no whole answer at all: no connection, none in time, or it broke. Another try may get one."""
+
+
+class RedirectRefused(AnswerRefused):
+    """The answer sends on to somewhere else, and was not followed: what was asked for is not there. Spec: T8"""
+
+
 class DiscoveryFailed(ClientError):
     """The server's protection could not be understood: no usable metadata was found."""
 
