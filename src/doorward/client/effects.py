@@ -4,7 +4,7 @@ They do no I/O of their own, so the same rules run under any event loop, in a te
 A failed effect is thrown into the flow as a `ClientError`.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -106,7 +106,18 @@ class SaveRegistration:
     registration: Registration
 
 
-Effect = Send | OpenRedirect | Visit | ShowUserCode | Wait | LoadRegistration | SaveRegistration
+@dataclass(frozen=True, slots=True)
+class Obtain:
+    """Have the program give a value that only it can get, such as its platform's assertion; the result is a `str`.
+
+    `fetch` may block, and runs in a worker thread; what it returns is awaited where it can be. What it raises is the
+    program's own, and passes through the flow to the caller.
+    """
+
+    fetch: Callable[[], str | Awaitable[str]] = field(repr=False)
+
+
+Effect = Send | OpenRedirect | Visit | ShowUserCode | Wait | LoadRegistration | SaveRegistration | Obtain
 
 T = TypeVar("T")
 Flow = Generator[Effect, object, T]
