@@ -91,3 +91,15 @@ class StepUpFailed(ClientError):
 
 class StoreUnavailable(ClientError):
     """What was kept cannot be read, or cannot be kept safely; the message names the file or keyring."""
+
+
+class ServerUnreachable(ClientError):
+    """The MCP server did not answer: nothing listens, the connection broke, or it took too long to open one."""
+
+
+class ServerRefused(ClientError):
+    """The MCP server answered with an HTTP error and no message of MCP; `status` says which."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
