@@ -169,7 +169,9 @@ class _Conversation:
         if answer.status == 403 and tokens is not None and challenge is not None:
             self._step_ups += 1
             if self._step_ups > MAX_STEP_UPS:
-                raise StepUpFailed(f"{self._session.server_url} goes on asking for more scopes; it was not asked again.")
+                raise StepUpFailed(
+                    f"{self._session.server_url} goes on asking for more scopes; it was not asked again."
+                )
             return await self._session.step_up(tokens, challenge)
         self._renewals += 1
         if self._renewals > 1:

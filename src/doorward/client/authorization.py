@@ -115,7 +115,9 @@ def build_authorization(
     if prover.proof_key is not None:
         parameters["dpop_jkt"] = prover.proof_key.thumbprint
     if server.require_pushed_authorization_requests and server.pushed_authorization_request_endpoint:
-        parameters = yield from _push(server, server.pushed_authorization_request_endpoint, registration, parameters, prover)
+        parameters = yield from _push(
+            server, server.pushed_authorization_request_endpoint, registration, parameters, prover
+        )
     url = add_parameters(server.authorization_endpoint, parameters)
     return PendingAuthorization(url, state, verifier, redirect_uri, server)
 
@@ -145,7 +147,7 @@ def check_response(pending: PendingAuthorization, query: str) -> str:
 
 
 def _check_issuer(server: ServerMetadata, form: Form) -> None:
-    """Compare `iss` with the issuer that was asked, unless neither side knows it. Spec: RFC 9207 §2.4 (ISS-05, ISS-06)"""
+    """Compare `iss` with the issuer that was asked, unless neither side knows it. Spec: ISS-05, ISS-06"""
     issuer = form.get("iss")
     if issuer is None and server.iss_parameter_supported:
         raise CallbackIssuerMismatch(

@@ -32,7 +32,9 @@ def authorize_device(
     """
     endpoint = server.device_authorization_endpoint
     if endpoint is None:
-        raise DiscoveryFailed(f"{server.issuer} does not let devices sign in by a code. Sign in with a browser instead.")
+        raise DiscoveryFailed(
+            f"{server.issuer} does not let devices sign in by a code. Sign in with a browser instead."
+        )
     form = {"resource": resource, **({"scope": format_scope(scope)} if scope else {})}
     answer = yield from post_form(server, endpoint, registration, form, prover, what="a code for this device")
     members = parse_object(answer.body) if answer.status == 200 else None
@@ -65,7 +67,7 @@ def _poll(
     interval: int,
     until: float,
 ) -> Flow[Tokens]:
-    """Ask until there is an answer or the code ran out; slower when told so, or when nobody answers. Spec: RFC 8628 §3.5"""
+    """Ask until there is an answer or the code ran out, more slowly when told so or when nobody answers."""
     while prover.clock() < until:
         yield Wait(interval)
         try:
@@ -85,7 +87,7 @@ def _poll(
 
 
 def _parse_code(server: ServerMetadata, members: Mapping[str, Any]) -> tuple[ShowUserCode, str]:
-    """What to show, and the code to ask with. Addresses that must not be opened are not shown. Spec: RFC 8628 §3.2, T11"""
+    """What to show, and the code to ask with. Addresses that must not be opened are not shown. Spec: T11"""
     device_code, user_code = members.get("device_code"), members.get("user_code")
     uri, complete = members.get("verification_uri"), members.get("verification_uri_complete")
     if not isinstance(device_code, str) or not isinstance(user_code, str) or not isinstance(uri, str):

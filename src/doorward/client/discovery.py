@@ -46,7 +46,9 @@ class Discovery:
     metadata: ResourceMetadata | None = None
 
 
-def discover(server_url: str, challenge: Challenge | None = None, *, known_issuer: str | None = None) -> Flow[Discovery]:
+def discover(
+    server_url: str, challenge: Challenge | None = None, *, known_issuer: str | None = None
+) -> Flow[Discovery]:
     """The authorization server of `server_url`, and the name of the resource there.
 
     Of several issuers the one that is known already is chosen, else the first that can be read. Raises
@@ -97,7 +99,9 @@ def find_resource_metadata(server_url: str, challenge: Challenge | None = None) 
             return metadata
     if failing is not None:
         # What is only down for a moment must not pass for a server of the old kind.
-        raise DiscoveryFailed(f"The metadata of {server_url} cannot be read now (HTTP {failing.status}). Try again later.")
+        raise DiscoveryFailed(
+            f"The metadata of {server_url} cannot be read now (HTTP {failing.status}). Try again later."
+        )
     return None
 
 

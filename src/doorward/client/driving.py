@@ -83,15 +83,15 @@ class _Run:
             case Send():
                 return await self._sender.send(effect)
             case Wait():
-                return await anyio.sleep(effect.seconds)
+                await anyio.sleep(effect.seconds)
             case LoadRegistration():
                 return await self._load(effect.issuer, effect.resource)
             case SaveRegistration():
-                return await self._save(effect.resource, effect.registration)
+                await self._save(effect.resource, effect.registration)
             case ShowUserCode():
-                return await self._interaction.show_user_code(effect)
+                await self._interaction.show_user_code(effect)
             case Obtain():
-                return await _obtain(effect.obtain)
+                return await _obtain(effect.fetch)
             case OpenRedirect():
                 opening = self._interaction.open(registered=effect.registered)
                 self._redirect = await self.opened.enter_async_context(opening)
@@ -100,6 +100,7 @@ class _Run:
                 if self._redirect is None:
                     raise ClientError("A page was to be visited before its response could be received.")
                 return await self._redirect.visit(effect.url, state=effect.state)
+        return None
 
 
 async def _obtain(obtain: Callable[[], str | Awaitable[str]]) -> str:

@@ -14,7 +14,7 @@ from .device_authorization import authorize_device
 from .discovery import Discovery
 from .documents import ServerMetadata
 from .effects import Answer, Flow, LoadRegistration, OpenRedirect, SaveRegistration, Send, Visit
-from .errors import RegistrationNeeded
+from .errors import AnswerRefused, RegistrationNeeded
 from .records import Registration, Tokens
 from .registration import (
     CODE_GRANTS,
@@ -87,7 +87,7 @@ def _log_in_agent(
         registration = Registration(server.issuer, "preregistered", "")
     asked = choose_scope(wish.wanted, wish.challenged, discovery.metadata, server, refreshes=False)
     scope = tuple(token for token in union(wish.held, asked) if token != OFFLINE_ACCESS)
-    form = yield from agent.build_form(server, discovery.resource, scope)
+    form = yield from agent.build_form(server, discovery.resource, scope, now=prover.clock())
     tokens = yield from request_tokens(server, registration, form, prover, requested=scope)
     return registration, tokens
 
@@ -128,5 +128,8 @@ def _is_forgotten(server: ServerMetadata, pending: PendingAuthorization) -> Flow
 
     Looked at once, before the person is: many servers forget the clients they registered.
     """
-    answer = yield Send("GET", pending.url, f"the authorization endpoint of {server.issuer}", {"accept": "text/html"})
+    try:
+        answer = yield Send("GET", pending.url, f"the page to sign in at {server.issuer}", {"accept": "text/html"})
+    except AnswerRefused:
+        return False
     return isinstance(answer, Answer) and answer.status in {400, 401}

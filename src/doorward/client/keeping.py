@@ -115,7 +115,8 @@ class Keeping:
     async def _hold(self, held: AsyncExitStack, name: str) -> None:
         waits = iter(_POLL_SECONDS)
         with anyio.move_on_after(LOCK_SECONDS):
-            while (unlock := await run_sync(self._store.try_lock, name)) is None:
+            # Another process has no event to set.
+            while (unlock := await run_sync(self._store.try_lock, name)) is None:  # noqa: ASYNC110  # as said
                 await anyio.sleep(next(waits, _POLL_SECONDS[-1]))
             held.callback(unlock)
             return

@@ -102,7 +102,7 @@ def resolve_registration(
         return stored
     if server.registration_endpoint is None:
         raise RegistrationNeeded(
-            f"{server.issuer} registers no clients by itself. Ask its operator for a client id and give it as client_id."
+            f"{server.issuer} registers no clients by itself. Ask its operator for a client id, and give it."
         )
     registration = yield from register(identity, server, server.registration_endpoint, wish)
     yield SaveRegistration(resource, registration)
@@ -137,8 +137,10 @@ def _build_document_registration(identity: ClientIdentity, server: ServerMetadat
     return Registration(server.issuer, "document", identity.client_metadata_url, token_endpoint_auth_method=method)
 
 
-def register(identity: ClientIdentity, server: ServerMetadata, endpoint: str, wish: RegistrationWish) -> Flow[Registration]:
-    """Register at `endpoint`. A refusal of what is optional is answered by asking without it, once. Spec: DCR-16, DCR-17"""
+def register(
+    identity: ClientIdentity, server: ServerMetadata, endpoint: str, wish: RegistrationWish
+) -> Flow[Registration]:
+    """Register at `endpoint`. A refusal is answered by asking once without what is optional. Spec: DCR-16, DCR-17"""
     body = _build_request(identity, server, wish)
     answer = yield from _post(endpoint, body)
     if answer.status == 400 and "scope" in body and _error_of(answer)[0] == INVALID_CLIENT_METADATA:
@@ -187,7 +189,7 @@ def _wish_method(offered: tuple[str, ...] | None) -> str:
 
 
 def _parse_answer(answer: Answer, server: ServerMetadata, endpoint: str, asked: Mapping[str, Any]) -> Registration:
-    """The registration as the server made it, which may differ from what was asked for. Spec: RFC 7591 §3.2.1 (DCR-18)"""
+    """The registration as the server made it, which may differ from what was asked for. Spec: DCR-18"""
     members = parse_object(answer.body)
     client_id = members.get("client_id") if members else None
     if members is None or not isinstance(client_id, str) or not _is_credential(client_id):

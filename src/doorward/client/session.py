@@ -301,7 +301,9 @@ class Session:
         """Have a key to bind tokens to, where the program wants that. Spec: DPOP-11"""
         if self._options.dpop and self.connection.dpop_key is None:
             if not server.dpop_signing_alg_values_supported:
-                raise DiscoveryFailed(f"{server.issuer} does not say that it supports DPoP, which this client insists on.")
+                raise DiscoveryFailed(
+                    f"{server.issuer} does not say that it supports DPoP, which this client insists on."
+                )
             key = ProofKey.generate(server.dpop_signing_alg_values_supported)
             await self._keeping.keep(replace(self.connection, dpop_key=key.dump()))
 

@@ -28,7 +28,16 @@ MAX_LIFE_SECONDS = 366 * 86400
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7E]+")
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
 _SECRET_FIELDS = frozenset(
-    {"assertion", "client_assertion", "client_secret", "code", "code_verifier", "refresh_token", "subject_token", "token"}
+    {
+        "assertion",
+        "client_assertion",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "refresh_token",
+        "subject_token",
+        "token",
+    }
 )
 
 
@@ -61,7 +70,9 @@ def request_tokens(
     """
     if server.token_endpoint is None:
         raise TokenRequestFailed(f"{server.issuer} names no token endpoint.")
-    answer = yield from post_form(server, server.token_endpoint, registration, form, prover, what="the request for a token")
+    answer = yield from post_form(
+        server, server.token_endpoint, registration, form, prover, what="the request for a token"
+    )
     if answer.status != 200:
         raise _refusal(server, answer, form, registration)
     return _parse_tokens(server, answer, prover, requested=requested, previous=previous)
@@ -70,7 +81,7 @@ def request_tokens(
 def refresh(
     server: ServerMetadata, registration: Registration, tokens: Tokens, resource: str, prover: Prover
 ) -> Flow[Tokens]:
-    """New tokens for the refresh token that is held. Scopes are not named: the grant's are meant. Spec: RT-09, RES-01"""
+    """New tokens for the refresh token that is held; no scope is named: the grant's are meant. Spec: RT-09, RES-01"""
     if tokens.refresh_token is None:
         raise TokenRequestFailed("There is no refresh token.", code="invalid_grant")
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token, "resource": resource}
@@ -179,7 +190,7 @@ def _parse_tokens(
     if members is None:
         raise unusable("the answer is not a JSON object")
     access_token = members.get("access_token")
-    if not _is_token(access_token, _ACCESS_TOKEN):
+    if not isinstance(access_token, str) or not _is_token(access_token, _ACCESS_TOKEN):
         raise unusable("its access_token is missing or malformed")
     token_type = _parse_type(members.get("token_type"))
     if token_type is None:
