@@ -88,7 +88,7 @@ class DoorwardAuth(httpx2.Auth):
         conversation = _Conversation(self.session, request)
         tokens = await self.session.token()
         while True:
-            answer = _Refusal.of((yield conversation.build(tokens)))
+            answer = _Refusal.of((yield conversation.build(tokens)), tokens)
             if not conversation.may_go_on(tokens, answer):
                 return
             tokens = await conversation.resolve(tokens, answer)
@@ -98,7 +98,7 @@ class DoorwardAuth(httpx2.Auth):
         conversation = _Conversation(self.session, request)
         tokens = portal.run(self.session.token)
         while True:
-            answer = _Refusal.of((yield conversation.build(tokens)))
+            answer = _Refusal.of((yield conversation.build(tokens)), tokens)
             if not conversation.may_go_on(tokens, answer):
                 return
             tokens = portal.run(conversation.resolve, tokens, answer)
@@ -111,15 +111,24 @@ class _Refusal:
     status: int
     challenges: list[str]
     nonces: list[str]
+    scheme: str
+    """What the request was authorized by, in lower case."""
 
     @classmethod
-    def of(cls, response: httpx2.Response) -> "_Refusal":
+    def of(cls, response: httpx2.Response, tokens: Tokens | None) -> "_Refusal":
         headers = response.headers
-        return cls(response.status_code, headers.get_list("www-authenticate"), headers.get_list(NONCE_HEADER))
+        return cls(
+            response.status_code,
+            headers.get_list("www-authenticate"),
+            headers.get_list(NONCE_HEADER),
+            tokens.token_type.lower() if tokens else "bearer",
+        )
 
     @property
     def challenge(self) -> Challenge | None:
-        return find_challenge(self.challenges, "bearer", "dpop")
+        """The one that answers: of the scheme that was used, else of the other."""
+        used = find_challenge(self.challenges, self.scheme)
+        return used or find_challenge(self.challenges, "bearer", "dpop")
 
 
 class _Conversation:
