@@ -39,6 +39,7 @@ from doorward.server.introspection import is_revoked
 from doorward.server.jobs import run_jobs
 from doorward.server.page_error import PageError
 from doorward.server.password_checker import PasswordChecker
+from doorward.server.recent_decisions import RecentDecisions
 from doorward.server.reports import note_answer, note_refusal
 from doorward.server.tenancy import ProjectView, Tenancy, split_path
 from doorward.server.timeline import Timeline
@@ -104,6 +105,7 @@ def build_context(
         timeline=Timeline(store.database),
         verified_tokens=VerifiedTokens(),
         passwords=PasswordChecker(),
+        recent_decisions=RecentDecisions(),
         feed=Feed(store.database, tenancy, clock),
         clock=clock,
     )

@@ -2,11 +2,13 @@
 
 import re
 
+import anyio
 import pytest
 
 from doorward.core.interaction import INTERACTION_LIFE_MS
 from doorward.core.limits import AUTHORIZE_SESSION
 from doorward.manage import clients, connections, resources, users
+from doorward.server.recent_decisions import REPEATED_WITHIN_MS
 from doorward.storage.audit import RecordedEvent
 from tests.inside import ISSUER, LOOPBACK, RESOURCE, Door
 from tests.person import Page, Person, answer_parameters
@@ -90,9 +92,30 @@ async def test_a_decision_counts_once_i1(door: Door) -> None:
     page = await ask(door, person)
     first = await person.submit(page, decision="allow")
     assert "code" in answer_parameters(first.links["continue"])
+    assert_over(await person.submit(page, decision="deny"))
+    door.clock.advance(seconds=REPEATED_WITHIN_MS / 1000)
     for decision in ("allow", "deny"):
         assert_over(await person.submit(page, decision=decision))
     assert [event.action for event in await decisions(door)] == ["consent.allowed"]
+
+
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+async def test_a_form_that_is_sent_twice_by_a_double_click_is_answered_twice_i1(door: Door, decision: str) -> None:
+    person = await sign_in(door)
+    page = await ask(door, person)
+    answers: list[dict[str, str]] = []
+
+    async def submit() -> None:
+        told = answer_parameters((await person.submit(page, decision=decision)).links["continue"])
+        told.pop("error_description", None)  # has the reference of its page
+        answers.append(told)
+
+    async with anyio.create_task_group() as clicks:
+        clicks.start_soon(submit)
+        clicks.start_soon(submit)
+    await submit()
+    assert answers == [answers[0]] * 3
+    assert len(await decisions(door)) == 1
 
 
 async def test_a_denied_request_cannot_be_allowed_afterwards(door: Door) -> None:

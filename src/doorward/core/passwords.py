@@ -63,7 +63,7 @@ def verify_password(password_hash: str | None, password: str) -> bool:
         return False
     try:
         _hasher.verify(password_hash or _dummy_hash(), unicodedata.normalize("NFC", password))
-    except (Argon2Error, InvalidHashError):
+    except (Argon2Error, InvalidHashError, UnicodeEncodeError):  # the last for half a character: nobody's password
         return False
     return bool(password_hash)
 

@@ -12,6 +12,7 @@ from doorward.storage.database import Database
 from .document_source import DocumentSource
 from .feed import Feed
 from .password_checker import PasswordChecker
+from .recent_decisions import RecentDecisions
 from .tenancy import Tenancy
 from .timeline import Timeline
 from .verified_tokens import VerifiedTokens
@@ -33,5 +34,6 @@ class Context:
     timeline: Timeline
     verified_tokens: VerifiedTokens
     passwords: PasswordChecker
+    recent_decisions: RecentDecisions
     feed: Feed
     clock: Callable[[], int]

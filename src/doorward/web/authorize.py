@@ -52,7 +52,12 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
     request.learn(flow=flow_name(flow), user_id=session.user_id)
     device = read_device(context, session, visit.device_token(), request.header("user-agent"))
     tools_at = read_tools_at(form.get("tools_at"))
-    answer = await decide(context, view, flow, (session, device), decision=decision, tools_at=tools_at, now=request.now)
+    key = (view.project.project_id, hash_secret(flow), session.session_hash, decision)
+    answer = await context.recent_decisions.once(
+        key,
+        lambda: decide(context, view, flow, (session, device), decision=decision, tools_at=tools_at, now=request.now),
+        request.now,
+    )
     return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
 
 
