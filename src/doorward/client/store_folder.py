@@ -103,16 +103,25 @@ def replace_private(path: Path, content: bytes) -> None:
     fresh = unfinished(path)
     try:
         fresh.unlink(missing_ok=True)  # of a process that was killed here
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(fresh, content)
         _replace(fresh, path)
         _sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
+        raise StoreUnavailable(f"{path} cannot be written: {_reason(error)}.") from None
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Make a file that is its owner's alone. Raises `FileExistsError`, and `StoreUnavailable`; then there is none."""
+    try:
+        _write_new(path, content)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         raise StoreUnavailable(f"{path} cannot be written: {_reason(error)}.") from None
 
 
@@ -136,10 +145,18 @@ def _check_owner(path: Path, found: os.stat_result, *, mode: str) -> None:
         return
     if found.st_uid != os.geteuid():
         raise StoreUnavailable(
-            f"{path} belongs to another user. Remove it, or set {HOME_VARIABLE} to a folder of yours."
+            f"{path} belongs to another user. Use one of your own ({HOME_VARIABLE} names the folder)."
         )
     if found.st_mode & _OTHERS:
         raise StoreUnavailable(f"Others can look into {path}. Make it private: chmod {mode} '{path}'")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _replace(fresh: Path, path: Path) -> None:
