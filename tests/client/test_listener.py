@@ -31,6 +31,9 @@ class Waiting:
     def uri(self) -> str:
         return self.listener.redirect_uri
 
+    async def is_waiting(self) -> bool:
+        return self.listener._state is not None
+
     async def answered(self) -> str:
         async def there() -> bool:
             return bool(self.queries)
@@ -48,7 +51,7 @@ async def waiting(ports: tuple[int, ...] = ()) -> AsyncIterator[Waiting]:
             login.queries.append(await listener.wait(STATE))
 
         tasks.start_soon(wait)
-        await anyio.wait_all_tasks_blocked()
+        await until(login.is_waiting)
         yield login
         tasks.cancel_scope.cancel()
 

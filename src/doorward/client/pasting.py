@@ -121,11 +121,14 @@ class _ByHand:
 
     async def _next_line(self) -> str:
         read = self._read
-        if inspect.iscoroutinefunction(read) or inspect.iscoroutinefunction(type(read).__call__):
-            line = read()
-        else:
-            line = await to_thread.run_sync(read, abandon_on_cancel=True)
-        return await line if inspect.isawaitable(line) else line
+        try:
+            if inspect.iscoroutinefunction(read) or inspect.iscoroutinefunction(type(read).__call__):
+                line = read()
+            else:
+                line = await to_thread.run_sync(read, abandon_on_cancel=True)
+            return await line if inspect.isawaitable(line) else line
+        except EOFError:  # as `input` says it
+            return ""
 
 
 def parse_pasted(text: str, *, redirect_uri: str) -> str | None:
