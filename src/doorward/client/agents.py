@@ -58,6 +58,11 @@ class AgentGrant(Protocol):
         """Whether a client id has to be given."""
         ...
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the program named beside the server: it may be contacted inside a private network."""
+        ...
+
     def build_form(self, server: ServerMetadata, resource: str, scope: Scopes, *, now: float) -> Flow[dict[str, str]]:
         """The fields of the token request, without those that authenticate the client; they are secret.
 
@@ -73,6 +78,7 @@ class ClientCredentials:
     grant_type: str = field(default=CLIENT_CREDENTIALS, init=False)
     extension: str = field(default="io.modelcontextprotocol/oauth-client-credentials", init=False)
     needs_client_id: bool = field(default=True, init=False)
+    addresses: tuple[str, ...] = field(default=(), init=False)
 
     def build_form(
         self,
@@ -124,6 +130,11 @@ class IdentityAssertion:
     extension: str = field(default="io.modelcontextprotocol/enterprise-managed-authorization", init=False)
     needs_client_id: bool = field(default=True, init=False)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """See `AgentGrant`."""
+        return (self.identity_provider.token_endpoint,)
+
     def build_form(self, server: ServerMetadata, resource: str, scope: Scopes, *, now: float) -> Flow[dict[str, str]]:
         """See `AgentGrant`. Raises `TokenRequestFailed` when the identity provider gives no assertion."""
         subject_token = cast("str", (yield Obtain(self.fetch_subject_token)))
@@ -152,6 +163,7 @@ class WorkloadIdentity:
     grant_type: str = field(default=JWT_BEARER, init=False)
     extension: str = field(default="io.modelcontextprotocol/auth/wif", init=False)
     needs_client_id: bool = field(default=False, init=False)
+    addresses: tuple[str, ...] = field(default=(), init=False)
 
     @classmethod
     def from_file(cls, path: Path) -> "WorkloadIdentity":
