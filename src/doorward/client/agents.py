@@ -49,8 +49,8 @@ class AgentGrant(Protocol):
         ...
 
     @property
-    def extension(self) -> str:
-        """The identifier of the MCP extension."""
+    def extension(self) -> str | None:
+        """The identifier of the MCP extension; None where a draft has not settled on one."""
         ...
 
     @property
@@ -161,7 +161,7 @@ class WorkloadIdentity:
 
     fetch_assertion: Callable[[str], str | Awaitable[str]] = field(repr=False)
     grant_type: str = field(default=JWT_BEARER, init=False)
-    extension: str = field(default="io.modelcontextprotocol/auth/wif", init=False)
+    extension: None = field(default=None, init=False)
     needs_client_id: bool = field(default=False, init=False)
     addresses: tuple[str, ...] = field(default=(), init=False)
 
