@@ -181,7 +181,7 @@ def test_each_grant_names_its_extension_and_whether_it_needs_a_client_id_jag_19(
     assert {(grant.extension, grant.needs_client_id) for grant in (ClientCredentials(), identity(), workload)} == {
         ("io.modelcontextprotocol/oauth-client-credentials", True),
         ("io.modelcontextprotocol/enterprise-managed-authorization", True),
-        ("io.modelcontextprotocol/auth/wif", False),
+        (None, False),
     }
 
 

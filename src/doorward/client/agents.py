@@ -49,13 +49,18 @@ class AgentGrant(Protocol):
         ...
 
     @property
-    def extension(self) -> str:
-        """The identifier of the MCP extension."""
+    def extension(self) -> str | None:
+        """The identifier of the MCP extension; None where a draft has not settled on one."""
         ...
 
     @property
     def needs_client_id(self) -> bool:
         """Whether a client id has to be given."""
+        ...
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the program named beside the server: it may be contacted inside a private network."""
         ...
 
     def build_form(self, server: ServerMetadata, resource: str, scope: Scopes, *, now: float) -> Flow[dict[str, str]]:
@@ -73,6 +78,7 @@ class ClientCredentials:
     grant_type: str = field(default=CLIENT_CREDENTIALS, init=False)
     extension: str = field(default="io.modelcontextprotocol/oauth-client-credentials", init=False)
     needs_client_id: bool = field(default=True, init=False)
+    addresses: tuple[str, ...] = field(default=(), init=False)
 
     def build_form(
         self,
@@ -124,6 +130,11 @@ class IdentityAssertion:
     extension: str = field(default="io.modelcontextprotocol/enterprise-managed-authorization", init=False)
     needs_client_id: bool = field(default=True, init=False)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """See `AgentGrant`."""
+        return (self.identity_provider.token_endpoint,)
+
     def build_form(self, server: ServerMetadata, resource: str, scope: Scopes, *, now: float) -> Flow[dict[str, str]]:
         """See `AgentGrant`. Raises `TokenRequestFailed` when the identity provider gives no assertion."""
         subject_token = cast("str", (yield Obtain(self.fetch_subject_token)))
@@ -150,8 +161,9 @@ class WorkloadIdentity:
 
     fetch_assertion: Callable[[str], str | Awaitable[str]] = field(repr=False)
     grant_type: str = field(default=JWT_BEARER, init=False)
-    extension: str = field(default="io.modelcontextprotocol/auth/wif", init=False)
+    extension: None = field(default=None, init=False)
     needs_client_id: bool = field(default=False, init=False)
+    addresses: tuple[str, ...] = field(default=(), init=False)
 
     @classmethod
     def from_file(cls, path: Path) -> "WorkloadIdentity":

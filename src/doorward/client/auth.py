@@ -74,12 +74,14 @@ class DoorwardAuth(httpx2.Auth):
             account=account,
             has_key=signing_key is not None,
         )
+        self.extension = agent.extension if agent else None
+        """The MCP extension that a client with this way in declares, if it is one. Spec: JAG-19, CC-05"""
         self.session = Session(
             server_url,
             identity,
             store=store or open_store(),
             interaction=interaction or BrowserInteraction(port=redirect_port),
-            sender=Sender(server_url, transport=transport),
+            sender=Sender(server_url, given=agent.addresses if agent else (), transport=transport),
             options=SessionOptions(scopes=scopes, agent=agent, signing_key=signing_key, dpop=dpop),
         )
 

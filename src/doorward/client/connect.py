@@ -25,6 +25,7 @@ from .storage import Store
 try:
     import mcp
     from mcp.client._transport import TransportStreams
+    from mcp.client.extension import advertise
     from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, MessageHandlerFnT, SamplingFnT
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
@@ -255,7 +256,9 @@ class DoorwardClient:
             options["mode"] = "legacy"  # it is older than the question which one to speak
         info = Implementation(name=self._name, version=doorward.__version__)
         streams = self._open_streams(transport, on_lost_message)
-        async with mcp.Client(streams, client_info=info, **options) as client:
+        extension = self.auth.extension if isinstance(self.auth, DoorwardAuth) else None
+        declared = [advertise(extension)] if extension else []
+        async with mcp.Client(streams, client_info=info, extensions=declared, **options) as client:
             yield client
 
     @asynccontextmanager
