@@ -86,6 +86,8 @@ class McpChannel(httpx2.AsyncClient):
         attempt = _current.get() or Attempt()
         attempt.error = None
         message = json.loads(await request.aread())
+        if message.get("method") == "initialize":
+            request.headers.pop(_SESSION_ID, None)  # a session that was lost; this one begins another
         refused, self._refused = self._refused, None
         # An SDK takes any error of `server/discover` for an older server, and tries `initialize`: the person who has
         # just said no is not asked again.
