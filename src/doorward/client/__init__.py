@@ -47,7 +47,8 @@ from .storage import Store
 from .stores import FileStore, KeyringStore, MemoryStore, open_store
 
 if TYPE_CHECKING:
-    from .connect import DoorwardClient, Welcome
+    from .asking import Welcome
+    from .connect import DoorwardClient
     from .sync import SyncDoorwardClient
 
 __all__ = [
@@ -97,10 +98,16 @@ __all__ = [
     "open_store",
 ]
 
-_WITH_THE_SDK = {"DoorwardClient": ".connect", "Welcome": ".connect", "SyncDoorwardClient": ".sync"}
+_WITH_THE_SDK = {"DoorwardClient": ".connect", "Welcome": ".asking", "SyncDoorwardClient": ".sync"}
 
 
 def __getattr__(name: str) -> object:
-    if name in _WITH_THE_SDK:
-        return getattr(import_module(_WITH_THE_SDK[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _WITH_THE_SDK:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(_WITH_THE_SDK[name], __name__)
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"mcp", "mcp_types"}:
+            raise
+        raise ImportError(f"{name} needs the MCP SDK: pip install 'doorward[client]'") from missing
+    return getattr(module, name)

@@ -31,10 +31,12 @@ class Welcome:
 
 
 async def read_welcome(client: mcp.Client) -> Welcome:
+    """What the server said when the connection was made."""
     return Welcome(client.protocol_version, client.server_capabilities, client.server_info, client.instructions)
 
 
 async def ping(client: mcp.Client) -> None:
+    """Return once the server has answered. 2026-07-28 has no `ping`: it is asked what the server is."""
     version = client.protocol_version
     if version in MODERN_PROTOCOL_VERSIONS:
         await client.session.send_discover(version)
@@ -43,20 +45,24 @@ async def ping(client: mcp.Client) -> None:
 
 
 async def list_tools(client: mcp.Client) -> list[Tool]:
+    """The tools of every page."""
     return [tool for page in await fetch_pages(client.list_tools) for tool in page.tools]
 
 
 async def list_resources(client: mcp.Client) -> list[Resource]:
+    """The resources of every page."""
     return [resource for page in await fetch_pages(client.list_resources) for resource in page.resources]
 
 
 async def list_templates(client: mcp.Client) -> list[ResourceTemplate]:
+    """The templates of resources of every page."""
     return [
         template for page in await fetch_pages(client.list_resource_templates) for template in page.resource_templates
     ]
 
 
 async def list_prompts(client: mcp.Client) -> list[Prompt]:
+    """The prompts of every page."""
     return [prompt for page in await fetch_pages(client.list_prompts) for prompt in page.prompts]
 
 

@@ -1,6 +1,6 @@
 """`DoorwardClient`: an MCP client that gets itself in, on the official MCP SDK.
 
-Needs the MCP SDK (`pip install 'doorward[client]'`); the rest of `doorward.client` does not.
+Needs the MCP SDK (`pip install 'doorward[client]'`); most of `doorward.client` does not.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,41 +10,36 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import httpx2
+import mcp
+from mcp.client import advertise
+from mcp.client._transport import TransportStreams
+from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, MessageHandlerFnT, SamplingFnT
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.dispatcher import ProgressFnT
+from mcp_types import (
+    CallToolResult,
+    GetPromptResult,
+    Implementation,
+    Prompt,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    Tool,
+)
 
 import doorward
 from doorward.oauth.jwt import SigningKey
 
+from . import asking
 from .agents import AgentGrant
+from .asking import Welcome
 from .auth import DoorwardAuth
 from .channel import Attempt, McpChannel
+from .connection import Connection, Opener
 from .errors import ClientError
 from .interaction import Interaction
 from .storage import Store
-
-try:
-    import mcp
-    from mcp.client import advertise
-    from mcp.client._transport import TransportStreams
-    from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, MessageHandlerFnT, SamplingFnT
-    from mcp.client.sse import sse_client
-    from mcp.client.streamable_http import streamable_http_client
-    from mcp.shared.dispatcher import ProgressFnT
-    from mcp_types import (
-        CallToolResult,
-        GetPromptResult,
-        Implementation,
-        Prompt,
-        ReadResourceResult,
-        Resource,
-        ResourceTemplate,
-        Tool,
-    )
-except ImportError as missing:
-    raise ImportError("DoorwardClient needs the MCP SDK: pip install 'doorward[client]'") from missing
-
-from . import asking
-from .asking import Welcome
-from .connection import Connection, Opener
 
 Transport = Literal["streamable-http", "sse", "auto"]
 T = TypeVar("T")

@@ -8,11 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 from anyio.to_thread import run_sync
-
-from . import portal
-from .connect import AuthOptions, DoorwardClient, McpOptions, Transport, Welcome
-
-from mcp_types import (  # isort: skip  # `connect` says in words what is missing without it
+from mcp_types import (
     CallToolResult,
     GetPromptResult,
     Prompt,
@@ -21,6 +17,10 @@ from mcp_types import (  # isort: skip  # `connect` says in words what is missin
     ResourceTemplate,
     Tool,
 )
+
+from . import portal
+from .asking import Welcome
+from .connect import AuthOptions, DoorwardClient, McpOptions, Transport
 
 T = TypeVar("T")
 
