@@ -7,7 +7,7 @@ message that was being sent: whoever waits for it learns of it, in words, and ev
 import json
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -86,6 +86,8 @@ class McpChannel(httpx2.AsyncClient):
         attempt = _current.get() or Attempt()
         attempt.error = None
         message = json.loads(await request.aread())
+        if message.get("method") == "initialize":
+            request.headers.pop(_SESSION_ID, None)  # a session that was lost; this one begins another
         refused, self._refused = self._refused, None
         # An SDK takes any error of `server/discover` for an older server, and tries `initialize`: the person who has
         # just said no is not asked again.
@@ -143,10 +145,10 @@ class McpChannel(httpx2.AsyncClient):
 
     async def _say_goodbye(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         """End a session, if the server is still there to be told: nobody is to sign in for that."""
-        try:
-            return await super().send(request, **options)
-        except (httpx2.TransportError, ClientError):
-            return httpx2.Response(HTTPStatus.NO_CONTENT, request=request)
+        with suppress(httpx2.TransportError, ClientError):
+            response = await super().send(request, **options)
+            await response.aclose()
+        return httpx2.Response(HTTPStatus.NO_CONTENT, request=request)
 
 
 class _Unhurried(httpx2.Auth):

@@ -1,57 +1,48 @@
 """`DoorwardClient`: an MCP client that gets itself in, on the official MCP SDK.
 
-Needs the MCP SDK (`pip install 'doorward[client]'`); the rest of `doorward.client` does not.
+Needs the MCP SDK (`pip install 'doorward[client]'`); most of `doorward.client` does not.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import httpx2
+import mcp
+from mcp.client import advertise
+from mcp.client._transport import TransportStreams
+from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, MessageHandlerFnT, SamplingFnT
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.dispatcher import ProgressFnT
+from mcp_types import (
+    CallToolResult,
+    GetPromptResult,
+    Implementation,
+    Prompt,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    Tool,
+)
 
 import doorward
 from doorward.oauth.jwt import SigningKey
 
+from . import asking
 from .agents import AgentGrant
+from .asking import Welcome
 from .auth import DoorwardAuth
 from .channel import Attempt, McpChannel
+from .connection import Connection, Opener
 from .errors import ClientError
 from .interaction import Interaction
 from .storage import Store
 
-try:
-    import mcp
-    from mcp.client._transport import TransportStreams
-    from mcp.client.extension import advertise
-    from mcp.client.session import ElicitationFnT, ListRootsFnT, LoggingFnT, MessageHandlerFnT, SamplingFnT
-    from mcp.client.sse import sse_client
-    from mcp.client.streamable_http import streamable_http_client
-    from mcp.shared.dispatcher import ProgressFnT
-    from mcp_types import (
-        CallToolResult,
-        GetPromptResult,
-        Implementation,
-        PaginatedResult,
-        Prompt,
-        ReadResourceResult,
-        Resource,
-        ResourceTemplate,
-        ServerCapabilities,
-        Tool,
-    )
-    from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-except ImportError as missing:
-    raise ImportError("DoorwardClient needs the MCP SDK: pip install 'doorward[client]'") from missing
-
-from .connection import Connection, Opener
-
 Transport = Literal["streamable-http", "sse", "auto"]
 T = TypeVar("T")
-Page = TypeVar("Page", bound=PaginatedResult)
-MAX_PAGES = 1000
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 SILENCE_SECONDS = 300.0
 
@@ -85,16 +76,6 @@ class McpOptions(TypedDict, total=False):
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """What the server says of itself."""
-
-    protocol_version: str
-    capabilities: ServerCapabilities
-    server_info: Implementation | None
-    instructions: str | None
-
-
 class DoorwardClient:
     """A client of one MCP server, protected or not; connects at the first call, and again whenever it has to.
 
@@ -123,6 +104,8 @@ class DoorwardClient:
         self.transport: Transport = transport
         self.connect_timeout = connect_timeout
         self._name = options.get("client_name", "Doorward client")
+        agent = options.get("agent")
+        self._extension = None if agent is None else agent.extension
         self._timeout = timeout
         self._mcp_options: McpOptions = {} if mcp_options is None else mcp_options
         self._connection: Connection | None = None
@@ -137,11 +120,11 @@ class DoorwardClient:
 
     async def initialize(self) -> Welcome:
         """Connect, signing in if need be, and say what the server says of itself."""
-        return await self._ask(_read_welcome)
+        return await self._ask(asking.read_welcome)
 
     async def list_tools(self, *, timeout: float | None = None) -> list[Tool]:  # noqa: ASYNC109  # see `_ask`
         """Every tool, of all pages."""
-        return await self._ask(_list_tools, timeout)
+        return await self._ask(asking.list_tools, timeout)
 
     async def call_tool(
         self,
@@ -163,7 +146,7 @@ class DoorwardClient:
 
     async def list_resources(self, *, timeout: float | None = None) -> list[Resource]:  # noqa: ASYNC109  # see `_ask`
         """Every resource, of all pages."""
-        return await self._ask(_list_resources, timeout)
+        return await self._ask(asking.list_resources, timeout)
 
     async def list_resource_templates(
         self,
@@ -171,7 +154,7 @@ class DoorwardClient:
         timeout: float | None = None,  # noqa: ASYNC109  # see `_ask`
     ) -> list[ResourceTemplate]:
         """Every template of resources, of all pages."""
-        return await self._ask(_list_templates, timeout)
+        return await self._ask(asking.list_templates, timeout)
 
     async def read_resource(
         self,
@@ -184,7 +167,7 @@ class DoorwardClient:
 
     async def list_prompts(self, *, timeout: float | None = None) -> list[Prompt]:  # noqa: ASYNC109  # see `_ask`
         """Every prompt, of all pages."""
-        return await self._ask(_list_prompts, timeout)
+        return await self._ask(asking.list_prompts, timeout)
 
     async def get_prompt(
         self,
@@ -198,7 +181,7 @@ class DoorwardClient:
 
     async def ping(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  # see `_ask`
         """Return once the server has answered. Revisions without `ping` are asked what the server is."""
-        await self._ask(_ping, timeout)
+        await self._ask(asking.ping, timeout)
 
     async def reauthenticate(self) -> None:
         """Sign in anew, whatever is held. Calls that follow are made as whoever signed in, in a new session."""
@@ -256,9 +239,8 @@ class DoorwardClient:
             options["mode"] = "legacy"  # it is older than the question which one to speak
         info = Implementation(name=self._name, version=doorward.__version__)
         streams = self._open_streams(transport, on_lost_message)
-        extension = self.auth.extension if isinstance(self.auth, DoorwardAuth) else None
-        declared = [advertise(extension)] if extension else []
-        async with mcp.Client(streams, client_info=info, extensions=declared, **options) as client:
+        extensions = [advertise(self._extension)] if self._extension is not None else []
+        async with mcp.Client(streams, client_info=info, extensions=extensions, **options) as client:
             yield client
 
     @asynccontextmanager
@@ -276,44 +258,3 @@ class DoorwardClient:
             streamable_http_client(self.server_url, http_client=channel, max_sse_event_size=MAX_EVENT_BYTES) as streams,
         ):
             yield streams
-
-
-async def _read_welcome(client: mcp.Client) -> Welcome:
-    return Welcome(client.protocol_version, client.server_capabilities, client.server_info, client.instructions)
-
-
-async def _ping(client: mcp.Client) -> None:
-    version = client.protocol_version
-    if version in MODERN_PROTOCOL_VERSIONS:
-        await client.session.send_discover(version)
-    else:
-        await client.session.send_ping()
-
-
-async def _list_tools(client: mcp.Client) -> list[Tool]:
-    return [tool for page in await _pages(client.list_tools) for tool in page.tools]
-
-
-async def _list_resources(client: mcp.Client) -> list[Resource]:
-    return [resource for page in await _pages(client.list_resources) for resource in page.resources]
-
-
-async def _list_templates(client: mcp.Client) -> list[ResourceTemplate]:
-    return [template for page in await _pages(client.list_resource_templates) for template in page.resource_templates]
-
-
-async def _list_prompts(client: mcp.Client) -> list[Prompt]:
-    return [prompt for page in await _pages(client.list_prompts) for prompt in page.prompts]
-
-
-async def _pages(fetch: Callable[..., Awaitable[Page]]) -> list[Page]:
-    """Every page; a server whose pages never end is cut off."""
-    pages: list[Page] = []
-    cursor: str | None = None
-    while len(pages) < MAX_PAGES:
-        page = await fetch(cursor=cursor)
-        pages.append(page)
-        if page.next_cursor is None or page.next_cursor == cursor:
-            break
-        cursor = page.next_cursor
-    return pages

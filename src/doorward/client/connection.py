@@ -134,7 +134,7 @@ class Connection:
                 await self._enough.wait()
         except Exception as error:  # noqa: BLE001  # everything belongs to the calls, nothing to this task
             was_opening = self._client is None
-            return (self._opening.error if was_opening else None) or _innermost(error)
+            return (self._opening.error if was_opening else None) or find_innermost(error)
         return None
 
     def _break(self, error: Exception) -> None:
@@ -175,7 +175,8 @@ def _may_speak_otherwise(error: Exception) -> bool:
     return is_client_error and error.status not in _NEITHER
 
 
-def _innermost(error: Exception) -> Exception:
+def find_innermost(error: Exception) -> Exception:
+    """What happened, out of the groups that task groups wrap it in."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
