@@ -141,12 +141,10 @@ class Session:
             if held is not None and _is_other(held, refused) and not self._ends_within(held, 0):
                 return held
             discovery: Discovery | None = None
-            server = self.server
-            if challenge is not None and challenge.resource_metadata and server is not None:
+            if challenge is not None and challenge.resource_metadata:
                 discovery = await self._discover(challenge)
-            if (discovery is None or (server and discovery.server.issuer == server.issuer)) and (
-                refreshed := await self._try_refresh()
-            ):
+                await self._move_to(discovery)
+            if refreshed := await self._try_refresh():
                 return refreshed
             return await self._log_in(discovery or await self._discover(challenge), _scopes_of(challenge))
 
