@@ -25,6 +25,7 @@ _INSIDE = tuple(
         *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
         *("127.0.0.0/8", "::1/128"),
         "100.64.0.0/10",  # shared by the customers of a carrier, and by overlay networks
+        "198.18.0.0/15",  # what every name leads to on machines behind some tunnels
     )
 )
 _CREDENTIALS_OF_MACHINES = tuple(

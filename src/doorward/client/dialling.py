@@ -36,14 +36,16 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         proxy: str | None = None,
         resolve: Resolve = resolve_name,
     ) -> None:
-        self._backend = _JudgingBackend(chosen, resolve)
+        self._chosen = tuple(chosen)
+        self._resolve = resolve
         self._trust = trust
         self._proxy = proxy
         self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One request and its answer, whose body is read as it comes. Raises `AddressRefused` and httpx2's errors."""
-        pool = self._build_pool(str(request.url))
+        backend = _JudgingBackend(self._chosen, self._resolve)
+        pool = self._build_pool(str(request.url), backend)
         try:
             with _in_words_of_httpx2():
                 response = await pool.handle_async_request(
@@ -61,12 +63,11 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
                     )
                 )
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await pool.aclose()
+            await _close(backend, pool)
             raise
-        return httpx2.Response(response.status, headers=response.headers, stream=_Body(response, pool))
+        return httpx2.Response(response.status, headers=response.headers, stream=_Body(response, backend, pool))
 
-    def _build_pool(self, url: str) -> httpcore2.AsyncConnectionPool:
+    def _build_pool(self, url: str, backend: "_JudgingBackend") -> httpcore2.AsyncConnectionPool:
         if self._tls is None:
             tls = httpcore2.default_ssl_context()
             if self._trust:
@@ -78,7 +79,7 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
             proxy=httpcore2.Proxy(proxy) if proxy else None,
             max_connections=1,
             max_keepalive_connections=0,
-            network_backend=None if proxy else self._backend,
+            network_backend=backend if not proxy else None,
         )
 
 
@@ -90,6 +91,7 @@ class _JudgingBackend(httpcore2.AnyIOBackend):
         self._server = urlsplit(chosen[0])
         self._chosen = frozenset(urlsplit(url).hostname or "" for url in chosen)
         self._resolve = resolve
+        self._opened: list[httpcore2.AsyncNetworkStream] = []
 
     async def connect_tcp(
         self,
@@ -104,10 +106,17 @@ class _JudgingBackend(httpcore2.AnyIOBackend):
         fault: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in await self._judge(host, port):
             try:
-                return await super().connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
+                stream = await super().connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
+                self._opened.append(stream)
+                return stream
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 fault = error
         raise fault
+
+    async def aclose(self) -> None:
+        """Close what was opened: a pool does not know of a connection that was given up during its TLS handshake."""
+        for stream in self._opened:
+            await stream.aclose()
 
     async def _judge(self, host: str, port: int) -> list[str]:
         """The addresses of a name that may be reached, families in turn. Raises `AddressRefused` where none may."""
@@ -151,8 +160,11 @@ class _JudgingBackend(httpcore2.AnyIOBackend):
 class _Body(httpx2.AsyncByteStream):
     """A body that takes its connection with it."""
 
-    def __init__(self, response: httpcore2.Response, pool: httpcore2.AsyncConnectionPool) -> None:
+    def __init__(
+        self, response: httpcore2.Response, backend: _JudgingBackend, pool: httpcore2.AsyncConnectionPool
+    ) -> None:
         self._response = response
+        self._backend = backend
         self._pool = pool
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -163,7 +175,13 @@ class _Body(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._response.aclose()
-            await self._pool.aclose()
+        await _close(self._backend, self._pool)
+
+
+async def _close(backend: _JudgingBackend, pool: httpcore2.AsyncConnectionPool) -> None:
+    with anyio.CancelScope(shield=True):
+        await pool.aclose()
+        await backend.aclose()
 
 
 @contextmanager
