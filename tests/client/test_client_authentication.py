@@ -122,7 +122,8 @@ BASIC, POST, KEYED, NONE = "client_secret_basic", "client_secret_post", "private
         (None, False, False, None, NONE),
         (None, False, True, None, KEYED),
         ((), True, False, None, BASIC),
-        ((POST, BASIC), True, False, None, BASIC),
+        ((BASIC, POST), True, False, None, BASIC),
+        ((POST, NONE, BASIC), True, False, None, POST),  # the server's own order
         ((POST,), True, False, None, POST),
         ((KEYED, POST), True, False, None, POST),
         ((KEYED, BASIC), True, True, None, KEYED),

@@ -29,23 +29,32 @@ def choose_method(supported: tuple[str, ...] | None, *, has_secret: bool, has_ke
     """The method to use: the one the registration answered, else the first that both sides can do.
 
     `supported` is None where the metadata does not say, which means `client_secret_basic`. A key is the program's own
-    choice and comes before a secret; what the server does not list is used only when there is nothing else, since a
-    list may speak of clients that register alone. Raises `RegistrationFailed` for an answered method that nobody
-    here has, such as one with a certificate.
+    choice and comes before a secret; of the two ways to send a secret, the server's first is taken. What the server
+    does not list is used only when there is nothing else, since a list may speak of clients that register alone.
+    Raises `RegistrationFailed` for an answered method that nobody here has, such as one with a certificate.
 
     Spec: RFC 8414 §2; RFC 7591 §3.2.1 (DCR-18); CIMD-29
     """
+    listed = (SECRET_BASIC,) if supported is None else supported
     able = [
         *([PRIVATE_KEY_JWT] if has_key else []),
-        *([SECRET_BASIC, SECRET_POST] if has_secret else []),
+        *(order_secret_methods(listed) if has_secret else []),
         NO_AUTHENTICATION,
     ]
     if registered is not None and registered not in METHODS:
         raise RegistrationFailed("The client was registered with a way to authenticate that Doorward does not have.")
     if registered in able:
         return registered
-    listed = (SECRET_BASIC,) if supported is None else supported
     return next((method for method in able if method in listed), able[0])
+
+
+def order_secret_methods(listed: tuple[str, ...]) -> list[str]:
+    """Both ways to send a secret, in the order of the server's list.
+
+    Servers made with the MCP SDK list the form first: with Basic they want the client_id in the form as well, and
+    revoke nothing.
+    """
+    return sorted((SECRET_BASIC, SECRET_POST), key=lambda method: (*listed, method).index(method))
 
 
 def build_client_authentication(

@@ -15,7 +15,7 @@ from doorward.oauth.redirects import is_loopback
 from doorward.oauth.scopes import Scopes, format_scope
 
 from .addresses import same_origin
-from .client_auth import choose_method
+from .client_auth import choose_method, order_secret_methods
 from .documents import ServerMetadata, parse_object
 from .effects import Answer, Flow, LoadRegistration, SaveRegistration, Send
 from .errors import ClientError, IssuerChanged, RegistrationFailed, RegistrationNeeded
@@ -171,21 +171,22 @@ def _build_request(identity: ClientIdentity, server: ServerMetadata, wish: Regis
     native = redirect_uri is None or is_loopback(redirect_uri) or not redirect_uri.startswith("https:")
     body: dict[str, Any] = {
         "client_name": identity.client_name,
-        "redirect_uris": [redirect_uri] if redirect_uri else [],
+        "redirect_uris": [redirect_uri] if redirect_uri else None,
         "grant_types": list(wish.grant_types),
+        # Left out, it means `code`, which cannot be without a redirect URI.
         "response_types": ["code"] if redirect_uri else [],
         "token_endpoint_auth_method": _wish_method(offered),
         "application_type": "native" if native else "web",
-        "scope": format_scope(wish.scope),
+        "scope": format_scope(wish.scope) or None,
     }
-    return {name: value for name, value in body.items() if value}
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _wish_method(offered: tuple[str, ...] | None) -> str:
     """`none` wherever it may be: a secret on everybody's machine is none. Spec: O21 §2.1"""
     if offered is None or "none" in offered:
         return "none"
-    return next((method for method in ("client_secret_basic", "client_secret_post") if method in offered), "none")
+    return next((method for method in order_secret_methods(offered) if method in offered), "none")
 
 
 def _parse_answer(answer: Answer, server: ServerMetadata, endpoint: str, asked: Mapping[str, Any]) -> Registration:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlencode
 
-from doorward.oauth.errors import OAuthError, printable
+from doorward.oauth.errors import INVALID_REQUEST, UNSUPPORTED_TOKEN_TYPE, OAuthError, printable
 from doorward.oauth.forms import FORM_TYPE
 from doorward.oauth.jwt import SigningKey
 from doorward.oauth.scopes import Scopes, parse_scope, union
@@ -91,24 +91,36 @@ def refresh(
 def revoke(server: ServerMetadata, registration: Registration, tokens: Tokens, prover: Prover) -> Flow[bool]:
     """Give both tokens back; whether the server took them. Nothing is raised: they are forgotten all the same.
 
-    Spec: RFC 7009 §2.1
+    An access token of a kind that the server cannot take back, as it says of JWTs, ends by itself soon.
+
+    Spec: RFC 7009 §2.1, §2.2.1
     """
     if server.revocation_endpoint is None:
         return False
-    given = [("refresh_token", tokens.refresh_token), ("access_token", tokens.access_token)]
     taken = True
-    for hint, token in given:
+    for hint, token in (("refresh_token", tokens.refresh_token), ("access_token", tokens.access_token)):
         if token is None:
             continue
-        form = {"token": token, "token_type_hint": hint}
         try:
-            answer = yield from post_form(
-                server, server.revocation_endpoint, registration, form, prover, what="the revocation of a token"
-            )
+            answer = yield from _revoke_one(server, server.revocation_endpoint, registration, token, hint, prover)
         except ClientError:
             return False
-        taken = taken and answer.status == 200
+        ends_by_itself = hint == "access_token" and describe_refusal(answer, {})[0] == UNSUPPORTED_TOKEN_TYPE
+        taken = taken and (answer.status == 200 or ends_by_itself)
     return taken
+
+
+def _revoke_one(
+    server: ServerMetadata, endpoint: str, registration: Registration, token: str, hint: str, prover: Prover
+) -> Flow[Answer]:
+    what = "the revocation of a token"
+    form = {"token": token, "token_type_hint": hint}
+    answer = yield from post_form(server, endpoint, registration, form, prover, what=what)
+    if registration.client_secret is None and describe_refusal(answer, {})[0] == INVALID_REQUEST:
+        # Servers made with the MCP SDK insist on the field. Empty, it says that there is none: RFC 6749 §2.3.1.
+        form["client_secret"] = ""
+        answer = yield from post_form(server, endpoint, registration, form, prover, what=what)
+    return answer
 
 
 def post_form(

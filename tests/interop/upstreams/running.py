@@ -5,9 +5,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +35,7 @@ class Upstream:
     port: int
     log: IO[str]
     process: subprocess.Popen[str]
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -50,16 +51,16 @@ class Upstream:
         self.process.wait(timeout=10)
 
     def start_again(self) -> None:
-        self.process = _start(self.command, self.port, self.log)
+        self.process = _start(self.command, self.port, self.log, self.environment)
 
 
 @contextmanager
-def running(program: Path, log: Path, *arguments: str) -> Iterator[Upstream]:
-    """One of the servers over HTTP, at a free port."""
+def running(program: Path, log: Path, *arguments: str, **environment: str) -> Iterator[Upstream]:
+    """One of the servers over HTTP, at a free port; `environment` is what it finds beside that of the tests."""
     interpreter = sys.executable if program.suffix == ".py" else find_node()
     command, port = (interpreter, str(program), *arguments), find_free_port()
     with log.open("a", encoding="utf-8") as written:
-        upstream = Upstream(command, port, written, _start(command, port, written))
+        upstream = Upstream(command, port, written, _start(command, port, written, environment), environment)
         try:
             yield upstream
         finally:
@@ -77,9 +78,9 @@ def filesystem(folder: Path) -> tuple[str, ...]:
     return find_node(), str(script), str(folder)
 
 
-def _start(command: tuple[str, ...], port: int, log: IO[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PATH": PATH, "PORT": str(port)}
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=environment)
+def _start(command: tuple[str, ...], port: int, log: IO[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    given = {**os.environ, "PATH": PATH, "PORT": str(port), **environment}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=given)
     deadline = time.monotonic() + LISTENING_WITHIN_SECONDS
     while not _is_listening(port):
         assert process.poll() is None, f"{command} ended with {process.returncode}"

@@ -1,0 +1,44 @@
+// oidc-provider with its own development pages: `PORT=3000 node oidc_provider.mjs`. It grants tokens for any server on this
+// machine, as JWTs; its secrets and clients are for tests alone.
+import { Provider } from 'oidc-provider';
+
+const issuer = `http://127.0.0.1:${process.env.PORT}`;
+const SCOPE = 'notes';
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: 'given',
+      client_secret: 'a-secret-of-a-test-and-of-nothing-else',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token'],
+    },
+  ],
+  scopes: ['openid', 'offline_access'],
+  pkce: { required: () => true },
+  jwks: undefined,
+  cookies: { keys: ['of a test'] },
+  // Its own fetch refuses addresses of this machine, where the documents of the tests are.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+  features: {
+    clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
+    deviceFlow: { enabled: true },
+    registration: { enabled: true },
+    registrationManagement: { enabled: true },
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (context, resource) => ({
+        scope: SCOPE,
+        audience: resource,
+        accessTokenFormat: 'jwt',
+        accessTokenTTL: 3600,
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+      useGrantedResource: () => true,
+    },
+  },
+});
+
+provider.listen(Number(process.env.PORT), '127.0.0.1');
