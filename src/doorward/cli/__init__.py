@@ -6,11 +6,19 @@ Owns options, output and exit codes. Must not decide anything: it calls `manage`
 
 import sys
 
+_OF_CLIENTS = ("client", "doctor")
+"""Commands that need nothing of the authorization server."""
+
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What is not installed is named, with what to install."""
     try:
-        from .commands import app  # needs the server extra, and says so when it is missing
+        from .commands import app
+
+        app()
     except ModuleNotFoundError as missing:
-        sys.exit(f"The doorward command needs more packages ({missing.name}): pip install 'doorward[server,mcp]'")
-    app()
+        package = (missing.name or "").partition(".")[0]
+        if package in {"", "doorward"}:
+            raise
+        extras = "client" if sys.argv[1:2] and sys.argv[1] in _OF_CLIENTS else "server,proxy"
+        sys.exit(f"doorward: this needs a package that is not installed, {package}: pip install 'doorward[{extras}]'")

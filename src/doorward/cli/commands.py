@@ -9,6 +9,7 @@ import typer
 import doorward
 
 from .admin import admin
+from .client import client
 
 app = typer.Typer(
     name="doorward",
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(admin, name="admin")
+app.add_typer(client, name="client")
 
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the database and keys.", show_default="./doorward-data")]

@@ -18,12 +18,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
         return
     from rich.console import Console  # slow to import
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(column, row.get(column)) for column in columns))
+        table.add_row(*(Text(_cell(column, row.get(column))) for column in columns))
     Console(highlight=False).print(table)
 
 
@@ -37,6 +38,11 @@ def print_one(members: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"{name.replace('_', ' '):<{width}}  {_cell(name, value, limit=None)}")
 
 
+def printable(text: str) -> str:
+    """`text` without what moves the cursor or hides words on a terminal: clients and servers name themselves."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+
+
 def _cell(name: str, value: Any, *, limit: int | None = _SHOWN_AT_MOST) -> str:
     if value is None:
         return "–"
@@ -48,5 +54,5 @@ def _cell(name: str, value: Any, *, limit: int | None = _SHOWN_AT_MOST) -> str:
         value = ", ".join(item["name"] if isinstance(item, dict) else str(item) for item in value)
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
-    text = str(value)
+    text = printable(str(value))
     return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"

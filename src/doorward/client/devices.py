@@ -9,6 +9,7 @@ from .effects import ShowUserCode
 from .errors import AddressRefused, AnswerRefused, LoginRequired
 from .interaction import Redirect
 
+_NOBODY = "This server wants a person to sign in, and nobody can be asked here."
 _USER_CODE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?")
 
 
@@ -53,11 +54,11 @@ class NoInteraction:
 
     def open(self, *, registered: tuple[str, ...] = ()) -> AbstractAsyncContextManager[Redirect]:  # noqa: ARG002  # the interface's
         """Raises `LoginRequired`."""
-        raise LoginRequired("A person has to sign in to this server, and nobody can be asked here. Sign in first.")
+        raise LoginRequired(_NOBODY)
 
     async def show_user_code(self, shown: ShowUserCode) -> None:  # noqa: ARG002  # the interface's
         """Raises `LoginRequired`."""
-        raise LoginRequired("A person has to sign in to this server, and nobody can be asked here. Sign in first.")
+        raise LoginRequired(_NOBODY)
 
 
 def _may_be_opened(url: str | None) -> bool:

@@ -1,0 +1,80 @@
+"""The arguments of a tool as people write them: `city=Lisbon days=3`, or JSON."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def read_arguments(text: str) -> dict[str, Any]:
+    """The arguments of a JSON object, of `@FILE` that holds one, or of `@-`, standard input. Raises `ValueError`."""
+    if text.startswith("@"):
+        try:
+            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{text[1:]} cannot be read: {error}") from None
+    try:
+        arguments = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the arguments are no JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise ValueError("the arguments are no JSON object")
+    return arguments
+
+
+def split_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """The names and texts of `name=value`. Raises `ValueError`."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise ValueError(f"{pair} is no argument: write NAME=VALUE")
+        if name in found:
+            raise ValueError(f"{name} is given twice")
+        found[name] = value
+    return found
+
+
+def type_arguments(texts: Mapping[str, str], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The texts as what the tool's schema says they are; where it does not say, JSON where they are JSON.
+
+    Raises `ValueError`.
+    """
+    properties = schema.get("properties") if schema else None
+    known = properties if isinstance(properties, dict) else {}
+    return {name: _type_value(name, text, _types(known.get(name))) for name, text in texts.items()}
+
+
+def _type_value(name: str, text: str, types: set[str]) -> Any:
+    if "string" in types:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        if not types:
+            return text
+        wanted = " or ".join(sorted(types - {"null"}))
+        example = ', in JSON: ["one", "two"]' if "array" in types else ""
+        raise ValueError(f"{name} has to be of type {wanted}{example}") from None
+
+
+def _types(schema: Any) -> set[str]:
+    """The JSON types that a schema allows at its top; empty where it does not say."""
+    if not isinstance(schema, dict):
+        return set()
+    named = schema.get("type")
+    found = (
+        {named}
+        if isinstance(named, str)
+        else {item for item in named if isinstance(item, str)}
+        if isinstance(named, list)
+        else set()
+    )
+    for several in ("anyOf", "oneOf"):
+        options = schema.get(several)
+        for option in options if isinstance(options, list) else ():
+            found |= _types(option)
+    if isinstance(schema.get("enum"), list):
+        found |= {"string" for item in schema["enum"] if isinstance(item, str)}
+    return found

@@ -1,0 +1,149 @@
+"""What the commands of a client share: options, whom they ask, and what becomes of everything that can go wrong."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from doorward.cli.output import print_one, print_rows, printable
+
+if TYPE_CHECKING:
+    from doorward.client.auth import DoorwardAuth
+    from doorward.client.browser import Announce
+    from doorward.client.connect import AuthOptions
+    from doorward.client.interaction import Interaction
+    from doorward.client.storage import Store
+
+    from .known import KnownServer, Way
+
+T = TypeVar("T")
+
+NameOrUrl = Annotated[str, typer.Argument(metavar="NAME_OR_URL", help="A server that was added, or the URL of any.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Device = Annotated[bool, typer.Option("--device", help="Sign in on another device, by a code.")]
+Paste = Annotated[
+    bool, typer.Option("--paste", help="Sign in with a browser elsewhere, and paste the address it ends at.")
+]
+EX_CONFIG = 78
+INTERRUPTED = 130
+
+
+def choose_way(*, device: bool, paste: bool) -> "Way | None":
+    """How the person wants to be asked. Raises `typer.BadParameter`."""
+    if device and paste:
+        raise typer.BadParameter("give --device or --paste, not both")
+    return "device" if device else "paste" if paste else None
+
+
+class Teller:
+    """Tells the person what is going on, on standard error, so that standard output holds results alone."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # slow to import
+
+        self._console: Console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line, or some, kept whole: addresses are copied from here."""
+        self._console.print(text)
+
+    @contextmanager
+    def waiting(self, text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+        """A line that moves while something takes its time, on a terminal; calling it changes its words.
+
+        `quiet` for when the person is to type something.
+        """
+        if quiet or not self._console.is_terminal:
+            yield lambda _: None
+            return
+        with self._console.status(printable(text)) as status:
+            yield lambda words: status.update(printable(words))
+
+
+def run(work: Callable[[], Awaitable[T]], called: str = "") -> T:
+    """Do the work of a command; whatever keeps it from being done ends the process with the contract's exit codes.
+
+    `called` is the server as the person named it, for when they have to sign in first.
+    """
+    from doorward.client.errors import ClientError, LoginRequired, StoreUnavailable
+
+    async def main() -> T:
+        return await work()
+
+    try:
+        return asyncio.run(main())
+    except StoreUnavailable as unsafe:
+        refuse(str(unsafe), code=EX_CONFIG)
+    except LoginRequired as needed:
+        refuse(f"{needed}\nSign in with: doorward client login {called}" if called else str(needed))
+    except ClientError as error:
+        refuse(str(error))
+    except KeyboardInterrupt:
+        refuse("interrupted", code=INTERRUPTED)
+
+
+def show(result: dict[str, Any] | list[dict[str, Any]], *, as_json: bool, columns: tuple[str, ...] = ()) -> None:
+    """Print one thing, or many in `columns`."""
+    if isinstance(result, list):
+        print_rows(result, columns, as_json=as_json)
+    else:
+        print_one(result, as_json=as_json)
+
+
+def refuse(message: str, *, code: int = 1) -> NoReturn:
+    """Say on standard error why it was not done."""
+    print(f"doorward: {printable(message)}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def is_attended() -> bool:
+    """Whether a person sits at this terminal, rather than a script or a timer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def build_interaction(way: "Way", port: int | None, announce: "Announce") -> "Interaction":
+    """How the person is asked."""
+    from doorward.client.browser import BrowserInteraction
+    from doorward.client.devices import DeviceInteraction
+    from doorward.client.pasting import PasteInteraction
+
+    if way == "device":
+        return DeviceInteraction(announce=announce)
+    if way == "paste":
+        return PasteInteraction(port=port, announce=announce)
+    return BrowserInteraction(port=port, announce=announce)
+
+
+def build_auth_options(server: "KnownServer", store: "Store", interaction: "Interaction") -> "AuthOptions":
+    """What `DoorwardAuth` and `DoorwardClient` take to get into a server."""
+    kept = store.load(server.secret_name) if server.has_secret else None
+    return {
+        "client_id": server.client_id,
+        "client_secret": kept["client_secret"] if kept else None,
+        "issuer": server.issuer,
+        "client_metadata_url": server.metadata_url,
+        "redirect_port": server.port,
+        "scopes": server.scopes,
+        "account": server.account,
+        "store": store,
+        "interaction": interaction,
+        "dpop": server.dpop,
+    }
+
+
+def build_auth(server: "KnownServer", interaction: "Interaction", store: "Store | None" = None) -> "DoorwardAuth":
+    """The session of a server, with what is kept of it."""
+    from doorward.client.auth import DoorwardAuth
+    from doorward.client.stores import open_store
+
+    return DoorwardAuth(server.url, **build_auth_options(server, store or open_store(), interaction))
+
+
+def choose_interaction(server: "KnownServer", teller: Teller) -> "Interaction":
+    """Ask the person where there is one; a script is told that somebody has to sign in."""
+    from doorward.client.devices import NoInteraction
+
+    return build_interaction(server.way, server.port, teller.say) if is_attended() else NoInteraction()

@@ -1,0 +1,48 @@
+"""`doorward client cimd …`: the metadata document of a client of your own."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+cimd = typer.Typer(
+    help="Client metadata documents: one address by which every authorization server knows your client.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@cimd.callback()
+def _group() -> None:
+    """Keep `create` a command of its own."""
+
+
+@cimd.command()
+def create(
+    url: Annotated[str, typer.Argument(help="The https address it will be published at; that is the client id.")],
+    *,
+    name: Annotated[str, typer.Option(help="What people are told your client is called.")] = "Doorward client",
+    redirect_uri: Annotated[
+        list[str] | None,
+        typer.Option(help="Where answers go; repeatable.", show_default="this machine, on any port"),
+    ] = None,
+    client_uri: Annotated[str | None, typer.Option(help="Its home page.")] = None,
+    logo_uri: Annotated[str | None, typer.Option(help="Its logo.")] = None,
+    scope: Annotated[str | None, typer.Option(help="The most it will ever ask for, space separated.")] = None,
+) -> None:
+    """Print a metadata document that is ready to be published."""
+    from doorward.client.document import LOOPBACK_REDIRECTS, build_client_document, render_client_document
+
+    try:
+        document = build_client_document(
+            url,
+            name,
+            redirect_uris=redirect_uri or LOOPBACK_REDIRECTS,
+            client_uri=client_uri,
+            logo_uri=logo_uri,
+            scope=scope,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    print(render_client_document(document).decode(), end="")
+    print(f"Publish this at {url} as application/json, then use it with --metadata-url.", file=sys.stderr)
