@@ -202,7 +202,7 @@ async def test_given_credentials_stay_with_the_issuer_they_were_first_used_at_cr
 ) -> None:
     world = World()
     world.issuer.clients["given"] = {}
-    options = {"client_id": "given", "client_secret": secret}
+    options: dict[str, Any] = {"client_id": "given", "client_secret": secret}
     posting = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     world.issuer.metadata = posting
     await get(world, world.auth(**options))

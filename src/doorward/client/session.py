@@ -83,6 +83,11 @@ class Session:
         return self._keeping.connection.tokens
 
     @property
+    def is_signed_in(self) -> bool:
+        """Whether the tokens in memory are good, as far as can be known here."""
+        return self.held is not None and not self._ends_within(self.held, 0)
+
+    @property
     def connection(self) -> Connection:
         """What is known of this client, in memory."""
         return self._keeping.connection
