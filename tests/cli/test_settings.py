@@ -128,6 +128,7 @@ def test_a_file_gives_way_to_the_environment_and_both_to_the_command_line(tmp_pa
     assert (settings.log.level, settings.log.format) == ("error", "json")
     assert load(environ).port == 2
     assert load({"DOORWARD_CONFIG": str(file)}).port == 1
+    assert load({"DOORWARD_CLIENT_HOME": "/srv/client"}) == load(), "the client's own is no setting of the server"
 
 
 @pytest.mark.parametrize(

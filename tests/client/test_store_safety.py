@@ -315,7 +315,7 @@ def test_an_unsafe_folder_is_refused_rather_than_passed_over(folder: Path, monke
 def test_the_folder_is_named_by_its_variable_else_by_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder({"DOORWARD_CLIENT_HOME": "/given", "XDG_DATA_HOME": "/data"}) == Path("/given")
     assert default_folder({"DOORWARD_CLIENT_HOME": "given"}) == Path.cwd() / "given"
-    home = Path("/home/ada")
+    home = Path("/srv/ada")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr("sys.platform", "linux")
     assert default_folder({"DOORWARD_CLIENT_HOME": "", "XDG_DATA_HOME": "/data"}) == Path("/data/doorward/client")
