@@ -106,9 +106,11 @@ def _connected(server: str, act: "Callable[[DoorwardClient, Callable[[str], None
 
 
 def _is_signed_in(client: "DoorwardClient") -> bool:
-    session = getattr(client.auth, "session", None)
+    from doorward.client.auth import DoorwardAuth
+
+    session = client.auth.session if isinstance(client.auth, DoorwardAuth) else None
     held = session.held if session else None
-    return held is not None and (held.expires_at is None or held.expires_at > session.now())
+    return session is not None and held is not None and (held.expires_at is None or held.expires_at > session.now())
 
 
 async def _find_schema(client: "DoorwardClient", name: str) -> dict[str, Any] | None:
