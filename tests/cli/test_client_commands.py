@@ -166,7 +166,7 @@ def test_a_token_is_not_shown_on_a_terminal_unless_it_is_asked_for(server: Runni
 
 
 def test_a_person_signs_in_by_pasting_what_a_browser_elsewhere_ends_at(server: RunningDoorward, home: Path) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with start(home, "login", server.demo, "--paste", **pipes) as process:
         url = read_until(process, r"^  (http\S+)$")
 
@@ -201,7 +201,7 @@ def test_a_person_signs_in_on_another_device(server: RunningDoorward, home: Path
 def test_a_program_that_knows_standard_streams_alone_reaches_a_protected_server(
     server: RunningDoorward, signed_in: Path
 ) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with start(signed_in, "bridge", server.demo, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
