@@ -13,6 +13,7 @@ import doorward as package
 from doorward.cli.commands import app
 from tests.cli.conftest import Command
 
+CLIENT = {"add", "remove", "login", "logout", "status", "tools", "call", "token", "bridge", "cimd create"}
 # Every command below `admin` with arguments it can be called with.
 ADMIN: dict[str, list[str]] = {
     "project add": ["acme"],
@@ -115,10 +116,21 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_is_known_here() -> None:
     found = {path for path in leaves(get_command(app)) if path.startswith("admin ")}
     assert found == {f"admin {path}" for path in ADMIN}
-    assert leaves(get_command(app)) - found == {"up", "protect", "version"}
+    assert leaves(get_command(app)) - found == {"up", "protect", "version", *(f"client {path}" for path in CLIENT)}
 
 
-@pytest.mark.parametrize("path", [*(f"admin {path}" for path in ADMIN), "up", "version", "admin", ""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"admin {path}" for path in ADMIN),
+        *(f"client {path}" for path in sorted(CLIENT)),
+        "up",
+        "version",
+        "admin",
+        "client",
+        "",
+    ],
+)
 def test_every_command_explains_itself(path: str) -> None:
     for option in ("--help", "-h"):
         result = CliRunner().invoke(app, [*path.split(), option])
@@ -126,7 +138,9 @@ def test_every_command_explains_itself(path: str) -> None:
         assert "Usage:" in result.stdout
 
 
-@pytest.mark.parametrize("path", ["", "admin", *sorted({f"admin {path.split()[0]}" for path in ADMIN})])
+@pytest.mark.parametrize(
+    "path", ["", "client", "client cimd", "admin", *sorted({f"admin {path.split()[0]}" for path in ADMIN})]
+)
 def test_a_group_called_alone_says_what_is_in_it(path: str) -> None:
     result = CliRunner().invoke(app, path.split())
     assert result.exit_code == 2

@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 
 from doorward.client.addresses import check_server_url
 from doorward.client.errors import ClientError, StoreUnavailable
-from doorward.client.registration import ClientIdentity
 from doorward.client.store_folder import default_folder, prepare_folder, read_private, replace_private
+from doorward.oauth.client_documents import check_document_url
+from doorward.oauth.errors import OAuthError
 from doorward.oauth.resources import match_key
 
 Way = Literal["browser", "device", "paste"]
@@ -123,10 +124,15 @@ def check_server(server: KnownServer) -> None:
     if not _NAME.fullmatch(server.name):
         raise ValueError("a name is made of letters, digits, dots, hyphens and underscores")
     check_server_url(server.url)
-    secret = "there" if server.has_secret else None  # any will do
-    ClientIdentity(client_id=server.client_id, client_secret=secret, client_metadata_url=server.metadata_url)
+    if server.has_secret and not server.client_id:
+        raise ValueError("--client-secret-file needs --client-id")
     if server.client_id and server.metadata_url:
-        raise ValueError("a client has either a client id or the address of a metadata document")
+        raise ValueError("a client has --client-id or --metadata-url, not both")
+    if server.metadata_url:
+        try:
+            check_document_url(server.metadata_url)
+        except OAuthError as error:
+            raise ValueError(f"--metadata-url: {error.description}") from None
 
 
 def _dump(server: KnownServer) -> dict[str, Any]:

@@ -106,8 +106,9 @@ def _connected(server: str, act: "Callable[[DoorwardClient, Callable[[str], None
 
 
 def _is_signed_in(client: "DoorwardClient") -> bool:
-    session = getattr(client.auth, "session", None)
-    return session is not None and bool(session.is_signed_in)
+    from doorward.client.auth import DoorwardAuth
+
+    return isinstance(client.auth, DoorwardAuth) and client.auth.session.is_signed_in
 
 
 async def _find_schema(client: "DoorwardClient", name: str) -> dict[str, Any] | None:
