@@ -194,7 +194,7 @@ class Program:
     auth: DoorwardAuth
     follow_redirects: bool = False
 
-    async def request(self) -> httpx2.Response:
+    async def request(self, url: str | None = None) -> httpx2.Response:
         async with httpx2.AsyncClient(
             auth=self.auth,
             transport=self.stage.transport(),
@@ -202,7 +202,7 @@ class Program:
             trust_env=False,
             follow_redirects=self.follow_redirects,
         ) as client:
-            return await client.post(self.stage.server_url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            return await client.post(url or self.stage.server_url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
 
 
 def program(stage: Stage, *, seconds: float = 20, store: MemoryStore | None = None, **options: Any) -> Program:
