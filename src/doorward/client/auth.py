@@ -76,12 +76,13 @@ class DoorwardAuth(httpx2.Auth):
         )
         self.extension = agent.extension if agent else None
         """The MCP extension that a client with this way in declares, if it is one. Spec: JAG-19, CC-05"""
+        given = (*([issuer] if issuer else []), *(agent.addresses if agent else ()))
         self.session = Session(
             server_url,
             identity,
             store=store or open_store(),
             interaction=interaction or BrowserInteraction(port=redirect_port),
-            sender=Sender(server_url, given=agent.addresses if agent else (), transport=transport),
+            sender=Sender(server_url, given=given, transport=transport),
             options=SessionOptions(scopes=scopes, agent=agent, signing_key=signing_key, dpop=dpop),
         )
 
@@ -115,6 +116,8 @@ class _Refusal:
     nonces: list[str]
     scheme: str
     """What the request was authorized by, in lower case."""
+    url: str
+    """Who answered: a program's own client may have followed a redirect."""
 
     @classmethod
     def of(cls, response: httpx2.Response, tokens: Tokens | None) -> "_Refusal":
@@ -124,6 +127,7 @@ class _Refusal:
             headers.get_list("www-authenticate"),
             headers.get_list(NONCE_HEADER),
             tokens.token_type.lower() if tokens else "bearer",
+            str(response.url),
         )
 
     @property
@@ -164,6 +168,8 @@ class _Conversation:
 
     def may_go_on(self, tokens: Tokens | None, answer: _Refusal) -> bool:
         """Whether other tokens could help, and were not tried yet. Spec: CLI-07, STEP-07"""
+        if not same_origin(answer.url, self._session.server_url):
+            return False  # somebody else's challenge, after a redirect, says nothing about this server (T7)
         self._lacks_nonce = self._learn_nonce(tokens, answer)
         if self._lacks_nonce:
             return True

@@ -68,19 +68,23 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(response.status, headers=response.headers, stream=_Body(response, backend, pool))
 
     def _build_pool(self, url: str, backend: "_JudgingBackend") -> httpcore2.AsyncConnectionPool:
-        if self._tls is None:
-            tls = httpcore2.default_ssl_context()
-            if self._trust:
-                tls.load_verify_locations(self._trust)
-            self._tls = tls
         proxy = self._proxy if not is_loopback_url(url) else None
         return httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls,
+            ssl_context=self._trusting() if url.startswith("https:") else None,
             proxy=httpcore2.Proxy(proxy) if proxy else None,
             max_connections=1,
             max_keepalive_connections=0,
             network_backend=backend if not proxy else None,
         )
+
+    def _trusting(self) -> ssl.SSLContext:
+        """What the machine trusts, and the file that was given; read once, and only where there is TLS."""
+        if self._tls is None:
+            tls = httpcore2.default_ssl_context()
+            if self._trust:
+                tls.load_verify_locations(self._trust)
+            self._tls = tls
+        return self._tls
 
 
 class _JudgingBackend(httpcore2.AnyIOBackend):

@@ -23,7 +23,7 @@ from .documents import (
     parse_server_metadata,
 )
 from .effects import Answer, Flow, Send
-from .errors import AnswerRefused, DiscoveryFailed, IssuerMismatch, ResourceMismatch
+from .errors import AnswerRefused, DiscoveryFailed, IssuerMismatch, RedirectRefused, ResourceMismatch
 
 PROTOCOL_VERSION = "2026-07-28"
 _HEADERS = {"accept": "application/json", "mcp-protocol-version": PROTOCOL_VERSION}
@@ -81,7 +81,7 @@ def find_resource_metadata(server_url: str, challenge: Challenge | None = None) 
     root = f"{_origin(server_url)}/.well-known/{PROTECTED_RESOURCE}"
     failing: Answer | None = None
     for url in _resource_places(server_url, challenge, root):
-        answer = yield from _get(url, "the metadata of the server", server_url)
+        answer = yield from _get_if_there(url, "the metadata of the server", server_url)
         if answer.status == 429 or answer.status >= 500:
             failing = answer
         document = parse_object(answer.body) if answer.status == 200 else None
@@ -113,8 +113,13 @@ def find_server_metadata(issuer: str, server_url: str) -> Flow[ServerMetadata]:
     Spec: RFC 8414 §3.3; MCP Authorization, Authorization Server Metadata Discovery (ASM-19, ASM-20)
     """
     check_contactable(issuer, what="the authorization server", server_url=server_url)
+    elsewhere: RedirectRefused | None = None
     for url in server_places(issuer):
-        answer = yield from _get(url, "the metadata of the authorization server", server_url)
+        try:
+            answer = yield from _get(url, "the metadata of the authorization server", server_url)
+        except RedirectRefused as error:
+            elsewhere = elsewhere or error
+            continue
         document = parse_object(answer.body) if answer.status == 200 else None
         server = parse_server_metadata(document) if document is not None else None
         if server is None:
@@ -125,7 +130,7 @@ def find_server_metadata(issuer: str, server_url: str) -> Flow[ServerMetadata]:
                 "Both must be spelled alike, character by character."
             )
         return check_endpoints(server, server_url)
-    raise DiscoveryFailed(f"The authorization server {issuer} publishes no metadata that could be read.")
+    raise elsewhere or DiscoveryFailed(f"The authorization server {issuer} publishes no metadata that could be read.")
 
 
 def check_endpoints(server: ServerMetadata, server_url: str) -> ServerMetadata:
@@ -179,7 +184,8 @@ def _discover_legacy(server_url: str) -> Flow[Discovery]:
     Spec: CLI-12, LEG-03, T7
     """
     origin = _origin(server_url)
-    answer = yield from _get(f"{origin}/.well-known/{AUTHORIZATION_SERVER}", "the metadata of the server", server_url)
+    place = f"{origin}/.well-known/{AUTHORIZATION_SERVER}"
+    answer = yield from _get_if_there(place, "the metadata of the server", server_url)
     document = parse_object(answer.body) if answer.status == 200 else None
     server = parse_server_metadata(document) if document is not None else None
     if server is None:
@@ -210,6 +216,14 @@ def _with_default_endpoints(server: ServerMetadata, origin: str) -> ServerMetada
         authorization_endpoint=server.authorization_endpoint or f"{origin}/authorize",
         token_endpoint=server.token_endpoint or f"{origin}/token",
     )
+
+
+def _get_if_there(url: str, what: str, server_url: str) -> Flow[Answer]:
+    """The answer; a 404 where it only leads elsewhere: many servers send what they do not know to a website."""
+    try:
+        return (yield from _get(url, what, server_url))
+    except RedirectRefused:
+        return Answer(404, (), b"", 0.0)
 
 
 def _get(url: str, what: str, server_url: str) -> Flow[Answer]:
