@@ -171,9 +171,7 @@ def sign_job(audience: str, repository: str = REPOSITORY) -> str:
     return JOBS.sign(claims)
 
 
-async def test_a_job_gets_in_by_what_its_platform_left_in_a_file_wif_08(
-    trusting: RunningDoorward, tmp_path: Path
-) -> None:
+async def test_a_job_gets_in_by_what_its_platform_left_in_a_file(trusting: RunningDoorward, tmp_path: Path) -> None:
     file = tmp_path / "assertion"
     file.write_text(sign_job(trusting.issuer) + "\n")
     async with connect(trusting, agent=WorkloadIdentity.from_file(file)) as client:
