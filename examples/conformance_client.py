@@ -19,12 +19,17 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from doorward.client.agents import ClientCredentials, IdentityAssertion, IdentityProvider, WorkloadIdentity
-from doorward.client.connect import DoorwardClient
-from doorward.client.effects import ShowUserCode
-from doorward.client.errors import ClientError
-from doorward.client.keys import load_signing_key
-from doorward.client.stores import MemoryStore
+from doorward.client import (
+    ClientCredentials,
+    ClientError,
+    DoorwardClient,
+    IdentityAssertion,
+    IdentityProvider,
+    MemoryStore,
+    ShowUserCode,
+    WorkloadIdentity,
+    load_signing_key,
+)
 
 CLIENT_METADATA_URL = "https://conformance-test.local/client-metadata.json"
 

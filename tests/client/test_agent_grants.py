@@ -142,7 +142,7 @@ def test_a_refusal_of_the_identity_provider_ends_it_with_its_code_jag_18() -> No
         run(identity(), Answer(502, (), b"<html>", NOW))
 
 
-def test_a_workload_is_vouched_for_by_its_platform_to_the_issuer_alone_wif_08() -> None:
+def test_a_workload_is_vouched_for_by_its_platform_to_the_issuer_alone() -> None:
     asked = []
 
     def fetch(audience: str) -> str:
@@ -159,7 +159,7 @@ def test_a_workload_is_vouched_for_by_its_platform_to_the_issuer_alone_wif_08() 
     assert (asked, sent) == ([SERVER.issuer], [])
 
 
-def test_an_assertion_is_read_from_its_file_each_time_wif_08(tmp_path: Path) -> None:
+def test_an_assertion_is_read_from_its_file_each_time(tmp_path: Path) -> None:
     file = tmp_path / "token"
     grant = WorkloadIdentity.from_file(file)
     for written in ("first.jwt.x", "second.jwt.y\n"):

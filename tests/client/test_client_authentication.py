@@ -49,7 +49,7 @@ def test_a_public_client_sends_its_id_alone() -> None:
     assert authenticate(replace(GIVEN, client_secret=None)) == ({}, {"client_id": GIVEN.client_id})
 
 
-def test_who_has_no_client_id_sends_nothing_wif_08() -> None:
+def test_who_has_no_client_id_sends_nothing() -> None:
     assert authenticate(replace(GIVEN, client_secret=None, client_id="")) == ({}, {})
 
 
@@ -143,7 +143,7 @@ def test_the_method_is_the_first_that_both_sides_can_do_dcr_18(
     assert choose_method(supported, has_secret=has_secret, has_key=has_key, registered=registered) == chosen
 
 
-def test_an_answered_method_that_nobody_has_is_said_dcr_17_dcr_18() -> None:
+def test_an_answered_method_that_nobody_has_is_said_dcr_18() -> None:
     with pytest.raises(RegistrationFailed, match="a way to authenticate"):
         choose_method(None, has_secret=True, has_key=False, registered="tls_client_auth")
 

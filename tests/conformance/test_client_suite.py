@@ -21,7 +21,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from doorward.client.errors import ClientError
+from doorward.client import ClientError
 from examples.conformance_client import run
 from tests.conformance.test_official_suite import ENVIRONMENT, SCENARIO, SUITE, known_revisions, require_suite, run_list
 from tests.needs import ROOT

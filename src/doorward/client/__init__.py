@@ -16,6 +16,7 @@ from .agents import AgentGrant, ClientCredentials, IdentityAssertion, IdentityPr
 from .auth import DoorwardAuth
 from .browser import BrowserInteraction
 from .devices import DeviceInteraction, NoInteraction
+from .effects import ShowUserCode
 from .errors import (
     AccessDenied,
     AddressRefused,
@@ -84,6 +85,7 @@ __all__ = [
     "ServerRefused",
     "ServerUnreachable",
     "Session",
+    "ShowUserCode",
     "SigningKey",
     "StateMismatch",
     "StepUpFailed",

@@ -71,13 +71,14 @@ def choose_scope(
 ) -> Scopes:
     """What to ask for: what the program wants, else what was challenged, else what the resource lists, else nothing.
 
-    `offline_access` is added where the server lists it, since some give a refresh token for nothing less.
+    `offline_access` is added where the server lists it, since some give a refresh token for nothing less. Never alone:
+    a server that would choose by default what to grant would grant that and nothing else.
 
     Spec: SCP-01 … SCP-03; clients.md §1b
     """
     listed = metadata.scopes_supported if metadata else None
     chosen = wanted if wanted is not None else challenged or listed or ()
-    offline = (OFFLINE_ACCESS,) if refreshes and OFFLINE_ACCESS in server.scopes_supported else ()
+    offline = (OFFLINE_ACCESS,) if chosen and refreshes and OFFLINE_ACCESS in server.scopes_supported else ()
     return union(chosen, offline)
 
 

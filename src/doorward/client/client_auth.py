@@ -67,9 +67,9 @@ def build_client_authentication(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The headers and form fields that prove this client to `issuer`; neither may be logged.
 
-    What was registered dynamically keeps to the method of the answer; given credentials follow `supported`, the
-    methods in the issuer's metadata. Each call signs an assertion of its own, so a retry needs another call. Raises
-    `IssuerChanged` for an issuer that the registration is not for: nothing was built then.
+    What was registered, or says itself in its document, keeps to that method; given credentials follow `supported`,
+    the methods in the issuer's metadata as it is now. Each call signs an assertion of its own, so a retry needs
+    another call. Raises `IssuerChanged` for an issuer that the registration is not for: nothing was built then.
 
     Spec: RFC 6749 §2.3.1; CRED-02 (T7, T32)
     """
@@ -79,7 +79,7 @@ def build_client_authentication(
         supported,
         has_secret=bool(registration.client_secret),
         has_key=signing_key is not None,
-        registered=registration.token_endpoint_auth_method if registration.kind == "dynamic" else None,
+        registered=None if registration.kind == "preregistered" else registration.token_endpoint_auth_method,
     )
     fields = {"client_id": registration.client_id} if registration.client_id else {}
     secret = registration.client_secret or ""

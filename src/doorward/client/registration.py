@@ -129,10 +129,14 @@ def build_given_registration(identity: ClientIdentity, server: ServerMetadata) -
 
 
 def _build_document_registration(identity: ClientIdentity, server: ServerMetadata) -> Registration:
-    """The client whose id is the address of its document: known everywhere, registered nowhere. Spec: CRED-06"""
+    """The client whose id is the address of its document: known everywhere, registered nowhere.
+
+    With a key the document says `private_key_jwt`; a server that lists its methods without it takes no such client as
+    more than a public one. Spec: CRED-06, CIMD-29
+    """
     assert identity.client_metadata_url is not None  # noqa: S101  # the caller looked
-    offered = server.token_endpoint_auth_methods_supported or ()
-    by_key = identity.has_key and "private_key_jwt" in offered
+    offered = server.token_endpoint_auth_methods_supported
+    by_key = identity.has_key and (offered is None or "private_key_jwt" in offered)
     method = "private_key_jwt" if by_key else "none"
     return Registration(server.issuer, "document", identity.client_metadata_url, token_endpoint_auth_method=method)
 
