@@ -25,7 +25,7 @@ MIN_PASSWORD_LENGTH = 15
 
 _PREFIX = "DOORWARD_"
 _SECRETS = frozenset({"admin_password", "master_key"})
-_NOT_SETTINGS = frozenset({"DOORWARD_CONFIG"})
+_NOT_SETTINGS = frozenset({"DOORWARD_CONFIG", "DOORWARD_CLIENT_HOME"})
 # urlsplit forgives blanks, line ends and quotes; an issuer is compared and sent as the string it is.
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 

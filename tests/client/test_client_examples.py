@@ -43,7 +43,9 @@ async def test_the_agent_of_a_person_who_has_signed_in_uses_tools(doorward: Runn
 def test_the_agent_with_credentials_of_its_own_needs_no_person_and_says_when_they_are_wrong_cc_03(
     doorward: RunningDoorward,
 ) -> None:
-    added = doorward.admin("client", "add", "--grant", "client_credentials", "--scope", "tools:read")
+    added = doorward.admin(
+        "client", "add", "--grant", "client_credentials", "--name", "Nightly", "--scope", "tools:read"
+    )
     done = run(AGENT, doorward.demo, CLIENT_ID=added["client_id"], CLIENT_SECRET=added["client_secret"])
     assert done.returncode == 0, done.stderr
     wrong = run(AGENT, doorward.demo, CLIENT_ID="nobody", CLIENT_SECRET="nothing")
