@@ -1,11 +1,19 @@
-"""What every test of the client has: no way to what whoever runs it keeps, and a keyring where it asks for one."""
+"""What every test of the client has: no way to what whoever runs it keeps, and a keyring where it asks for one.
 
+And one running demo and one server that nothing protects for each worker.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import keyring.core
 import pytest
 
 from tests.client.keyrings import FolderKeyring
+from tests.client.people import Visitor
+from tests.interop.upstreams.running import HTTP_SERVERS, Upstream, running
+from tests.running import RunningDoorward, start_doorward
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +40,28 @@ def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderKeyring:
 
 def activate(monkeypatch: pytest.MonkeyPatch, backend: keyring.backend.KeyringBackend) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", backend)
+
+
+@pytest.fixture(scope="session")
+def doorward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorward]:
+    server = start_doorward(tmp_path_factory.mktemp("doorward") / "data", "--demo")
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    """A server that nothing protects."""
+    with running(HTTP_SERVERS["MCP SDK 2 for Python"], tmp_path_factory.mktemp("notes") / "log") as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def cookies() -> httpx2.Cookies:
+    """Of a person who comes back: signing in at every test would run into the limit for one address."""
+    return httpx2.Cookies()
+
+
+@pytest.fixture
+def visitor(cookies: httpx2.Cookies) -> Visitor:
+    return Visitor(cookies=cookies)
