@@ -1,9 +1,10 @@
 """Somebody at the pages of each of the authorization servers, over HTTP, who signs in and lets a client in."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import anyio
@@ -15,6 +16,7 @@ from tests.person import read_page
 
 EMAIL, NAME, PASSWORD = "ada@example.com", "ada", "a quiet harbour at dawn"
 LONGEST_WAY = 12
+Visit = Callable[[str], Coroutine[Any, Any, None]]
 PATIENCE_SECONDS = 60
 Answer = Callable[[httpx2.AsyncClient, httpx2.Response], Awaitable[httpx2.Response]]
 
@@ -93,25 +95,25 @@ async def post_as_better_auth_pages_do(http: httpx2.AsyncClient, response: httpx
 
 
 @asynccontextmanager
-async def told(somebody: Somebody, port: int | None = None) -> AsyncIterator[BrowserInteraction]:
-    """A client's way to ask a person who opens by hand what the client tells them to open, and comes back to `port`."""
+async def told(visit: Visit, port: int | None = None) -> AsyncIterator[BrowserInteraction]:
+    """A client's way to ask a person who opens by hand what it tells them to open, and who comes back to `port`."""
     async with anyio.create_task_group() as visits:
 
         def announce(text: str) -> None:
             if found := re.search(r"https?://\S+", text):
-                visits.start_soon(somebody.visit, found[0])
+                visits.start_soon(visit, found[0])
 
         yield BrowserInteraction(port, announce=announce, timeout_seconds=PATIENCE_SECONDS)
 
 
 @asynccontextmanager
-async def told_a_code(somebody: Somebody) -> AsyncIterator[DeviceInteraction]:
+async def told_a_code(visit: Visit) -> AsyncIterator[DeviceInteraction]:
     """A client's way to ask a person who goes where it says, with the code it shows."""
     async with anyio.create_task_group() as visits:
 
         def announce(text: str) -> None:
             found = re.search(r"Or open (\S+)", text)
             assert found, text
-            visits.start_soon(somebody.enter_code, found[1])
+            visits.start_soon(visit, found[1])
 
         yield DeviceInteraction(announce=announce)
