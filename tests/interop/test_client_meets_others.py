@@ -33,7 +33,7 @@ from tests.interop.node.documents import Authority, make_authority, serve_docume
 from tests.interop.node.programs import find_node
 from tests.person import answer_parameters
 
-ALL = ("fastmcp", "sdk", "sdk_of_2025_03", "oidc_provider", "better_auth")
+ALL = ("fastmcp", "sdk", "sdk_of_2025_03", "oidc_provider", "better_auth", "fastmcp_proxy")
 FORGETFUL = pytest.mark.parametrize("other", ALL[:3], indirect=True)
 """Those that keep everything in memory, where it can be taken from them."""
 
@@ -78,6 +78,12 @@ def sdk() -> Iterator[Other]:
 @pytest.fixture(scope="module")
 def sdk_of_2025_03() -> Iterator[Other]:
     with others.sdk(publishes_resource=False) as other:
+        yield other
+
+
+@pytest.fixture(scope="module")
+def fastmcp_proxy(oidc_provider: Other) -> Iterator[Other]:
+    with others.fastmcp_proxy(oidc_provider.issuer) as other:
         yield other
 
 
