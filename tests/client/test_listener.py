@@ -244,6 +244,17 @@ async def test_it_listens_on_both_addresses_of_loopback_only_while_it_is_open_rd
         await anyio.connect_tcp("127.0.0.1", port)
 
 
+async def test_a_wait_that_is_cancelled_leaves_nothing_open() -> None:
+    with anyio.CancelScope() as scope:
+        async with listen() as listener:
+            scope.cancel()
+            await listener.wait(STATE)
+    assert scope.cancelled_caught
+    for host in ("127.0.0.1", "::1"):
+        with pytest.raises(OSError):  # noqa: PT011  # each system words it otherwise
+            await anyio.connect_tcp(host, listener.port)
+
+
 async def test_the_first_port_that_is_free_is_taken_else_any_rdu_08(free_port: int) -> None:
     async with listen([free_port]) as first:
         assert first.port == free_port

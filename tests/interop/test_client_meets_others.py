@@ -8,7 +8,6 @@ person; Better Auth's issuer has a path. Spec: CLI-12, ASM-19, REG-02
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,18 +22,18 @@ from doorward.client.connect import DoorwardClient
 from doorward.client.devices import NoInteraction
 from doorward.client.errors import LoginRequired
 from doorward.client.interaction import Interaction
-from doorward.client.records import Connection, dump_connection, load_connection
 from doorward.client.storage import Store
-from doorward.client.stores import FileStore, MemoryStore
+from doorward.client.stores import FileStore
 from tests.interop.foreign import others
 from tests.interop.foreign.in_python import SCOPE
 from tests.interop.foreign.others import Other
 from tests.interop.foreign.people import PATIENCE_SECONDS, Somebody, told, told_a_code
+from tests.interop.kept import change_tokens, copy, kept
 from tests.interop.node.documents import Authority, make_authority, serve_document
 from tests.interop.node.programs import find_node
 from tests.person import answer_parameters
 
-ALL = ("fastmcp", "sdk", "sdk_of_2025_03", "oidc_provider", "better_auth")
+ALL = ("fastmcp", "sdk", "sdk_of_2025_03", "oidc_provider", "better_auth", "fastmcp_proxy")
 FORGETFUL = pytest.mark.parametrize("other", ALL[:3], indirect=True)
 """Those that keep everything in memory, where it can be taken from them."""
 
@@ -82,6 +81,12 @@ def sdk_of_2025_03() -> Iterator[Other]:
         yield other
 
 
+@pytest.fixture(scope="module")
+def fastmcp_proxy(oidc_provider: Other) -> Iterator[Other]:
+    with others.fastmcp_proxy(oidc_provider.issuer) as other:
+        yield other
+
+
 @pytest.fixture(params=ALL)
 def other(request: pytest.FixtureRequest) -> Other:
     """Each of them."""
@@ -114,7 +119,7 @@ async def connect(
 async def sign_in(other: Other, store: Store, *, port: int | None = None, **options: Any) -> Somebody:
     """Connect with a person at hand, and see that it is open; the person."""
     somebody = other.somebody()
-    async with told(somebody, port) as interaction, connect(other, store, interaction, **options) as client:
+    async with told(somebody.visit, port) as interaction, connect(other, store, interaction, **options) as client:
         assert [tool.name for tool in await client.list_tools()] == ["greet"]
         await assert_open(client)
     return somebody
@@ -124,22 +129,6 @@ async def assert_open(client: DoorwardClient) -> None:
     result = await client.call_tool("greet", {"name": "Ada"})
     assert not result.is_error
     assert [getattr(content, "text", None) for content in result.content] == ["Hello, Ada!"]
-
-
-def kept(store: Store) -> tuple[str, Connection]:
-    """The one connection in the store, and its name."""
-    (name,) = [name for name in store.names() if name.startswith("connection ")]
-    document = store.load(name)
-    assert document is not None
-    return name, load_connection(document)
-
-
-def change_tokens(store: Store, **members: Any) -> Connection:
-    """What was kept before other tokens were put in its place."""
-    name, connection = kept(store)
-    assert connection.tokens is not None
-    store.save(name, dump_connection(connection.with_tokens(replace(connection.tokens, **members))))
-    return connection
 
 
 async def test_a_client_registers_asks_a_person_once_and_calls_tools(other: Other, store: FileStore) -> None:
@@ -194,22 +183,12 @@ async def test_whoever_signs_out_is_out_at_the_server_too(other: Other, store: F
             await client.list_tools()
 
 
-def copy(store: Store) -> MemoryStore:
-    """All that is kept, as somebody else may have it."""
-    copied = MemoryStore()
-    for name in store.names():
-        document = store.load(name)
-        assert document is not None
-        copied.save(name, document)
-    return copied
-
-
 @FORGETFUL
 async def test_a_token_that_the_server_has_forgotten_is_refreshed_in_the_middle_of_a_session(
     other: Other, store: FileStore
 ) -> None:
     somebody = other.somebody()
-    async with told(somebody) as interaction, connect(other, store, interaction) as client:
+    async with told(somebody.visit) as interaction, connect(other, store, interaction) as client:
         await assert_open(client)
         other.forget("access")
         await assert_open(client)
@@ -281,7 +260,7 @@ async def test_oidc_provider_lets_in_a_client_without_a_browser_by_a_code(
     oidc_provider: Other, store: FileStore
 ) -> None:
     somebody = oidc_provider.somebody()
-    async with told_a_code(somebody) as interaction, connect(oidc_provider, store, interaction) as client:
+    async with told_a_code(somebody.enter_code) as interaction, connect(oidc_provider, store, interaction) as client:
         await assert_open(client)
     change_tokens(store, expires_at=1.0)
     async with connect(oidc_provider, store, NoInteraction()) as client:

@@ -106,7 +106,7 @@ async def listen(ports: Sequence[int] = ()) -> AsyncIterator[LoopbackListener]:
     What is raised inside comes out as it is, not in an exception group.
     """
     failure: BaseException | None = None
-    async with await _bind_first(ports) as sockets, anyio.create_task_group() as tasks:
+    async with _bound(ports) as sockets, anyio.create_task_group() as tasks:
         listener = LoopbackListener(sockets.extra(SocketAttribute.local_port))  # noqa: S610  # anyio's, not Django's
         tasks.start_soon(sockets.serve, listener.serve)
         try:
@@ -122,6 +122,17 @@ def own_ports(redirect_uris: Sequence[str]) -> list[int]:
     """The ports of those redirect URIs that a listener here had. Spec: RDU-08"""
     found = (_OWN_REDIRECT.fullmatch(uri) for uri in redirect_uris)
     return [port for match in found if match and (port := int(match[1])) < 65536]
+
+
+@contextlib.asynccontextmanager
+async def _bound(ports: Sequence[int]) -> AsyncIterator[MultiListener[SocketStream]]:
+    sockets = await _bind_first(ports)
+    try:
+        yield sockets
+    finally:
+        # Of two listeners that it closes, one stays open when it is interrupted.
+        with anyio.CancelScope(shield=True):
+            await sockets.aclose()
 
 
 async def _bind_first(ports: Sequence[int]) -> MultiListener[SocketStream]:

@@ -7,7 +7,10 @@ from html import escape
 from typing import Any
 
 from fastmcp import FastMCP
+from fastmcp.server.auth.oauth_proxy import OAuthProxy
 from fastmcp.server.auth.providers.in_memory import InMemoryOAuthProvider
+from fastmcp.server.auth.providers.jwt import JWTVerifier
+from key_value.aio.stores.memory import MemoryStore
 from mcp.server.auth.provider import (
     AccessToken,
     AuthorizationCode,
@@ -44,6 +47,29 @@ def build_fastmcp(origin: str) -> tuple[ASGIApp, InMemoryOAuthProvider]:
     server: FastMCP[Any] = FastMCP("Greeter", auth=provider)
     server.tool(greet)
     return server.http_app("/mcp"), provider
+
+
+def build_proxy(origin: str, issuer: str) -> ASGIApp:
+    """FastMCP's proxy before `issuer`: an authorization server of its own, with a consent page and tokens of its own.
+
+    Most FastMCP servers behind Google, GitHub or Entra are one.
+    """
+    provider = OAuthProxy(
+        upstream_authorization_endpoint=f"{issuer}/auth",
+        upstream_token_endpoint=f"{issuer}/token",
+        upstream_revocation_endpoint=f"{issuer}/token/revocation",
+        upstream_client_id="proxy",
+        upstream_client_secret="a-secret-of-a-test-and-of-nothing-else",
+        token_verifier=JWTVerifier(jwks_uri=f"{issuer}/jwks", issuer=issuer, required_scopes=[SCOPE]),
+        base_url=origin,
+        valid_scopes=[SCOPE, "offline_access"],
+        extra_authorize_params={"prompt": "consent"},
+        client_storage=MemoryStore(),
+        jwt_signing_key="a-key-of-a-test-and-of-nothing-else",
+    )
+    server: FastMCP[Any] = FastMCP("Greeter", auth=provider)
+    server.tool(greet)
+    return server.http_app("/mcp")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import MCPServer
 from starlette.types import ASGIApp
 
 from doorward.resource.mcp import DoorwardTokenVerifier, build_auth_settings, build_verifier
-from tests.interop.foreign.in_python import SCOPE, build_fastmcp, build_sdk, greet
+from tests.interop.foreign.in_python import SCOPE, build_fastmcp, build_proxy, build_sdk, greet
 from tests.interop.foreign.people import Answer, Somebody, fill_in, post_as_better_auth_pages_do
 from tests.interop.foreign.serving import serving
 from tests.interop.node.programs import FOLDER as NODE
@@ -96,3 +96,10 @@ def better_auth(log: Path) -> Iterator[Other]:
     with running(NODE / "better_auth.mjs", log) as node:
         issuer = node.url.replace("/mcp", "/api/auth")
         yield Other(node.url, issuer, post_as_better_auth_pages_do, "none")
+
+
+@contextmanager
+def fastmcp_proxy(issuer: str) -> Iterator[Other]:
+    """FastMCP's proxy in front of oidc-provider: the person consents at the one and signs in at the other."""
+    with serving(lambda origin: build_proxy(origin, issuer)) as origin:
+        yield Other(f"{origin}/mcp", f"{origin}/", fill_in, "none")

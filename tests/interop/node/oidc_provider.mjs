@@ -5,16 +5,16 @@ import { Provider } from 'oidc-provider';
 const issuer = `http://127.0.0.1:${process.env.PORT}`;
 const SCOPE = 'notes';
 
+const known = (id, path) => ({
+  client_id: id,
+  client_secret: 'a-secret-of-a-test-and-of-nothing-else',
+  application_type: 'native',
+  redirect_uris: [`http://127.0.0.1${path}`],
+  grant_types: ['authorization_code', 'refresh_token'],
+});
+
 const provider = new Provider(issuer, {
-  clients: [
-    {
-      client_id: 'given',
-      client_secret: 'a-secret-of-a-test-and-of-nothing-else',
-      application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/callback'],
-      grant_types: ['authorization_code', 'refresh_token'],
-    },
-  ],
+  clients: [known('given', '/callback'), known('proxy', '/auth/callback')],
   scopes: ['openid', 'offline_access'],
   pkce: { required: () => true },
   jwks: undefined,
