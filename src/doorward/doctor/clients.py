@@ -65,7 +65,7 @@ def _be_known(profile: Profile, visit: Visit, found: Discovered) -> None:
         methods = strings_of(found.metadata, "token_endpoint_auth_methods_supported")
         if profile.document_method not in methods and methods:
             raise Stopped(REGISTRATION, "documents-need-none")
-        if any(one.refusal for one in visit.asked_as("published", profile.id)):
+        if not all(one.is_known for one in visit.asked_as("published", profile.id)):
             raise Stopped(REGISTRATION, "document-accepted")
         return
     if not text_of(found.metadata, "registration_endpoint"):
@@ -112,7 +112,7 @@ def why_not_authorized(profile: Profile, visit: Visit, found: Discovered, one: A
             if named and named == resource_of(profile, visit, found) != visit.url
             else "resource-accepted"
         )
-    if one.kind == "document" and ":{port}" in (profile.document_redirect or profile.registration["redirect_uris"][0]):
+    if one.kind == "document" and not one.is_known and profile.redirect_of_document != profile.published_redirect:
         return "loopback-port"
     return "authorize-accepted"
 

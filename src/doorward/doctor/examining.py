@@ -16,7 +16,7 @@ from .findings import ClientVerdict, Finding, Report
 from .gathering import gather_endpoints, gather_metadata
 from .knocking import MAX_REGISTRATIONS, ask_for_tokens, authorize_all, register_all, remove_registrations
 from .logging_in import Login, log_in
-from .profiles import known_profiles
+from .profiles import Profile, known_profiles
 from .sending import JudgedSender, Sender
 from .visits import Visit
 
@@ -26,20 +26,21 @@ async def examine(
     *,
     register: bool = True,
     most_registrations: int = MAX_REGISTRATIONS,
+    profiles: tuple[Profile, ...] | None = None,
     login: Login | None = None,
     sender: Sender | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Report:
-    """What known clients meet at `url`.
+    """What known clients, or those of `profiles`, meet at `url`.
 
     Registers at most `most_registrations` clients, and none unless `register`; removes what can be removed. With
     `login` a person logs in. Raises `AddressRefused` for a URL that is none of a server.
     """
     started_at = clock()
     sender = sender or JudgedSender(url, clock=clock)
-    visit = Visit(url, registers=register)
+    visit = Visit(url, profiles=known_profiles() if profiles is None else profiles, registers=register)
     await visit_server(visit, sender, login=login, most_registrations=most_registrations)
-    clients = tuple(judge_client(profile, visit) for profile in known_profiles())
+    clients = tuple(judge_client(profile, visit) for profile in visit.profiles)
     findings = tuple(_with_victims(finding, clients) for finding in run_checks(Subject(visit)))
     registered = tuple((one.client_id, one.removed) for one in visit.registrations if one.client_id)
     return Report(url, started_at, clock(), __version__, findings, clients, registered)

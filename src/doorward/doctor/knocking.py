@@ -17,7 +17,7 @@ from doorward.oauth.redirects import LOOPBACK_HOSTS
 from .discovery import Discovered, Stopped, discover
 from .habits import OFFLINE_ACCESS, is_usable, resource_of, scope_of, uses_document
 from .places import origin_of
-from .profiles import OTHER_PORT, Profile, fill_port, known_profiles
+from .profiles import OTHER_PORT, Profile, fill_port
 from .rules import strings_of, text_of
 from .sending import Sender, send_all
 from .visits import Ask, Asked, Registered, Seen, Visit
@@ -37,7 +37,7 @@ _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "applica
 async def register_all(visit: Visit, sender: Sender, *, most: int = MAX_REGISTRATIONS) -> None:
     """Register with the body of every client that would register here; bodies that differ by a name once."""
     bodies: dict[str, tuple[list[str], dict[str, object], str]] = {}
-    for profile in known_profiles():
+    for profile in visit.profiles:
         endpoint, body = _registration(profile, visit)
         if not endpoint:
             continue
@@ -82,7 +82,7 @@ async def authorize_all(visit: Visit, sender: Sender, found: Discovered) -> None
     if not is_usable(visit, text_of(found.metadata, "authorization_endpoint")):
         return
     asks: list[tuple[Asked, Ask]] = []
-    for profile in known_profiles():
+    for profile in visit.profiles:
         asks += _build_asks(profile, visit)
     visit.authorizations = await _ask(sender, asks)
     visit.authorizations += await _ask(sender, _build_general_asks(visit, found))
@@ -143,7 +143,7 @@ def known_client(visit: Visit) -> tuple[str, str]:
 
     One without a secret and on a person's own machine before others: only there do all servers send errors.
     """
-    documents = {profile.id: profile.document for profile in known_profiles()}
+    documents = {profile.id: profile.document for profile in visit.profiles}
     known = [
         (one.client_id, str(one.body["redirect_uris"][0]), (one.seen.document or {}).get("token_endpoint_auth_method"))
         for one in visit.registrations

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from doorward.oauth.challenges import parse_challenges
 
 from .places import origin_of
+from .profiles import Profile, known_profiles
 
 MAX_REDIRECTS = 3
 
@@ -128,6 +129,11 @@ class Asked:
         return dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
 
     @property
+    def is_known(self) -> bool:
+        """Whether the client and its redirect are known: an error that is sent there says so, too."""
+        return bool(self.answer) or not self.refusal
+
+    @property
     def refusal(self) -> str:
         """Why this client is not let on, in a word: an error code, a status, or nothing when it is."""
         if not self.seen.status:
@@ -163,6 +169,8 @@ class Visit:
     """Everything that was seen of one server."""
 
     url: str
+    profiles: tuple[Profile, ...] = field(default_factory=known_profiles)
+    """The clients that are played."""
     probes: dict[str, Seen] = field(default_factory=dict)
     """Requests to the MCP endpoint without a token (POST, GET, HEAD, EMPTY, SLASH) and with a made up one (GARBAGE)."""
     documents: dict[str, Seen] = field(default_factory=dict)

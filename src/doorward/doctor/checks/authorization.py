@@ -64,7 +64,9 @@ def _check_reason(subject: Subject, name: str) -> Finding:
     visit = subject.visit
     refused: list[str] = []
     for one in (*visit.asked_as("registered"), *visit.asked_as("document")):
-        if not one.refusal or (one.kind == "document" and any(asked.refusal for asked in _published(subject, one))):
+        if not one.refusal or (
+            one.kind == "document" and any(not asked.is_known for asked in _published(subject, one))
+        ):
             continue
         profile = find_profile(one.profile)
         try:
@@ -83,7 +85,7 @@ def _published(subject: Subject, one: Asked) -> list[Asked]:
 def _check_document(subject: Subject) -> Finding:
     """Spec: CIMD-03 … CIMD-16; complaints 8, 9"""
     asked = subject.visit.asked_as("published")
-    refused = [one for one in asked if one.refusal and one.refusal not in ("invalid_scope", "invalid_target")]
+    refused = [one for one in asked if not one.is_known]
     if not asked:
         return _DOCUMENT.skipped("No client would use its document here.")
     if not refused:
@@ -99,11 +101,13 @@ def _check_port(subject: Subject) -> Finding:
     visit = subject.visit
     refused = {}
     for one in visit.asked_as("document"):
-        good = one.redirect_uri.startswith("http:") and not any(asked.refusal for asked in _published(subject, one))
-        if good and one.refusal and one.redirect_uri not in [asked.redirect_uri for asked in _published(subject, one)]:
+        as_published = _published(subject, one)
+        if not one.is_known and all(
+            asked.is_known and asked.redirect_uri != one.redirect_uri for asked in as_published
+        ):
             refused[one.redirect_uri] = one
     for one in visit.asked_as("port"):
-        if one.refusal and not any(asked.refusal for asked in visit.asked_as("registered", one.profile)):
+        if not one.is_known and all(asked.is_known for asked in visit.asked_as("registered", one.profile)):
             refused[one.redirect_uri] = one
     if not refused:
         return _PORT.passed()
@@ -131,7 +135,7 @@ def _check_offline(subject: Subject) -> Finding:
     if asked[0].refusal != "invalid_scope":
         return _OFFLINE.passed()
     why = "It is in the authorization server's scopes_supported, and whoever asks for it is refused."
-    return _OFFLINE.failed(why, "Accept it (it asks for a refresh token), or do not list it.")
+    return _OFFLINE.failed(why, "Accept it (it asks for a refresh token), or do not list it.", "error=invalid_scope")
 
 
 def _check_unknown(subject: Subject) -> Finding:
@@ -142,7 +146,8 @@ def _check_unknown(subject: Subject) -> Finding:
     seen = asked[0].seen
     if asked[0].answer or seen.location.startswith(FOREIGN_REDIRECT):
         why = "Anybody can make this server send people to any address: an open redirect."
-        return _UNKNOWN.failed(why, "Show a page with what is wrong; redirect only to what the client registered.")
+        change = "Show a page with what is wrong; redirect only to what the client registered."
+        return _UNKNOWN.failed(why, change, f"redirected to {FOREIGN_REDIRECT}")
     if seen.status >= 500 or not seen.status:
         why = "The person sees a page of an error that tells nothing."
         return _UNKNOWN.failed(why, "Show a page that says that the app is not known, status 400.", seen.in_words)
@@ -160,7 +165,8 @@ def _check_foreign(subject: Subject) -> Finding:
     if not asked[0].answer and not asked[0].seen.location.startswith(FOREIGN_REDIRECT):
         return _FOREIGN.passed()
     why = "The answer to a login can be sent to anybody: whoever makes a link gets the code."
-    return _FOREIGN.failed(why, "Redirect only to addresses that the client registered, character by character.")
+    change = "Redirect only to addresses that the client registered, character by character."
+    return _FOREIGN.failed(why, change, f"redirected to {FOREIGN_REDIRECT}")
 
 
 def _check_iss(subject: Subject, found: Discovered) -> Finding:
@@ -175,9 +181,10 @@ def _check_iss(subject: Subject, found: Discovered) -> Finding:
     issuer = text_of(found.metadata, "issuer")
     for answer in answers:
         iss = answer.get("iss")
+        told = f"an answer with {', '.join(answer)}"
         if iss is None and advertised:
             why = "The metadata promises iss in every answer, and this one has none. Clients throw the answer away."
-            return _ISS.failed(why, "Send iss with every answer, errors too, or take the promise back.")
+            return _ISS.failed(why, "Send iss with every answer, errors too, or take the promise back.", told)
         if iss is not None and iss != issuer:
             why = f"The answer is of {iss}, the metadata of {issuer}. Clients throw the answer away."
             return _ISS.failed(why, "Send exactly the issuer of the metadata.", f"iss={iss}")
@@ -194,4 +201,5 @@ def _check_state(subject: Subject) -> Finding:
     if answers[0].get("state") == STATE:
         return _STATE.passed()
     why = "Clients throw away an answer whose state is not the one they sent, to the last character."
-    return _STATE.failed(why, "Send state back as it came, percent-encoded.")
+    evidence = f"sent {STATE}, came back {answers[0].get('state', 'without one')}"
+    return _STATE.failed(why, "Send state back as it came, percent-encoded.", evidence)

@@ -129,7 +129,8 @@ def _check_issuers(documents: dict[str, Seen]) -> Finding:
     lists = [strings_of(seen.document, "authorization_servers") for seen in documents.values()]
     if not all(lists):
         why = "No client knows which authorization server to go to."
-        return _ISSUERS.failed(why, 'Add "authorization_servers" with the issuer, exactly as its metadata spells it.')
+        change = 'Add "authorization_servers" with the issuer, exactly as its metadata spells it.'
+        return _ISSUERS.failed(why, change, next(iter(documents.values())).in_words)
     if len(lists[0]) > 1:
         why = "Most clients take the first and never try the others."
         return _ISSUERS.warned(why, "Name one, unless you know your clients.", ", ".join(lists[0]))

@@ -136,7 +136,7 @@ def _check_endpoints(subject: Subject, metadata: dict[str, object]) -> list[Find
     missing = [name for name in ("authorization_endpoint", "token_endpoint") if not named.get(name)]
     if missing:
         change = f"Add {' and '.join(missing)}."
-        ended = [_ENDPOINTS.failed("No client can log in without them.", change)]
+        ended = [_ENDPOINTS.failed("No client can log in without them.", change, f"missing: {', '.join(missing)}")]
         return [*ended, *(check.skipped("Endpoints are missing.") for check in (_HTTPS, _HOST, _REACHED))]
     plain = {name: url for name, url in named.items() if url and not is_usable(subject.visit, url)}
     if plain:

@@ -47,7 +47,7 @@ class Check:
         """It could be better; whether it stops anybody is for the clients' ways to say."""
         return self._find("warning", why, change, evidence)
 
-    def failed(self, why: str, change: str, evidence: str = "") -> Finding:
+    def failed(self, why: str, change: str, evidence: str) -> Finding:
         """It is against what clients are entitled to."""
         return self._find("failed", why, change, evidence)
 
