@@ -94,9 +94,8 @@ def _check_bearer(subject: Subject) -> Finding:
     if post is None or post.status != 401:
         return _BEARER.skipped("The request was not answered 401.")
     why = "Without a challenge a client does not know how to log in, or where the metadata is."
-    return _BEARER.failed(
-        why, 'Add "WWW-Authenticate: Bearer resource_metadata=…" to every 401, and let proxies keep it.'
-    )
+    change = 'Add "WWW-Authenticate: Bearer resource_metadata=…" to every 401, and let proxies keep it.'
+    return _BEARER.failed(why, change, "; ".join(post.header_values("www-authenticate")) or "no WWW-Authenticate")
 
 
 def _check_spelling(fields: list[str], shown: str) -> Finding:

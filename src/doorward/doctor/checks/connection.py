@@ -29,7 +29,8 @@ def check_reachable(subject: Subject) -> Finding:
     if post is not None and post.status:
         return _REACHABLE.passed(post.in_words)
     why = f"Nothing answered: {post.fault if post is not None else 'it was not asked'}."
-    return _REACHABLE.failed(why, "Check the address, the DNS entry, the firewall and that the server runs.")
+    change = "Check the address, the DNS entry, the firewall and that the server runs."
+    return _REACHABLE.failed(why, change, post.in_words if post is not None else "")
 
 
 def check_certificate(subject: Subject) -> Finding:
