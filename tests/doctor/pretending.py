@@ -191,9 +191,9 @@ def _fits(asked: str, registered: str) -> bool:
 
 
 @contextmanager
-def pretend(server: Pretended | None = None) -> Iterator[Pretended]:
+def pretend() -> Iterator[Pretended]:
     """Both are served while the context is open."""
-    server = server or Pretended()
+    server = Pretended()
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:

@@ -19,10 +19,7 @@ def _challenge(*fields: str) -> Callable[[Pretended], None]:
         server.answers[CUSTOM] = lambda asked: answer_json(members)
         for path in ("/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"):
             server.answers[path] = lambda asked: NOT_FOUND
-        # Both parts have their own port; on the server's there is no other metadata.
-        for path in ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"):
-            server.answers[path] = lambda asked, path=path: _of_issuer(server, asked)
-        server.answers["/register"] = lambda asked: _of_issuer(server, asked)
+        _alone(server)
 
     return change
 
@@ -72,8 +69,8 @@ def _registered_with_nulls(server: Pretended) -> None:
 
 def _registered_as_200(server: Pretended) -> None:
     def answer(asked: Asked) -> Answer:
-        status, *rest = server.answer_healthily(asked)
-        return (200 if status == 201 else status, *rest)
+        status, headers, body = server.answer_healthily(asked)
+        return 200 if status == 201 else status, headers, body
 
     server.answers["/register"] = answer
 

@@ -89,9 +89,10 @@ def _find_resource(profile: Profile, visit: Visit) -> tuple[dict[str, Any] | Non
             continue
         seen = visit.get(url, follows=profile.follows_redirects)
         if seen is not None and _is_error(seen):
+            check = "resource-metadata-errors" if seen.status or place != "challenge" else "resource-metadata-challenge"
             if profile.on_error == "stops":
-                raise Stopped(RESOURCE, "resource-metadata-errors")
-            unread.append("resource-metadata-errors")
+                raise Stopped(RESOURCE, check)
+            unread.append(check)
             if profile.on_error == "legacy":
                 break
         elif seen is not None and seen.status == 200 and seen.document is not None:

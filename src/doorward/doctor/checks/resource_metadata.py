@@ -19,6 +19,7 @@ _EQUALS = Check("resource-equals-url", RESOURCE, "It is about exactly the URL th
 _ISSUERS = Check("resource-metadata-issuers", RESOURCE, "It names an authorization server", ("PRM-07",))
 _SCOPES = Check("resource-metadata-scopes", RESOURCE, "It names the scopes that are needed", ("PRM-09", "PRM-10"))
 _NULLS = Check("resource-metadata-nulls", RESOURCE, "Nothing in it is null")
+_SLASH = Check("resource-metadata-slash", RESOURCE, "It is right for the other spelling of the URL, too", ("PRM-06",))
 _SAME = Check("resource-metadata-same", RESOURCE, "It says the same in every place")
 _NOWHERE = "There is none."
 
@@ -27,7 +28,7 @@ def check_resource_metadata(subject: Subject) -> list[Finding]:
     """Where it is and what it says."""
     documents = _documents(subject)
     if not documents:
-        checks = (_PATH, _NAMED, _EQUALS, _ISSUERS, _SCOPES, _NULLS, _SAME)
+        checks = (_PATH, _NAMED, _EQUALS, _SLASH, _ISSUERS, _SCOPES, _NULLS, _SAME)
         return [_check_found(subject), _check_errors(subject), *(check.skipped(_NOWHERE) for check in checks)]
     return [
         _FOUND.passed(next(iter(documents.values())).in_words),
@@ -35,6 +36,7 @@ def check_resource_metadata(subject: Subject) -> list[Finding]:
         _check_path(subject),
         _check_named(subject),
         _check_equals(subject, documents),
+        _check_slash(subject),
         _check_issuers(documents),
         _check_scopes(documents),
         _check_nulls(documents),
@@ -69,10 +71,12 @@ def _check_found(subject: Subject) -> Finding:
 
 def _check_errors(subject: Subject) -> Finding:
     """Spec: clients.md no. 2 (429 at one place stopped eight of twelve clients)"""
+    own_places = {resource_place(subject.visit.url, place) for place in ("path", "appended", "root")}
     bad = [
         seen
         for url, seen in subject.visit.documents.items()
-        if "oauth-protected-resource" in url and (seen.status in (401, 403, 429) or seen.status >= 500)
+        if ("oauth-protected-resource" in url and (seen.status in (401, 403, 429) or seen.status >= 500))
+        or (not seen.status and url in own_places)
     ]
     if not bad:
         return _ERRORS.passed()
@@ -123,6 +127,24 @@ def _check_equals(subject: Subject, documents: dict[str, Seen]) -> Finding:
             change = f"Set resource to {url}: same scheme, host and path, and no other slash at the end."
             return _EQUALS.failed(why, change, f"{seen.in_words}, with resource {shown}")
     return _EQUALS.passed()
+
+
+def _check_slash(subject: Subject) -> Finding:
+    """Spec: clients.md no. 55; complaint 5"""
+    visit = subject.visit
+    other = slash_variant(visit.url)
+    seen = visit.probes.get("SLASH")
+    if seen is None or seen.status != 401:
+        return _SLASH.skipped("The other spelling is not answered 401.")
+    named = visit.challenge_url("SLASH")
+    place = urljoin(visit.url, named) if named else resource_place(other, "path", keeps_slash=True)
+    found = visit.get(place)
+    resource = text_of(found.document if found is not None else None, "resource")
+    if resource_fits("exact", other, resource, at_root=place == resource_place(other, "root")):
+        return _SLASH.passed()
+    why = f"People type {other} as well. Claude.ai, Gemini CLI and VS Code compare to the last character."
+    change = f"Serve metadata whose resource is {other} for requests to it, and accept both as audience."
+    return _SLASH.warned(why, change, f"{place} says {resource or 'nothing'}")
 
 
 def _check_issuers(documents: dict[str, Seen]) -> Finding:

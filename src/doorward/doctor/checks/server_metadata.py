@@ -69,6 +69,8 @@ def _check_found(subject: Subject) -> Finding:
         return _FOUND.skipped("The resource names no authorization server.")
     issuer = subject.visit.issuers[0]
     why = "No client knows where to log in."
+    if not is_usable(subject.visit, issuer):
+        why = "The resource names an authorization server that is not https, and clients do not go there."
     return _FOUND.failed(why, f"Publish it at {metadata_place(issuer, 'oauth')}.", f"authorization server {issuer}")
 
 
