@@ -65,7 +65,12 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         except BaseException:
             await _close(backend, pool)
             raise
-        return httpx2.Response(response.status, headers=response.headers, stream=_Body(response, backend, pool))
+        return httpx2.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Body(response, backend, pool),
+            extensions={"network_stream": response.extensions.get("network_stream")},
+        )
 
     def _build_pool(self, url: str, backend: "_JudgingBackend") -> httpcore2.AsyncConnectionPool:
         proxy = self._proxy if not is_loopback_url(url) else None
