@@ -100,7 +100,7 @@ def without_secrets(report: Report) -> Report:
     person, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(query=HIDDEN if parts.query else "", netloc=host))
     hidden = {f"{person}@": "", **{f"?{value}": f"?{HIDDEN}" for value in (parts.query, quote(parts.query, safe=""))}}
-    for _, value in parse_qsl(parts.query):
+    for value in (person.partition(":")[2], *(value for _, value in parse_qsl(parts.query))):
         if len(value) >= _LEAST_SECRET:
             hidden |= {value: HIDDEN, quote(value, safe=""): HIDDEN, quote(quote(value, safe=""), safe=""): HIDDEN}
 
