@@ -70,7 +70,8 @@ class BrokenServer:
             return JSONResponse({**self._resource_metadata(), "resource": f"{self.url}/"})
         if path in {MCP_PATH, f"{MCP_PATH}/"}:
             return await self._mcp(request)
-        if path == "/.well-known/oauth-authorization-server":  # where clients of 2025-03-26 look, on this very origin
+        if path == "/.well-known/oauth-authorization-server" and self.fault != "metadata-behind-prefix":
+            # Where clients of 2025-03-26 look, on this very origin; a proxy that has a prefix forwards nothing of it.
             return JSONResponse(self.issuer.metadata())
         if request.url.port == urlsplit(self.issuer.url).port:
             return await self.issuer.answer(request)

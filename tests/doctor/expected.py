@@ -55,8 +55,9 @@ EXPECTED = {
     ),
     # `resource` is another server's URL. Who does not compare asks for a token for it, and is told invalid_target.
     "resource-elsewhere": _expect(5, "resource-equals-url", PLAYED - _READ_NO_RESOURCE_METADATA),
-    # A proxy's prefix is before `/.well-known/`; the challenge names that address, so that most clients find it.
-    "metadata-behind-prefix": _expect(6, "resource-metadata-path", "claude-code"),
+    # A proxy forwards its prefix alone, and the documents are behind it. The challenge names their address, so that most
+    # clients find it; who asks at the well-known addresses of the origin does not.
+    "metadata-behind-prefix": _expect(6, "resource-metadata-path", "claude-code raycast"),
     # Behind TLS, and the endpoints in the issuer's metadata are http.
     "http-endpoints": _expect(6, "endpoints-https", PLAYED),
     # The flag of CIMD, and no public clients: who checks both registers instead, ChatGPT proves itself by its keys.
