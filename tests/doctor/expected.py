@@ -55,8 +55,8 @@ EXPECTED = {
     ),
     # `resource` is another server's URL. Who does not compare asks for a token for it, and is told invalid_target.
     "resource-elsewhere": _expect(5, "resource-equals-url", PLAYED - _READ_NO_RESOURCE_METADATA),
-    # A proxy forwards its prefix alone, and the documents are behind it. The challenge names their address, so that most
-    # clients find it; who asks at the well-known addresses of the origin does not.
+    # A proxy forwards its prefix alone, and the documents are behind it. The challenge names their address, and most
+    # clients find them; who asks at the well-known addresses of the origin does not.
     "metadata-behind-prefix": _expect(6, "resource-metadata-path", "claude-code raycast"),
     # Behind TLS, and the endpoints in the issuer's metadata are http.
     "http-endpoints": _expect(6, "endpoints-https", PLAYED),
