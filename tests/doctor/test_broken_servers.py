@@ -9,7 +9,7 @@ import pytest
 from doorward.doctor.examining import examine
 from doorward.doctor.findings import Report
 from doorward.doctor.profiles import known_profiles
-from tests.cli.test_protect_tls import make_certificate
+from tests.certificates import make_certificate
 from tests.doctor.broken import run_broken
 from tests.doctor.expected import EXPECTED, PLAYED
 from tests.running import start_doorward
