@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +35,8 @@ class BrokenServer:
     url: str
     issuer: Issuer
     fault: str = ""
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Tools that were called, and with what."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,6 +125,8 @@ class BrokenServer:
             "tools/list": {"tools": [TOOL]},
             "tools/call": {"content": [{"type": "text", "text": "Hello!"}]},
         }
+        if method == "tools/call":
+            self.calls.append((parameters["name"], parameters.get("arguments", {})))
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         if method in results:
             return JSONResponse({**answer, "result": results[method]})

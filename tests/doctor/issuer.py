@@ -48,7 +48,9 @@ class Issuer:
     registered: dict[str, dict[str, Any]] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
-    """Access tokens and the scope of each."""
+    """Access tokens that are good, and the scope of each."""
+    given: list[str] = field(default_factory=list)
+    """Everything secret that was ever given out."""
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
     _refresh: dict[str, dict[str, Any]] = field(default_factory=dict)
     _successors: dict[str, str] = field(default_factory=dict)
@@ -104,10 +106,16 @@ class Issuer:
         if where == f"{self.path}/token" and request.method == "POST":
             return await self._token(request)
         if where == f"{self.path}/revoke" and request.method == "POST":
-            form = await request.form()
-            self.tokens.pop(str(form.get("token", "")), None)
-            return Response(status_code=200)
+            return self._revoke(str((await request.form()).get("token", "")))
         return JSONResponse({"error": "not_found"}, status_code=404)
+
+    def _revoke(self, token: str) -> Response:
+        """A refresh token takes all that came of it along."""
+        if token in self._refresh:
+            self._refresh.clear()
+            self.tokens.clear()
+        self.tokens.pop(token, None)
+        return Response(status_code=200)
 
     async def _register(self, request: Request) -> Response:
         asked = json.loads(await request.body())
@@ -133,6 +141,8 @@ class Issuer:
             given["token_endpoint_auth_method"] = method = "client_secret_post"
         if method != "none":
             given |= {"client_secret": secrets.token_urlsafe(16), "client_secret_expires_at": 0}
+            self.given.append(given["client_secret"])
+        self.given.append(given["registration_access_token"])
         self.registered[client_id] = given
         return JSONResponse(given, status_code=201, headers={"Cache-Control": "no-store"})
 
@@ -179,6 +189,7 @@ class Issuer:
         if request.method == "POST":
             code = secrets.token_urlsafe(16)
             self._codes[code] = asked
+            self.given.append(code)
             target = self._return(asked, code=code).headers["location"]
             return HTMLResponse(f'<a id="continue" href="{html.escape(target)}">Continue</a>')
         action = html.escape(str(request.url))
@@ -248,6 +259,7 @@ class Issuer:
             self._successors[replaces] = refresh
         self._refresh[refresh] = {"client_id": client_id, "scope": kept}
         self.tokens[token] = kept
+        self.given += [token, refresh]
         body = {"access_token": token, "token_type": "Bearer", "expires_in": 900, "scope": kept}
         return JSONResponse({**body, "refresh_token": refresh}, headers={"Cache-Control": "no-store"})
 
