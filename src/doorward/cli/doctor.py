@@ -1,6 +1,7 @@
 """`doorward doctor`: examines a server, and shows the report in the forms that were asked for."""
 
 import json
+import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from typing import Any
 
 import anyio
 from rich.console import Console
-from rich.status import Status
 
 from doorward.client.errors import AddressRefused, ClientError
 from doorward.doctor.documents import build_document, build_junit
@@ -85,9 +85,18 @@ def _check(wishes: Wishes) -> dict[str, Any]:
     for option, path in (("--junit", wishes.junit), ("--html", wishes.html)):
         if path is not None and not path.absolute().parent.is_dir():
             raise _WrongUsage(f"{option} {path}: there is no folder {path.absolute().parent}.")
-    if wishes.ca_file is not None and not wishes.ca_file.is_file():
-        raise _WrongUsage(f"--ca-file {wishes.ca_file}: there is no such file.")
+    if wishes.ca_file is not None:
+        _check_authority(wishes.ca_file)
     return _parse_arguments(wishes.arguments or "{}")
+
+
+def _check_authority(path: Path) -> None:
+    if not path.is_file():
+        raise _WrongUsage(f"--ca-file {path}: there is no such file.")
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # of which the errors of ssl are some
+        raise _WrongUsage(f"--ca-file {path}: it holds no certificate in PEM.") from None
 
 
 def _parse_arguments(text: str) -> dict[str, Any]:
@@ -116,11 +125,7 @@ def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
         )
 
     with console.status("Looking at the server") as status:
-        return anyio.run(run, _tell(status))
-
-
-def _tell(status: Status) -> Callable[[str], None]:
-    return lambda step: status.update(step)
+        return anyio.run(run, status.update)
 
 
 def _write_files(report: Report, wishes: Wishes) -> None:
