@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from rich.console import Console
 
+from doorward.client.browser import BrowserInteraction
 from doorward.client.errors import AddressRefused, ClientError
 from doorward.doctor.documents import build_document, build_junit
 from doorward.doctor.examining import Login, examine
@@ -112,7 +113,7 @@ def _parse_arguments(text: str) -> dict[str, Any]:
 def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
     """The report; on the way a terminal shows what is being looked at."""
     console = Console(stderr=True)
-    login = Login(_choose_interaction(), wishes.tool, arguments) if wishes.signs_in else None
+    login = Login(BrowserInteraction(), wishes.tool, arguments) if wishes.signs_in else None
 
     async def run(tell: Callable[[str], None]) -> Report:
         return await examine(

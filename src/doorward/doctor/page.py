@@ -59,9 +59,8 @@ _PROBLEMS = {"failed", "warning"}
 _VERDICTS: dict[Outcome, str] = {
     "failed": "stays out",
     "warning": "gets in, warned",
-    "passed": "gets in",
-    "skipped": "not tried",
 }
+_OTHERS: tuple[tuple[Outcome, str], ...] = (("passed", "Who gets in"), ("skipped", "Who was not tried"))
 _CHECKED: dict[Outcome, str] = {"failed": "failed", "warning": "warning", "passed": "passed", "skipped": "skipped"}
 _CLASSES: dict[Outcome, str] = {"failed": "failed", "warning": "warning", "passed": "passed-mark", "skipped": "skipped"}
 
@@ -107,14 +106,28 @@ def _mark(outcome: Outcome, words: str) -> str:
 
 
 def _render_clients(report: Report) -> str:
+    """Those with something to say of in a table, the others as names."""
     if not report.clients:
         return ""
     linked = {finding.check for finding in report.findings if finding.outcome in _PROBLEMS}
-    rows = "\n".join(_render_client(client, linked) for client in worst_first(report.clients))
+    rows = [_render_client(client, linked) for client in worst_first(report.clients) if client.outcome in _PROBLEMS]
+    parts = ["<section>"]
+    if rows:
+        head = '<thead><tr><th scope="col">Client</th><th scope="col">Verdict</th></tr></thead>'
+        parts.append(f"<table>\n<caption>Who has trouble</caption>\n{head}\n<tbody>")
+        parts += [*rows, "</tbody></table>"]
+    for outcome, words in _OTHERS:
+        others = [client for client in report.clients if client.outcome == outcome]
+        if others:
+            parts.append(f'<h2>{words}</h2>\n<ul class="names">')
+            parts += [*map(_render_name, others), "</ul>"]
+    return "\n".join([*parts, "</section>"])
+
+
+def _render_name(client: ClientVerdict) -> str:
     return (
-        "<section>\n<table>\n<caption>Who gets in</caption>\n"
-        '<thead><tr><th scope="col">Client</th><th scope="col">Verdict</th></tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>\n</section>"
+        f'<li>{_draw(client.outcome)}<span>{escape(client.name)} <span class="version">{escape(client.version)}</span>'
+        "</span></li>"
     )
 
 
