@@ -156,7 +156,9 @@ def run_broken(fault: str = "", certificate: tuple[Path, Path] | None = None) ->
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     scheme = "https" if certificate else "http"
     here, there = (f"{scheme}://127.0.0.1:{listener.getsockname()[1]}" for listener in sockets)
-    server = BrokenServer(f"{here}{MCP_PATH}", Issuer(f"{there}/auth", f"{here}{MCP_PATH}", fault), fault)
+    # Who names its resource with a slash too many gives tokens for that name.
+    resource = f"{here}{MCP_PATH}{'/' if fault == 'resource-slash' else ''}"
+    server = BrokenServer(f"{here}{MCP_PATH}", Issuer(f"{there}/auth", resource, fault), fault)
     options: dict[str, Any] = {}
     if certificate:
         options = {"ssl_certfile": str(certificate[0]), "ssl_keyfile": str(certificate[1])}

@@ -57,7 +57,7 @@ EXPECTED = {
     "resource-elsewhere": _expect(5, "resource-equals-url", PLAYED - _READ_NO_RESOURCE_METADATA),
     # A proxy forwards its prefix alone, and the documents are behind it. The challenge names their address, and most
     # clients find them; who asks at the well-known addresses of the origin does not.
-    "metadata-behind-prefix": _expect(6, "resource-metadata-path", "claude-code raycast"),
+    "metadata-behind-prefix": _expect(6, "resource-metadata-path legacy-metadata", "claude-code raycast"),
     # Behind TLS, and the endpoints in the issuer's metadata are http.
     "http-endpoints": _expect(6, "endpoints-https", PLAYED),
     # The flag of CIMD, and no public clients: who checks both registers instead, ChatGPT proves itself by its keys.

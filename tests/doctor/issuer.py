@@ -277,4 +277,5 @@ def _same_but_port(asked: str, registered: str, exact: set[str]) -> bool:
 
 
 def _refuse(error: str, description: str, status: int = 400) -> Response:
-    return JSONResponse({"error": error, "error_description": description}, status_code=status)
+    body = {"error": error, "error_description": description}
+    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})

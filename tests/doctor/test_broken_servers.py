@@ -9,6 +9,7 @@ import pytest
 from doorward.doctor.examining import examine
 from doorward.doctor.findings import Report
 from doorward.doctor.profiles import known_profiles
+from doorward.doctor.sending import JudgedSender
 from tests.certificates import make_certificate
 from tests.doctor.broken import run_broken
 from tests.doctor.expected import EXPECTED, PLAYED
@@ -45,7 +46,8 @@ async def test_the_doctor_names_the_fault_and_whom_it_hurts_and_nothing_else(
 ) -> None:
     behind_tls = fault == "http-endpoints"
     with run_broken(fault, certificate if behind_tls else None) as server:
-        report = await examine(server.url, trust=str(certificate[0]) if behind_tls else None)
+        trust = str(certificate[0]) if behind_tls else None
+        report = await examine(server.url, sender=JudgedSender(server.url, trust=trust))
     expected = EXPECTED[fault]
     assert failed_checks(report) == expected.checks, in_words(report)
     assert kept_out(report) == expected.hurts, in_words(report)
@@ -76,7 +78,8 @@ async def test_a_server_without_a_fault_is_green_for_every_client(
     behind_tls: bool,  # noqa: FBT001  # of pytest
 ) -> None:
     with run_broken(certificate=certificate if behind_tls else None) as server:
-        report = await examine(server.url, trust=str(certificate[0]) if behind_tls else None)
+        trust = str(certificate[0]) if behind_tls else None
+        report = await examine(server.url, sender=JudgedSender(server.url, trust=trust))
         assert_healthy(report)
         assert server.issuer.registered == {}
         assert server.issuer.removed == {client_id for client_id, removed in report.registered if removed}

@@ -10,15 +10,20 @@ from typing import Any
 
 import anyio
 from rich.console import Console
+from rich.text import Text
 
 from doorward.client.browser import BrowserInteraction
-from doorward.client.errors import AddressRefused, ClientError
+from doorward.client.errors import AddressRefused
 from doorward.doctor.documents import build_document, build_junit
-from doorward.doctor.examining import Login, examine
+from doorward.doctor.examining import examine
 from doorward.doctor.findings import Report
+from doorward.doctor.logging_in import Login
 from doorward.doctor.page import build_page
 from doorward.doctor.profiles import known_profiles
+from doorward.doctor.sending import JudgedSender, Sender
 from doorward.doctor.terminal import print_report
+from doorward.doctor.visits import Ask, Seen
+from doorward.doctor.wording import for_clients, plain, without_secrets
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -44,6 +49,10 @@ class Wishes:
     ca_file: Path | None = None
 
 
+class _NotExamined(Exception):  # noqa: N818  # names what happened
+    """There is nothing at the address that could be judged."""
+
+
 class _WrongUsage(Exception):  # noqa: N818  # names what happened
     """An option that cannot be followed."""
 
@@ -54,12 +63,10 @@ def run_doctor(wishes: Wishes) -> int:
         arguments = _check(wishes)
         report = _examine(wishes, arguments)
         _write_files(report, wishes)
-    except _WrongUsage as wrong:
+    except (_WrongUsage, AddressRefused) as wrong:
         return _refuse(str(wrong), WRONG_USAGE)
-    except AddressRefused as refused:
-        return _refuse(str(refused), WRONG_USAGE)
-    except ClientError as error:
-        return _refuse(str(error), NOT_EXAMINED)
+    except _NotExamined as nothing:
+        return _refuse(str(nothing), NOT_EXAMINED)
     if wishes.as_json:
         print(json.dumps(build_document(report), indent=2, ensure_ascii=False))
     else:
@@ -110,23 +117,36 @@ def _parse_arguments(text: str) -> dict[str, Any]:
     return arguments
 
 
+@dataclass(slots=True)
+class _Telling:
+    """A sender that tells how far the visit is, without a query: it may hold what is nobody else's business."""
+
+    sender: Sender
+    tell: Callable[[str], None]
+    made: int = 0
+
+    async def send(self, ask: Ask) -> Seen:
+        self.made += 1
+        self.tell(f"{self.made}  {ask.method} {plain(ask.url.partition('?')[0])}")
+        return await self.sender.send(ask)
+
+
 def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
     """The report; on the way a terminal shows what is being looked at."""
-    console = Console(stderr=True)
-    login = Login(BrowserInteraction(), wishes.tool, arguments) if wishes.signs_in else None
+    trust = str(wishes.ca_file) if wishes.ca_file else None
+    interaction = BrowserInteraction(announce=lambda text: print(text, file=sys.stderr))
+    login = Login(interaction, tool=wishes.tool or "", arguments=arguments) if wishes.signs_in else None
 
     async def run(tell: Callable[[str], None]) -> Report:
-        return await examine(
-            wishes.url,
-            clients=wishes.clients,
-            registers=wishes.registers,
-            login=login,
-            trust=str(wishes.ca_file) if wishes.ca_file else None,
-            tell=tell,
-        )
+        sender = _Telling(JudgedSender(wishes.url, trust=trust), tell)
+        return await examine(wishes.url, register=wishes.registers, login=login, sender=sender)
 
-    with console.status("Looking at the server") as status:
-        return anyio.run(run, status.update)
+    with Console(stderr=True).status("", spinner="line") as status:
+        report = anyio.run(run, lambda words: status.update(Text(words, overflow="ellipsis", no_wrap=True)))
+    nothing = next((one for one in report.findings if one.check == "reachable" and one.outcome == "failed"), None)
+    if nothing is not None:
+        raise _NotExamined(f"{without_secrets(report).url}: {plain(nothing.why)} {nothing.change}")
+    return for_clients(report, wishes.clients) if wishes.clients else report
 
 
 def _write_files(report: Report, wishes: Wishes) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
@@ -115,6 +115,14 @@ def without_secrets(report: Report) -> Report:
     )
     registered = tuple((hide(client_id), removed) for client_id, removed in report.registered)
     return replace(report, url=plain(url), findings=findings, registered=registered)
+
+
+def for_clients(report: Report, ids: Collection[str]) -> Report:
+    """The report for these clients alone: without the others, and without checks that stop nobody but others."""
+    clients = tuple(client for client in report.clients if client.client in ids)
+    findings = (replace(one, hurts=tuple(client for client in one.hurts if client in ids)) for one in report.findings)
+    kept = tuple(new for new, old in zip(findings, report.findings, strict=True) if new.hurts or not old.hurts)
+    return replace(report, clients=clients, findings=kept)
 
 
 def worst_first(clients: Iterable[ClientVerdict]) -> list[ClientVerdict]:
