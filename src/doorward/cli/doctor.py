@@ -82,6 +82,8 @@ def _refuse(message: str, code: int) -> int:
 
 def _check(wishes: Wishes) -> dict[str, Any]:
     """The arguments of the tool. Everything that can be known to be wrong is said before the first request."""
+    if "@" in wishes.url.partition("://")[2].partition("/")[0]:
+        raise _WrongUsage("Give the URL of the server without a name or password in it.")
     known = [profile.id for profile in known_profiles()]
     unknown = [client for client in wishes.clients if client not in known]
     if unknown:
