@@ -152,13 +152,14 @@ def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
 
 
 def _write_files(report: Report, wishes: Wishes) -> None:
-    for option, path, build in (
-        ("--junit", wishes.junit, lambda: build_junit(report, is_strict=wishes.is_strict)),
-        ("--html", wishes.html, lambda: build_page(report)),
-    ):
-        if path is None:
-            continue
-        try:
-            path.write_text(build(), encoding="utf-8")
-        except OSError as error:
-            raise _WrongUsage(f"{option} {path}: {error.strerror}.") from None
+    if wishes.junit is not None:
+        _write("--junit", wishes.junit, build_junit(report, is_strict=wishes.is_strict))
+    if wishes.html is not None:
+        _write("--html", wishes.html, build_page(report))
+
+
+def _write(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _WrongUsage(f"{option} {path}: {error.strerror}.") from None
