@@ -105,6 +105,15 @@ def test_only_the_clients_that_were_named_are_played(broken: BrokenServer) -> No
     assert [client["client"] for client in document["clients"]] == ["claude-code", "vscode"]
 
 
+def test_a_warning_ends_with_1_only_when_it_is_to() -> None:
+    with run_broken() as server:
+        server.is_odd = True
+        told = doctor(server.url).stdout
+        assert "WARNING" in told
+        assert "challenge-error" in told
+        doctor(server.url, "--strict", code=1)
+
+
 def test_nothing_is_registered_when_nothing_is_to_be() -> None:
     with run_broken() as server:
         document = json.loads(doctor(server.url, "--json", "--no-register").stdout)

@@ -37,6 +37,8 @@ class BrokenServer:
     fault: str = ""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Tools that were called, and with what."""
+    is_odd: bool = False
+    """Whether it does something that stops nobody: its challenge names an error where no token was sent."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,7 +106,7 @@ class BrokenServer:
             slash = "/" if request.url.path.endswith("/") and self.fault != "metadata-behind-prefix" else ""
             origin = self.url.removesuffix(MCP_PATH)
             challenge = f'Bearer resource_metadata="{origin}{self._document_path}{slash}", scope="tools:read"'
-            if token:
+            if token or self.is_odd:
                 challenge += ', error="invalid_token"'
             return JSONResponse({"error": "invalid_token"}, status_code=401, headers={"WWW-Authenticate": challenge})
         if request.method != "POST":

@@ -124,7 +124,9 @@ def doctor(  # noqa: PLR0913  # one parameter for each option, all named
     login: Annotated[bool, typer.Option("--login", help="Sign in with a browser, and look at tokens, too.")] = False,
     tool: Annotated[str | None, typer.Option(help="Tool to call after the login.")] = None,
     arguments: Annotated[str | None, typer.Option(metavar="JSON", help="What to call the tool with.")] = None,
-    client: Annotated[list[str] | None, typer.Option(metavar="ID", help="Play this client; repeatable.")] = None,
+    client: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Tell of this client alone; repeatable.")
+    ] = None,
     no_register: Annotated[bool, typer.Option("--no-register", help="Register no client.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML.")] = None,

@@ -95,7 +95,7 @@ def _count_cases(body: str) -> dict[str, str]:
 def _case_of_check(finding: Finding, names: dict[str, str], *, is_strict: bool) -> str:
     facts = {
         "Change": finding.change,
-        "Hurts": ", ".join(names.get(client, client) for client in finding.hurts),
+        "Hurts": "; ".join(names.get(client, client) for client in finding.hurts),
         "Requirements": ", ".join(finding.requirements),
         "Seen": finding.evidence,
     }

@@ -173,7 +173,7 @@ def _describe(finding: Finding, names: dict[str, str]) -> Iterable[tuple[str, st
     if finding.change:
         yield "Change", escape(finding.change)
     if finding.hurts:
-        yield "Hurts", escape(", ".join(names.get(client, client) for client in finding.hurts))
+        yield "Hurts", escape("; ".join(names.get(client, client) for client in finding.hurts))
     if finding.evidence:
         yield "Seen", f"<pre>{escape(finding.evidence)}</pre>"
     required = f" ({escape(', '.join(finding.requirements))})" if finding.requirements else ""

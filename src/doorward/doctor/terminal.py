@@ -22,6 +22,7 @@ from .wording import (
 MAX_WIDTH = 100
 """Lines longer than this are hard to read, however wide the window is."""
 MAX_EVIDENCE = 300
+MAX_NAMES = 8
 _STYLES: dict[Outcome, str] = {"failed": "bold red", "warning": "yellow", "passed": "green", "skipped": "dim"}
 _WORDS: dict[Outcome, str] = {"failed": "FAILED", "warning": "WARNING", "passed": "passed", "skipped": "skipped"}
 _VERDICTS: dict[Outcome, str] = {"failed": "NO", "warning": "yes, warned", "passed": "yes", "skipped": "not tried"}
@@ -93,7 +94,10 @@ def _render_clients(clients: tuple[ClientVerdict, ...], *, shows_all: bool) -> I
 
 
 def _render_finding(finding: Finding, names: dict[str, str]) -> tuple[RenderableType, bool]:
-    head = Text.assemble((_WORDS[finding.outcome], _STYLES[finding.outcome]), "  ", finding.title)
+    head = Table.grid(padding=(0, 2, 0, 0))
+    head.add_column(no_wrap=True)
+    head.add_column(overflow="fold")
+    head.add_row(Text(_WORDS[finding.outcome], style=_STYLES[finding.outcome]), Text(finding.title))
     lines = Table.grid(padding=(0, 2, 0, 0))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
@@ -103,17 +107,25 @@ def _render_finding(finding: Finding, names: dict[str, str]) -> tuple[Renderable
 
 
 def _describe(finding: Finding, names: dict[str, str]) -> Iterable[tuple[str, str]]:
-    yield from (("why", finding.why),) if finding.why else ()
+    if finding.why:
+        yield "why", finding.why
     if finding.change:
         yield "change", finding.change
     if finding.outcome == "passed":
         return
     if finding.hurts:
-        yield "hurts", ", ".join(names.get(client, client) for client in finding.hurts)
+        yield "hurts", _list_clients([names.get(client, client) for client in finding.hurts])
     if finding.evidence:
         seen = finding.evidence
         yield "seen", seen if len(seen) <= MAX_EVIDENCE else f"{seen[:MAX_EVIDENCE]}…"
     yield "check", finding.check + (f" ({', '.join(finding.requirements)})" if finding.requirements else "")
+
+
+def _list_clients(names: list[str]) -> str:
+    """All of a few; of many the first, since the table above has them all."""
+    if len(names) <= MAX_NAMES:
+        return "; ".join(names)
+    return f"{'; '.join(names[:MAX_NAMES])}; and {len(names) - MAX_NAMES} more"
 
 
 def _render_rest(report: Report, *, shows_all: bool) -> Iterable[RenderableType]:
