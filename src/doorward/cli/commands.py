@@ -118,6 +118,44 @@ def protect(  # noqa: PLR0913  # one parameter for each option, all named
 
 
 @app.command()
+def doctor(  # noqa: PLR0913  # one parameter for each option, all named
+    url: Annotated[str, typer.Argument(metavar="URL", help="The MCP server, as people give it to their client.")],
+    *,
+    login: Annotated[bool, typer.Option("--login", help="Sign in with a browser, and look at tokens, too.")] = False,
+    tool: Annotated[str | None, typer.Option(help="Tool to call after the login.")] = None,
+    arguments: Annotated[str | None, typer.Option(metavar="JSON", help="What to call the tool with.")] = None,
+    client: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Tell of this client alone; repeatable.")
+    ] = None,
+    no_register: Annotated[bool, typer.Option("--no-register", help="Register no client.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write the report as JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one page to share.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show what passed, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings, too.")] = False,
+    ca_file: Annotated[Path | None, typer.Option(help="PEM file of a certificate authority to trust, too.")] = None,
+) -> None:
+    """Say which MCP clients will get into a server, which will not, why, and what to change."""
+    from .doctor import Wishes, run_doctor  # keeps --help fast
+
+    wishes = Wishes(
+        url=url,
+        signs_in=login,
+        tool=tool,
+        arguments=arguments,
+        clients=tuple(client or ()),
+        registers=not no_register,
+        as_json=as_json,
+        junit=junit,
+        html=html,
+        shows_all=show_all,
+        is_strict=strict,
+        ca_file=ca_file,
+    )
+    raise typer.Exit(run_doctor(wishes))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(doorward.__version__)
