@@ -3,7 +3,7 @@
 And one running demo and one server that nothing protects for each worker.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
@@ -11,8 +11,11 @@ import keyring.core
 import pytest
 
 from tests.client.keyrings import FolderKeyring
+from tests.client.listening import Listener, Reply, listening
 from tests.client.people import Visitor
+from tests.client.sending import Pages
 from tests.interop.upstreams.running import HTTP_SERVERS, Upstream, running
+from tests.registration.site import Authority, make_authority
 from tests.running import RunningDoorward, start_doorward
 
 
@@ -65,3 +68,34 @@ def cookies() -> httpx2.Cookies:
 @pytest.fixture
 def visitor(cookies: httpx2.Cookies) -> Visitor:
     return Visitor(cookies=cookies)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def pages() -> Pages:
+    return Pages()
+
+
+@pytest.fixture
+async def server(pages: Pages) -> AsyncIterator[Listener]:
+    """A server over http on loopback."""
+    async with listening(pages) as listener:
+        yield listener
+
+
+@pytest.fixture
+async def site(pages: Pages, authority: Authority) -> AsyncIterator[Listener]:
+    """The same pages over TLS, under the names of the certificate."""
+    async with listening(pages, certificate=authority.certificate) as listener:
+        yield listener
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Listener]:
+    """Another origin, that should hear nothing."""
+    async with listening(lambda _: Reply(b'{"here": true}')) as listener:
+        yield listener

@@ -128,7 +128,7 @@ async def test_a_response_that_is_malformed_redeems_nothing_it_should_not(stage:
     ],
 )
 @pytest.mark.parametrize("advertised", [True, False, ABSENT])
-async def test_a_response_of_another_issuer_keeps_its_code_iss_05_iss_06_iss_08_t7(
+async def test_a_response_of_another_issuer_keeps_its_code_iss_05_iss_06_iss_08_c20_t7(
     public: Stage, issuer: str, advertised: Any
 ) -> None:
     public.good.metadata["authorization_response_iss_parameter_supported"] = advertised

@@ -9,11 +9,12 @@ import pytest
 from doorward.client.errors import (
     DiscoveryFailed,
     IssuerChanged,
+    RegistrationNeeded,
     ResourceMismatch,
     StepUpFailed,
     TokenRequestFailed,
 )
-from tests.client.world import ISSUER, LIFE, OTHER, SERVER, Issuer, World
+from tests.client.world import ISSUER, LIFE, OTHER, SERVER, Issuer, Person, World
 
 PRM = "https://mcp.example.com/.well-known/oauth-protected-resource"
 
@@ -261,3 +262,78 @@ async def test_two_accounts_of_one_person_are_kept_apart() -> None:
     await get(world, world.auth(account="work"))
     await get(world, world.auth(account="home"))
     assert world.visits == 2
+
+
+DOCUMENT = "https://tool.example.net/client.json"
+
+
+@pytest.mark.parametrize(
+    ("options", "offers_documents", "client_id"),
+    [
+        ({"client_id": "given", "client_metadata_url": DOCUMENT}, True, "given"),
+        ({"client_metadata_url": DOCUMENT}, True, DOCUMENT),
+        ({"client_metadata_url": DOCUMENT}, False, "client-1-at-auth.example.com"),
+        ({}, True, "client-1-at-auth.example.com"),
+    ],
+)
+async def test_a_given_id_goes_before_a_document_and_that_before_registering_reg_01_reg_02_reg_03(
+    options: dict[str, str], *, offers_documents: bool, client_id: str
+) -> None:
+    world = World()
+    world.issuer.metadata = {"client_id_metadata_document_supported": offers_documents}
+    world.issuer.clients.update({"given": {}, DOCUMENT: {}})
+    auth = world.auth(**options)
+    await get(world, auth)
+    registration = auth.session.connection.registration
+    assert registration is not None
+    assert registration.client_id == client_id
+    assert len(world.issuer.clients) == (3 if client_id.startswith("client") else 2)
+
+
+async def test_where_there_is_no_way_to_register_a_client_id_is_asked_for_reg_02() -> None:
+    world = World()
+    world.issuer.metadata = {"registration_endpoint": None}
+    with pytest.raises(RegistrationNeeded, match="client id"):
+        await get(world)
+    assert world.visits == 0
+
+
+async def test_a_redirect_on_another_port_is_registered_before_it_is_used_rdu_10() -> None:
+    world = World()
+    await get(world)
+    auth = world.auth(interaction=Person(world, "http://127.0.0.1:4712/callback"))
+    await auth.session.login()
+    asked = [client["redirect_uris"] for client in world.issuer.clients.values()]
+    assert asked == [["http://127.0.0.1:4711/callback"], ["http://127.0.0.1:4712/callback"]]
+
+
+async def test_a_token_is_sent_as_it_is_whatever_it_may_hold_at_05() -> None:
+    world = World()
+    world.issuer.prefix = "eyJhbGciOiJub25lIn0.eyJleHAiOjEsImF1ZCI6Imh0dHBzOi8vZWxzZXdoZXJlLmV4YW1wbGUifQ."
+    auth = world.auth()
+    await get(world, auth)
+    await get(world, auth)
+    assert world.issuer.grants == ["authorization_code"]
+
+
+async def test_what_a_document_says_beside_is_ignored_prm_15() -> None:
+    world = World(metadata={"resource_name": ["a", 1], "signed_metadata": None, "x": {"y": [{}]}})
+    world.issuer.metadata = {"service_documentation": 7, "scopes_supported": "read", "x": [None]}
+    await get(world)
+
+
+async def test_of_several_issuers_the_known_one_is_kept_to_and_each_has_a_client_of_its_own_prm_19_cli_09() -> None:
+    world = World(others={OTHER: Issuer(OTHER)})
+    world.metadata = {"authorization_servers": [ISSUER, OTHER]}
+    auth = world.auth()
+    await get(world, auth)
+    world.metadata = {"authorization_servers": [OTHER, ISSUER]}
+    world.issuer.access_tokens.clear()
+    await get(world, auth)
+    assert (world.visits, world.others[OTHER].clients) == (1, {})
+
+
+async def test_an_issuer_that_cannot_be_read_gives_way_to_the_next_prm_19() -> None:
+    world = World(down={f"{OTHER}/.well-known/oauth-authorization-server"})
+    world.metadata = {"authorization_servers": [OTHER, ISSUER]}
+    await get(world)

@@ -5,102 +5,24 @@ Spec: CLI-04, CLI-05, ASM-22; T8
 
 import asyncio
 import contextlib
-import gc
 import gzip
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
-import httpcore2
 import httpx2
 import pytest
 
 from doorward import __version__
-from doorward.client.effects import MAX_ANSWER_BYTES, Answer, Send
+from doorward.client.effects import MAX_ANSWER_BYTES, Answer
 from doorward.client.errors import AddressRefused, AnswerRefused, ClientError, RedirectRefused, Unreachable
 from doorward.client.transport import Sender
-from doorward.fetch import Resolve
 from tests.client.listening import Asked, Listener, Reply, has_ipv6, listening, redirect
+from tests.client.sending import AS, MCP, SECRET, Pages, get, leading_to, post, sender
 from tests.needs import require
-from tests.registration.site import Authority, make_authority
+from tests.registration.site import Authority
 
-SECRET = "hush-hush-hush"
-WHAT = "the token endpoint"
 STATUSES = [301, 302, 303, 307, 308]
-
-
-class Pages:
-    """What a listener answers by path."""
-
-    def __init__(self) -> None:
-        self.by_path: dict[str, Reply] = {}
-
-    def __call__(self, asked: Asked) -> Reply:
-        return self.by_path.get(asked.path, Reply(b"nothing here", 404))
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return make_authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def pages() -> Pages:
-    return Pages()
-
-
-@pytest.fixture
-async def server(pages: Pages) -> AsyncIterator[Listener]:
-    """A server over http on loopback."""
-    async with listening(pages) as listener:
-        yield listener
-
-
-@pytest.fixture
-async def site(pages: Pages, authority: Authority) -> AsyncIterator[Listener]:
-    """The same pages over TLS, under the names of the certificate."""
-    async with listening(pages, certificate=authority.certificate) as listener:
-        yield listener
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[Listener]:
-    """Another origin, that should hear nothing."""
-    async with listening(lambda _: Reply(b'{"here": true}')) as listener:
-        yield listener
-
-
-def leading_to(*addresses: str) -> Resolve:
-    """A resolver for which every name has these addresses."""
-
-    async def resolve(host: str, port: int) -> list[str]:
-        del host, port
-        return list(addresses)
-
-    return resolve
-
-
-def by_name(names: dict[str, list[str]]) -> Resolve:
-    async def resolve(host: str, port: int) -> list[str]:
-        del port
-        return names[host]
-
-    return resolve
-
-
-def sender(listener: Listener, *, seconds: float = 20) -> Sender:
-    return Sender(listener.url("/mcp"), seconds=seconds)
-
-
-def get(url: str, **headers: str) -> Send:
-    return Send("GET", url, WHAT, headers)
-
-
-def post(url: str) -> Send:
-    return Send(
-        "POST", url, WHAT, {"content-type": "application/x-www-form-urlencoded"}, f"refresh_token={SECRET}".encode()
-    )
 
 
 async def test_an_answer_comes_back_whole_with_every_field(pages: Pages, server: Listener) -> None:
@@ -359,151 +281,6 @@ async def test_an_address_that_must_not_be_contacted_is_not(server: Listener) ->
         with pytest.raises(AddressRefused):
             await one.send(get(url))
     assert server.connections == 0
-
-
-class Dials:
-    """Every connection that anything tried to open, none of which was."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.addresses: list[str] = []
-        monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", self.connect)
-
-    async def connect(self, host: str, *_: object) -> httpcore2.AsyncNetworkStream:
-        self.addresses.append(host)
-        raise httpcore2.ConnectError
-
-
-@pytest.fixture
-def dials(monkeypatch: pytest.MonkeyPatch) -> Dials:
-    return Dials(monkeypatch)
-
-
-MCP, AS = "https://mcp.example/mcp", "https://as.example/token"
-PUBLIC_ADDRESS = "93.184.215.14"
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1",
-        "::1",
-        "10.0.0.1",
-        "192.168.1.1",
-        "172.16.0.1",
-        "100.64.0.1",
-        "fd00::1",
-        "::ffff:10.0.0.1",
-        "0.0.0.0",
-    ],
-)
-async def test_a_server_of_the_internet_leads_to_no_name_inside_cli_04_cli_05(dials: Dials, address: str) -> None:
-    for names in (
-        {"mcp.example": [PUBLIC_ADDRESS], "as.example": [address]},
-        {"mcp.example": [PUBLIC_ADDRESS, address], "as.example": [address]},
-        {"mcp.example": [], "as.example": [address]},
-    ):
-        with pytest.raises(AddressRefused, match=r"^The name as\.example leads inside a network"):
-            await Sender(MCP, resolve=by_name(names)).send(get(AS))
-    assert dials.addresses == []
-
-
-async def test_a_server_inside_leads_inside_and_never_to_the_credentials_of_machines_cli_05(dials: Dials) -> None:
-    names = {"mcp.example": ["10.0.0.1"], "as.example": ["10.0.0.2", "169.254.169.254", "fd00:ec2::254"]}
-    with pytest.raises(Unreachable):
-        await Sender(MCP, resolve=by_name(names)).send(get(AS))
-    assert dials.addresses == ["10.0.0.2"]
-    for chosen in (MCP, "http://127.0.0.1:8000/mcp"):
-        with pytest.raises(AddressRefused):
-            await Sender(chosen, resolve=by_name({**names, "as.example": ["169.254.169.254"]})).send(get(AS))
-    assert dials.addresses == ["10.0.0.2"]
-
-
-async def test_what_a_person_named_may_be_inside(dials: Dials) -> None:
-    names = {"mcp.example": [PUBLIC_ADDRESS], "as.example": ["10.0.0.2"]}
-    with pytest.raises(Unreachable):
-        await Sender(MCP, given=("https://as.example",), resolve=by_name(names)).send(get(AS))
-    with pytest.raises(Unreachable):
-        await Sender("https://as.example/mcp", resolve=by_name(names)).send(get(AS))
-    assert dials.addresses == ["10.0.0.2", "10.0.0.2"]
-
-
-async def test_of_several_addresses_only_the_judged_ones_are_dialled_families_in_turn_cli_05(dials: Dials) -> None:
-    found = ["2606:4700::1", "2606:4700::2", "2606:4700::3", "10.0.0.1", PUBLIC_ADDRESS, "8.8.8.8", "junk"]
-    names = {"mcp.example": [PUBLIC_ADDRESS], "as.example": found}
-    with pytest.raises(Unreachable):
-        await Sender(MCP, resolve=by_name(names)).send(get(AS))
-    assert dials.addresses == ["2606:4700::1", PUBLIC_ADDRESS, "2606:4700::2", "8.8.8.8", "2606:4700::3"]
-
-
-async def test_localhost_is_this_machine_whatever_a_resolver_says_cli_05(dials: Dials) -> None:
-    with pytest.raises(Unreachable):
-        await Sender("http://localhost:8000/mcp", resolve=leading_to("6.6.6.6")).send(get("http://localhost:8000/x"))
-    assert dials.addresses == ["127.0.0.1", "::1"]
-
-
-@pytest.mark.parametrize("fault", [OSError(-2, "unknown"), TimeoutError(), UnicodeError("label too long")])
-async def test_a_name_that_cannot_be_resolved_is_told(dials: Dials, fault: Exception) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        raise fault
-
-    with pytest.raises(Unreachable, match=r"\(the name as.example cannot be resolved\)"):
-        await Sender(MCP, resolve=resolve).send(get(AS))
-    with pytest.raises(Unreachable):
-        await Sender(MCP, resolve=leading_to()).send(get(AS))
-    assert dials.addresses == []
-
-
-async def test_the_next_address_is_tried_where_one_does_not_answer(
-    pages: Pages, site: Listener, authority: Authority
-) -> None:
-    pages.by_path["/x"] = Reply()
-    one = Sender(site.url("/mcp", "app.example"), trust=authority.trust, resolve=leading_to("127.0.0.2", "127.0.0.1"))
-    assert (await one.send(get(site.url("/x", "app.example")))).status == 200
-
-
-async def test_a_certificate_must_be_of_the_name_and_of_somebody_trusted_asm_22(
-    pages: Pages, site: Listener, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages.by_path["/x"] = Reply()
-    here = leading_to("127.0.0.1")
-    good, foreign = site.url("/x", "app.example"), site.url("/x", "stranger.example")
-    assert (await Sender(good, trust=authority.trust, resolve=here).send(get(good))).status == 200
-    assert site.asked[0].headers["host"] == f"app.example:{site.port}"
-    with pytest.raises(Unreachable, match=r"its certificate is not trusted: Hostname mismatch"):
-        await Sender(foreign, trust=authority.trust, resolve=here).send(post(foreign))
-    with pytest.raises(Unreachable, match=r"its certificate is not trusted"):
-        await Sender(good, resolve=here).send(post(good))
-    assert len(site.asked) == 1
-    monkeypatch.setenv("SSL_CERT_FILE", authority.trust)
-    assert (await Sender(good, resolve=here).send(get(good))).status == 200
-
-
-async def test_a_server_without_tls_is_not_spoken_to_in_the_clear_asm_22(server: Listener, free_port: int) -> None:
-    here = leading_to("127.0.0.1")
-    for port in (server.port, free_port):
-        url = f"https://app.example:{port}/x"
-        with pytest.raises(Unreachable):
-            await Sender(url, resolve=here).send(post(url))
-    assert server.asked == []
-    assert SECRET.encode() not in server.received
-
-
-async def test_a_handshake_that_is_given_up_leaves_no_connection() -> None:
-    over = asyncio.Event()
-
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert await reader.read(1) == b"\x16"
-        await over.wait()
-        writer.close()
-
-    quiet = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    url = f"https://app.example:{quiet.sockets[0].getsockname()[1]}/x"
-    with pytest.raises(Unreachable, match="did not answer within"):
-        await Sender(url, resolve=leading_to("127.0.0.1"), seconds=0.5).send(get(url))
-    over.set()
-    quiet.close()
-    await quiet.wait_closed()
-    gc.collect()  # what is left open is told by a warning, which is an error here
 
 
 async def test_an_address_of_ipv6_is_reached(pages: Pages) -> None:

@@ -44,6 +44,8 @@ class Issuer:
     withholds: frozenset[str] = frozenset()
     """Scopes that are never granted."""
     issued: int = 0
+    prefix: str = ""
+    """What access tokens begin with."""
 
     def document(self) -> dict[str, Any]:
         members = {
@@ -123,7 +125,7 @@ class Issuer:
 
     def _give(self, scope: str) -> httpx2.Response:
         granted = " ".join(token for token in scope.split() if token not in self.withholds)
-        access, refresh = self._name("access"), self._name("refresh")
+        access, refresh = self.prefix + self._name("access"), self._name("refresh")
         self.access_tokens[access] = granted
         self.refresh_tokens[refresh] = scope
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": LIFE, "refresh_token": refresh}
@@ -141,6 +143,8 @@ class World:
     issuer: Issuer = field(default_factory=Issuer)
     needed: str = "read"
     resource: str = SERVER
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the server's document says beside, or instead of, the usual."""
     down: set[str] = field(default_factory=set)
     """Addresses that answer 503."""
     sent: list[str] = field(default_factory=list)
@@ -151,7 +155,7 @@ class World:
     others: dict[str, Issuer] = field(default_factory=dict)
 
     def auth(self, server_url: str = SERVER, **options: Any) -> DoorwardAuth:
-        options = {"client_name": "Test", "store": self.store, "interaction": _Person(self), **options}
+        options = {"client_name": "Test", "store": self.store, "interaction": Person(self), **options}
         auth = DoorwardAuth(server_url, transport=httpx2.MockTransport(self.handle), **options)
         auth.session._options = replace(auth.session._options, clock=lambda: self.now)
         return auth
@@ -176,7 +180,8 @@ class World:
 
     def _serve(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/.well-known/oauth-protected-resource/mcp":
-            return httpx2.Response(200, json={"resource": self.resource, "authorization_servers": [self.issuer.url]})
+            usual = {"resource": self.resource, "authorization_servers": [self.issuer.url]}
+            return httpx2.Response(200, json={**usual, **self.metadata})
         if request.url.path.startswith("/.well-known/"):
             return httpx2.Response(404)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -191,7 +196,7 @@ class World:
         return httpx2.Response(200, json={"scope": scope})
 
 
-class _Person:
+class Person:
     """Allows everything, in a browser that answers on the port it is told."""
 
     uses_device_grant = False
@@ -201,7 +206,7 @@ class _Person:
         self.redirect_uri = redirect_uri
 
     @asynccontextmanager
-    async def open(self, *, registered: tuple[str, ...] = ()) -> AsyncIterator["_Person"]:
+    async def open(self, *, registered: tuple[str, ...] = ()) -> AsyncIterator["Person"]:
         del registered
         yield self
 
