@@ -156,6 +156,22 @@ def test_a_metadata_document_is_ready_to_be_published_cimd_29(home: Path) -> Non
     assert "Invalid value" in run(home, "cimd", "create", "http://me.example.com/client.json", code=2).stderr
 
 
+def test_a_document_is_made_for_a_key_which_is_made_once_cimd_29_t17(home: Path) -> None:
+    key = home.parent / "client.key"
+    words = ("cimd", "create", "https://me.example.com/client.json", "--signing-key", str(key))
+    run(home, "cimd", "create", "https://me.example.com/", "--signing-key", str(key), code=2)
+    assert not key.exists()
+    first, again = run(home, *words), run(home, *words)
+    assert first.stdout == again.stdout
+    assert ("A private key was made" in first.stderr, "A private key was made" in again.stderr) == (True, False)
+    document = json.loads(first.stdout)
+    assert document["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert [member for member in document["jwks"]["keys"][0] if member == "d"] == []
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.chmod(0o644)
+    assert "chmod 600" in " ".join(run(home, *words, code=2).stderr.split())
+
+
 # What the authorization server alone is made of; and what is slow, so that `--help` does not wait for it.
 _WITHOUT_SERVER = """
 import sys

@@ -12,11 +12,20 @@ import keyring.core
 import pytest
 from keyring.backends import chainer
 
+from doorward.client.auth import DoorwardAuth
 from doorward.client.errors import StoreUnavailable
 from doorward.client.records import dump_connection
 from doorward.client.store_folder import FolderUnwritable, default_folder
 from doorward.client.store_keyring import SERVICE
-from doorward.client.stores import FileStore, KeyringStore, MemoryStore, NoKeyring, describe_store, open_store
+from doorward.client.stores import (
+    DefaultStore,
+    FileStore,
+    KeyringStore,
+    MemoryStore,
+    NoKeyring,
+    describe_store,
+    open_store,
+)
 from tests.client.conftest import activate
 from tests.client.keyrings import FolderKeyring, ReadableKeyring, StuckKeyring
 from tests.client.store_programs import NAME
@@ -287,6 +296,44 @@ def test_of_several_keyrings_only_the_best_is_used_cli_03(
     activate(monkeypatch, Chain())  # type: ignore[no-untyped-call]  # the library's
     assert "FolderKeyring" in describe_store(KeyringStore(folder))
     assert not Path(readable.folder, "entries.json").exists()
+
+
+def test_a_program_that_names_no_store_asks_the_keyring_once_and_only_when_it_keeps_something_cli_03(
+    own_home: Path, ring: FolderKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    get_password = ring.get_password
+
+    def count(service: str, username: str) -> str | None:
+        asked.append(username)
+        return get_password(service, username)
+
+    monkeypatch.setattr(ring, "get_password", count)
+    KeyringStore(own_home / "keyring")
+    asked.clear()
+    first, second = DefaultStore(), DefaultStore()
+    DoorwardAuth("http://127.0.0.1:1/mcp")
+    assert asked == []
+    first.save(NAME, {"token": SECRET})
+    assert second.load(NAME) == {"token": SECRET}
+    unlock = first.try_lock(NAME)
+    assert unlock is not None
+    assert second.try_lock(NAME) is None
+    unlock()
+    assert asked == [str(own_home / "keyring")]
+    assert (second.names(), describe_store(second)) == ([NAME], describe_store(open_store()))
+    second.delete(NAME)
+    assert first.load(NAME) is None
+
+
+def test_a_default_store_that_could_not_be_opened_is_tried_anew(own_home: Path) -> None:
+    store = DefaultStore()
+    (own_home / "keyring").mkdir(parents=True)
+    (own_home / "keyring").chmod(0o777)
+    with pytest.raises(StoreUnavailable, match="chmod 700"):
+        store.names()
+    (own_home / "keyring").chmod(0o700)
+    assert store.names() == []
 
 
 def test_a_program_without_the_keyring_library_keeps_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

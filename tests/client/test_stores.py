@@ -1,5 +1,6 @@
 """What a client keeps is there again, and has one lock for threads and processes."""
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from doorward.client.keeping import Keeping
 from doorward.client.records import dump_connection, load_connection
-from doorward.client.storage import connection_name
-from doorward.client.stores import FileStore
+from doorward.client.storage import Unlock, connection_name, server_name
+from doorward.client.stores import FileStore, MemoryStore
 from tests.client.store_programs import NAME, ROUNDS, THREADS, run_together, start
 from tests.client.stored import KINDS, LASTING, make_connection, make_store
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("ring")
 
@@ -106,6 +109,37 @@ def test_any_thread_may_let_go_of_a_lock(kind: str, folder: Path) -> None:
     thread.join()
     assert seen == [None]
     assert store.try_lock(NAME) is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_is_cancelled_while_they_get_a_lock_leaves_none_behind(kind: str, folder: Path) -> None:
+    store = make_store(kind, folder)
+    entered, gate = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def try_lock(self, name: str) -> Unlock | None:
+            unlock = store.try_lock(name)
+            entered.set()
+            assert gate.wait(60)
+            return unlock
+
+    async def wait_for_it() -> None:
+        async with Keeping(Slow(), "https://server.example/mcp", "client").alone():
+            raise AssertionError("it was cancelled before")
+
+    waiting = asyncio.create_task(wait_for_it())
+    assert await asyncio.to_thread(entered.wait, 60)
+    name = server_name("https://server.example/mcp", "client")
+    assert store.try_lock(name) is None
+    waiting.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    async def is_free() -> bool:
+        return store.try_lock(name) is not None
+
+    await until(is_free)
 
 
 @pytest.mark.parametrize("kind", KINDS)

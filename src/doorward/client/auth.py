@@ -23,7 +23,7 @@ from .records import Tokens
 from .registration import ClientIdentity
 from .session import Session, SessionOptions
 from .storage import Store
-from .stores import open_store
+from .stores import DefaultStore
 from .transport import Sender
 
 MAX_STEP_UPS = 2
@@ -80,7 +80,7 @@ class DoorwardAuth(httpx2.Auth):
         self.session = Session(
             server_url,
             identity,
-            store=store or open_store(),
+            store=store or DefaultStore(),
             interaction=interaction or BrowserInteraction(port=redirect_port),
             sender=Sender(server_url, given=given, transport=transport),
             options=SessionOptions(scopes=scopes, agent=agent, signing_key=signing_key, dpop=dpop),

@@ -6,14 +6,14 @@ Spec: CLI-03, T17
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .storage import Store, Unlock
 from .store_file import FileStore
 from .store_folder import FolderUnwritable, default_folder
 from .store_keyring import ANSWERS_WITHIN_SECONDS, KeyringStore, NoKeyring
 
-__all__ = ["FileStore", "KeyringStore", "MemoryStore", "NoKeyring", "describe_store", "open_store"]
+__all__ = ["DefaultStore", "FileStore", "KeyringStore", "MemoryStore", "NoKeyring", "describe_store", "open_store"]
 
 
 class MemoryStore:
@@ -22,7 +22,7 @@ class MemoryStore:
     def __init__(self, *, because: str = "") -> None:
         self._documents: dict[str, str] = {}
         self._held: set[str] = set()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # an unlock that was dropped may be collected while the guard is held
         self.kept_in = "in memory, until this program ends" + (f": {because}" if because else "")
         """In words, for the person whose tokens these are."""
 
@@ -53,9 +53,12 @@ class MemoryStore:
 
 
 class _Once:
-    """Calls `work` the first time only: a second unlock must not take the lock from who has it by then."""
+    """Calls `work` the first time only: a second unlock must not take the lock from who has it by then.
 
-    def __init__(self, work: Unlock, guard: threading.Lock) -> None:
+    Dropping it calls, too, as with the locks of files: whoever was cancelled while they got the lock never sees it.
+    """
+
+    def __init__(self, work: Unlock, guard: threading.RLock) -> None:
         self._work: Unlock | None = work
         self._guard = guard
 
@@ -64,6 +67,49 @@ class _Once:
             work, self._work = self._work, None
             if work is not None:
                 work()
+
+    __del__ = __call__
+
+
+class DefaultStore:
+    """What `open_store` finds, opened when it is first used and then shared by all of this process.
+
+    A keyring may ask the person for a password, which must neither hold up an event loop nor happen once for every
+    object that keeps something. What could not be opened is tried anew at the next use.
+    """
+
+    _opened: ClassVar[dict[Path | None, Store]] = {}
+    _opening: ClassVar[threading.Lock] = threading.Lock()
+
+    @property
+    def kept_in(self) -> str:
+        """In words, for the person whose tokens these are."""
+        return describe_store(self._store())
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        return self._store().load(name)
+
+    def save(self, name: str, document: dict[str, Any]) -> None:
+        self._store().save(name, document)
+
+    def delete(self, name: str) -> None:
+        self._store().delete(name)
+
+    def names(self) -> list[str]:
+        return self._store().names()
+
+    def try_lock(self, name: str) -> Unlock | None:
+        return self._store().try_lock(name)
+
+    def _store(self) -> Store:
+        try:
+            place = default_folder()
+        except FolderUnwritable:
+            place = None
+        with self._opening:
+            if place not in self._opened:
+                self._opened[place] = open_store()
+            return self._opened[place]
 
 
 def open_store(folder: Path | None = None, *, keyring_seconds: float = ANSWERS_WITHIN_SECONDS) -> Store:

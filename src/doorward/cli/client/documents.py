@@ -1,9 +1,13 @@
 """`doorward client cimd …`: the metadata document of a client of your own."""
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from doorward.oauth.jwt import SigningKey
 
 cimd = typer.Typer(
     help="Client metadata documents: one address by which every authorization server knows your client.",
@@ -29,20 +33,34 @@ def create(
     client_uri: Annotated[str | None, typer.Option(help="Its home page.")] = None,
     logo_uri: Annotated[str | None, typer.Option(help="Its logo.")] = None,
     scope: Annotated[str | None, typer.Option(help="The most it will ever ask for, space separated.")] = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the key that it proves itself with; made where there is none.")
+    ] = None,
 ) -> None:
     """Print a metadata document that is ready to be published."""
     from doorward.client.document import LOOPBACK_REDIRECTS, build_client_document, render_client_document
+    from doorward.client.errors import StoreUnavailable
+    from doorward.client.key_files import resolve_signing_key
 
-    try:
-        document = build_client_document(
+    def build(key: "SigningKey | None") -> dict[str, Any]:
+        return build_client_document(
             url,
             name,
             redirect_uris=redirect_uri or LOOPBACK_REDIRECTS,
+            signing_key=key,
             client_uri=client_uri,
             logo_uri=logo_uri,
             scope=scope,
         )
-    except ValueError as error:
+
+    try:
+        document = build(None)
+        if signing_key is not None:  # made only for a document that can be
+            key, was_made = resolve_signing_key(signing_key)
+            document = build(key)
+            if was_made:
+                print(f"A private key was made in {signing_key}. Keep it: it is your client.", file=sys.stderr)
+    except (ValueError, StoreUnavailable) as error:
         raise typer.BadParameter(str(error)) from None
     print(render_client_document(document).decode(), end="")
     print(f"Publish this at {url} as application/json, then use it with --metadata-url.", file=sys.stderr)
