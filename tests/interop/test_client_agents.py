@@ -1,4 +1,4 @@
-"""`doorward.client` without a person at the client, and with tokens bound to a key, against a running server.
+"""`doorward.client` without a person at the client, against a running server.
 
 An identity provider and a platform of the test vouch for people and jobs.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,18 +21,15 @@ from starlette.routing import Route
 
 from doorward.client import (
     ClientCredentials,
-    DoorwardAuth,
     DoorwardClient,
     IdentityAssertion,
     IdentityProvider,
     MemoryStore,
-    ShowUserCode,
     TokenRequestFailed,
     WorkloadIdentity,
     load_signing_key,
 )
 from doorward.oauth.jwt import generate_signing_key
-from tests.interop.browsers import FormBrowser
 from tests.interop.tools import book, use_tools
 from tests.resource.world import bind, serve
 from tests.running import ADMIN_EMAIL, RunningDoorward
@@ -190,41 +186,3 @@ async def test_a_refused_job_asks_once_and_by_no_other_grant_wif_08(trusting: Ru
             await client.list_tools()
     assert (refused.value.code, refused.value.status) == ("invalid_grant", 400)
     assert audiences == [trusting.issuer]
-
-
-class AtTheDesk:
-    """An `Interaction` with a person who consents, and a browser whose last redirect is read rather than followed."""
-
-    uses_device_grant = False
-    redirect_uri = "http://127.0.0.1:8765/callback"
-
-    def __init__(self, browser: FormBrowser) -> None:
-        self.browser = browser
-
-    @asynccontextmanager
-    async def open(self, *, registered: tuple[str, ...] = ()) -> AsyncIterator["AtTheDesk"]:
-        yield self
-
-    async def visit(self, url: str, *, state: str) -> str:
-        return str(httpx2.URL(await self.browser.person.consent(url)).query, "ascii")
-
-    async def show_user_code(self, shown: ShowUserCode) -> None:
-        raise NotImplementedError
-
-
-async def test_tokens_are_bound_to_the_key_and_worth_nothing_without_it_dpop_11(
-    doorward: RunningDoorward, browser: FormBrowser
-) -> None:
-    auth = DoorwardAuth(doorward.demo, dpop=True, interaction=AtTheDesk(browser), store=MemoryStore())
-    async with DoorwardClient(doorward.demo, auth=auth) as client:
-        await use_tools(client)
-        tokens = await auth.session.token()
-        assert tokens is not None
-        assert tokens.token_type == "DPoP"
-        assert await book(client) == "DW101"
-    async with httpx2.AsyncClient() as thief:
-        for scheme in ("Bearer", "DPoP"):
-            stolen = await thief.post(
-                doorward.demo, json={}, headers={"authorization": f"{scheme} {tokens.access_token}"}
-            )
-            assert stolen.status_code == 401

@@ -23,7 +23,9 @@ from .errors import ClientError, ServerRefused, ServerUnreachable
 
 INTERNAL_ERROR = -32603
 METHOD_NOT_FOUND = -32601
+UNSUPPORTED_PROTOCOL_VERSION = -32022
 _SESSION_ID = "mcp-session-id"
+_PROTOCOL_VERSION = "mcp-protocol-version"
 
 _current: ContextVar["Attempt | None"] = ContextVar("doorward_attempt", default=None)
 
@@ -60,6 +62,15 @@ class Attempt:
             self.scope.deadline = anyio.current_time() + left
 
 
+@dataclass(eq=False, slots=True)
+class _Probe:
+    """A `server/discover` that is on its way."""
+
+    version: str
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    is_understood: bool = False
+
+
 class McpChannel(httpx2.AsyncClient):
     """An `httpx2.AsyncClient` whose failed POSTs are JSON-RPC errors, and noted on the attempt that they belong to.
 
@@ -76,6 +87,7 @@ class McpChannel(httpx2.AsyncClient):
         super().__init__(auth=None if auth is None else _Unhurried(auth), timeout=timeout)
         self._on_lost_message = on_lost_message
         self._refused: Exception | None = None
+        self._probe: _Probe | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send, and answer for the server where it does not."""
@@ -86,13 +98,45 @@ class McpChannel(httpx2.AsyncClient):
         attempt = _current.get() or Attempt()
         attempt.error = None
         message = json.loads(await request.aread())
-        if message.get("method") == "initialize":
-            request.headers.pop(_SESSION_ID, None)  # a session that was lost; this one begins another
-        refused, self._refused = self._refused, None
-        # An SDK takes any error of `server/discover` for an older server, and tries `initialize`: the person who has
-        # just said no is not asked again.
-        if refused is not None and message.get("method") == "initialize":
-            return self._fail(request, message, attempt, refused)
+        post = {"initialize": self._initialize, "server/discover": self._discover}.get(
+            message.get("method"), self._post
+        )
+        return await post(request, message, attempt, options)
+
+    async def _discover(
+        self, request: httpx2.Request, message: dict[str, Any], attempt: Attempt, options: dict[str, Any]
+    ) -> httpx2.Response:
+        self._probe = probe = _Probe(request.headers.get(_PROTOCOL_VERSION, ""))
+        try:
+            response = await self._post(request, message, attempt, options)
+            probe.is_understood = response.status_code < HTTPStatus.BAD_REQUEST
+            return response
+        finally:
+            self._probe = None
+            probe.answered.set()
+
+    async def _initialize(
+        self, request: httpx2.Request, message: dict[str, Any], attempt: Attempt, options: dict[str, Any]
+    ) -> httpx2.Response:
+        """Begin a session of the older kind, once it is sure that the SDK is right to.
+
+        It takes any error of `server/discover` for an older server: a person who has just said no is not asked again.
+        It takes silence for one, too, after ten seconds in which a person may be signing in: it is told to ask again.
+        """
+        request.headers.pop(_SESSION_ID, None)  # a session that was lost; this one begins another
+        probe = self._probe
+        if probe is not None:
+            await probe.answered.wait()
+            if probe.is_understood:
+                return _send_back(request, message, probe.version)
+        if self._refused is not None:
+            return self._fail(request, message, attempt, self._refused)
+        return await self._post(request, message, attempt, options)
+
+    async def _post(
+        self, request: httpx2.Request, message: dict[str, Any], attempt: Attempt, options: dict[str, Any]
+    ) -> httpx2.Response:
+        self._refused = None
         try:
             response = await super().send(request, **options)
             error = await self._judge(response, attempt) if response.status_code >= HTTPStatus.BAD_REQUEST else None
@@ -173,6 +217,18 @@ class _Unhurried(httpx2.Auth):
             return
         finally:
             await flow.aclose()
+
+
+def _send_back(request: httpx2.Request, message: dict[str, Any], version: str) -> httpx2.Response:
+    """What a server that speaks `version` answers to an older one."""
+    asked = message.get("params", {}).get("protocolVersion", "")
+    error = {
+        "code": UNSUPPORTED_PROTOCOL_VERSION,
+        "message": "The server answered in a newer version.",
+        "data": {"supported": [version], "requested": asked},
+    }
+    answer = {"jsonrpc": "2.0", "id": message.get("id"), "error": error}
+    return httpx2.Response(HTTPStatus.BAD_REQUEST, json=answer, request=request)
 
 
 def _is_about_getting_in(error: Exception) -> bool:
