@@ -15,11 +15,14 @@ import mcp
 import pytest
 from mcp import MCPError
 from mcp.client.stdio import StdioServerParameters
-from mcp_types import ElicitRequestParams, ElicitResult
+from mcp_types import ElicitRequestParams, ElicitResult, JSONRPCRequest
 
 from doorward.client import DoorwardAuth, FileStore
+from doorward.client.mirror import Mirror
 from tests.client.people import Visitor
-from tests.interop.tools import use_tools
+from tests.interop.node.programs import FOLDER as NODE
+from tests.interop.node.programs import run_node
+from tests.interop.tools import TOOLS, use_tools
 from tests.interop.upstreams.running import Upstream
 from tests.needs import ROOT
 from tests.running import RunningDoorward
@@ -108,6 +111,38 @@ async def test_a_session_that_the_server_lost_is_begun_anew_without_the_program_
         notes.start_again()
         assert (await client.call_tool("add_note", {"text": "two"})).structured_content == {"result": 1}
         assert (await client.call_tool("add_note", {"text": "three"})).structured_content == {"result": 2}
+
+
+async def test_a_host_of_the_typescript_sdk_reaches_a_protected_server_and_shows_why_it_does_not(
+    doorward: RunningDoorward, signed_in: Path, tmp_path: Path
+) -> None:
+    async with run_node(NODE / "host1.mjs", *command(doorward.demo, signed_in)) as host:
+        told = await host.listen()
+        assert set(told["tools"]) == TOOLS
+        assert [quote["symbol"] for quote in told["quotes"]] == ["DOOR"]
+        assert await host.process.wait() == 0
+    async with run_node(NODE / "host1.mjs", *command(doorward.demo, tmp_path / "nothing kept")) as host:
+        assert "a person to sign in" in (await host.listen())["error"]
+
+
+def test_what_a_message_says_is_repeated_in_its_headers_as_servers_of_2026_07_28_want() -> None:
+    mirror = Mirror()
+    listed = JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/list")
+    schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+    mirror.learn(listed, {"tools": [{"name": "pay", "inputSchema": schema}, "nonsense", {"name": "odd"}]})
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    call = {"name": "pay", "arguments": {"region": "eu", "sum": 3}, "_meta": meta}
+    assert mirror.headers(JSONRPCRequest(jsonrpc="2.0", id=2, method="tools/call", params=call)) == {
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "pay",
+        "Mcp-Param-Region": "eu",
+    }
+    read = {"uri": "notes://ä", "_meta": meta}
+    repeated = mirror.headers(JSONRPCRequest(jsonrpc="2.0", id=3, method="resources/read", params=read))
+    assert repeated is not None
+    assert repeated["mcp-name"].startswith("=?base64?")
+    assert mirror.headers(JSONRPCRequest(jsonrpc="2.0", id=4, method="initialize", params={"_meta": meta})) is None
 
 
 def test_the_bridge_writes_messages_alone_and_ends_with_its_input(notes: Upstream, tmp_path: Path) -> None:

@@ -182,6 +182,27 @@ async def test_a_tool_that_needs_more_steps_up_in_the_middle_of_a_call_step_05(
         assert len(visitor.visits) == 2
 
 
+@ERAS
+async def test_a_refusal_in_the_middle_reaches_its_call_alone_and_costs_no_session(
+    doorward: RunningDoorward, visitor: Visitor, mode: str, version: str
+) -> None:
+    async with connect(doorward.demo, visitor, mode) as client:
+        assert await price_of_door(client) > 0
+        first = client._connection
+        visitor.decision = "deny"
+
+        async def be_refused() -> None:
+            with pytest.raises(AccessDenied):
+                await client.call_tool("book_flight", BOOKING)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(be_refused)
+            for _ in range(3):
+                tasks.start_soon(price_of_door, client)
+        assert await price_of_door(client) > 0
+        assert client._connection is first
+
+
 async def test_signing_in_anew_keeps_the_client_usable(doorward: RunningDoorward, visitor: Visitor) -> None:
     async with connect(doorward.demo, visitor) as client:
         assert await price_of_door(client) > 0
