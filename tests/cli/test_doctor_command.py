@@ -127,9 +127,10 @@ def test_nothing_is_registered_when_nothing_is_to_be() -> None:
     [
         (["--client", "nobody"], "--client nobody: no such client is known. Known are claude-ai, "),
         (["--tool", "greet"], "--tool needs --login"),
+        (["--client-id", "mine"], "--client-id needs --login"),
         (["--login", "--arguments", "{}"], "--arguments needs --tool"),
-        (["--login", "--tool", "greet", "--arguments", "[1]"], "--arguments: give a JSON object"),
-        (["--login", "--tool", "greet", "--arguments", "{"], "--arguments: give a JSON object"),
+        (["--login", "--tool", "greet", "--arguments", "[1]"], "--arguments: the arguments are no JSON object"),
+        (["--login", "--tool", "greet", "--arguments", "{"], "--arguments: the arguments are no JSON"),
         (["--junit", "nowhere/doctor.xml"], "--junit nowhere/doctor.xml: there is no folder"),
         (["--html", "nowhere/doctor.html"], "--html nowhere/doctor.html: there is no folder"),
         (["--ca-file", "nowhere.pem"], "--ca-file nowhere.pem: there is no such file"),
@@ -183,13 +184,26 @@ def test_the_client_extra_alone_is_enough(healthy: BrokenServer) -> None:
     assert "will get in" in done.stdout
 
 
-def test_a_login_goes_through_the_browser_calls_a_tool_and_no_secret_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def allowing_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = tmp_path / "browser"
     browser.write_text(BROWSER, encoding="utf-8")
     browser.chmod(0o700)
     monkeypatch.setenv("BROWSER", str(browser))
+
+
+def test_a_login_may_be_that_of_a_client_that_is_known(allowing_browser: None) -> None:
+    with run_broken() as server:
+        server.issuer.registered["mine"] = {"redirect_uris": ["http://127.0.0.1/callback"]}
+        document = json.loads(doctor(server.url, "--json", "--login", "--client-id", "mine", "--no-register").stdout)
+    outcomes = {check["check"]: check["outcome"] for check in document["checks"]}
+    assert outcomes["first-call"] == "passed"
+    assert document["registered"] == []
+
+
+def test_a_login_goes_through_the_browser_calls_a_tool_and_no_secret_is_shown(
+    allowing_browser: None, tmp_path: Path
+) -> None:
     files = [tmp_path / "doctor.xml", tmp_path / "doctor.html"]
     words = ["--login", "--tool", "greet", "--arguments", '{"name": "Ada"}', "--all"]
     with run_broken() as server:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, ConsoleMessage, async_playwright
 
 from doorward.doctor.page import build_page
 from tests.browser.chromium import LAUNCH
-from tests.doctor.samples import MIXED
+from tests.doctor.samples import GOOD, MIXED
 
 pytestmark = pytest.mark.browser
 FAINT = """() => {
@@ -43,7 +43,7 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
-async def test_the_page_fits_and_can_be_read(
+async def test_the_page_fits_and_can_be_read_on_a_screen_and_on_paper(
     browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     path = tmp_path / "doctor.html"
@@ -59,6 +59,10 @@ async def test_the_page_fits_and_can_be_read(
     await page.goto(path.as_uri())
     assert await page.evaluate("document.documentElement.scrollWidth") == width
     assert await page.evaluate(FAINT) == []
+    await page.emulate_media(media="print")
+    assert await page.evaluate(FAINT) == []
+    assert await page.get_by_text(GOOD[0].title).is_visible()
+    await page.emulate_media(media="screen")
     await page.get_by_role("link", name="loopback-port").first.click()
     assert page.url.endswith("#loopback-port")
     table = page.get_by_role("table", name="Who has trouble")

@@ -76,6 +76,13 @@ def test_a_terminal_of_80_columns_without_colour_is_enough() -> None:
     assert "WARNING" in text
 
 
+def test_of_many_clients_that_a_check_hurts_a_terminal_names_the_first() -> None:
+    hurts = tuple(f"client-{number}" for number in range(20))
+    text = in_terminal(build_report(replace(PORT, hurts=hurts)))
+    assert "client-7; and 12 more" in " ".join(text.split())
+    assert "client-19" in build_page(build_report(replace(PORT, hurts=hurts)))
+
+
 def test_json_has_a_shape_that_stays() -> None:
     document = build_document(MIXED)
     assert list(document) == [

@@ -124,6 +124,9 @@ def doctor(  # noqa: PLR0913  # one parameter for each option, all named
     login: Annotated[bool, typer.Option("--login", help="Sign in with a browser, and look at tokens, too.")] = False,
     tool: Annotated[str | None, typer.Option(help="Tool to call after the login.")] = None,
     arguments: Annotated[str | None, typer.Option(metavar="JSON", help="What to call the tool with.")] = None,
+    client_id: Annotated[
+        str | None, typer.Option(help="With --login: whom to sign in as, instead of registering.")
+    ] = None,
     client: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Tell of this client alone; repeatable.")
     ] = None,
@@ -143,6 +146,7 @@ def doctor(  # noqa: PLR0913  # one parameter for each option, all named
         signs_in=login,
         tool=tool,
         arguments=arguments,
+        client_id=client_id,
         clients=tuple(client or ()),
         registers=not no_register,
         as_json=as_json,

@@ -25,6 +25,8 @@ from doorward.doctor.terminal import print_report
 from doorward.doctor.visits import Ask, Seen
 from doorward.doctor.wording import for_clients, plain, without_secrets
 
+from .client.arguments import read_arguments
+
 FAILED = 1
 WRONG_USAGE = 2
 NOT_EXAMINED = 78
@@ -39,6 +41,7 @@ class Wishes:
     signs_in: bool = False
     tool: str | None = None
     arguments: str | None = None
+    client_id: str | None = None
     clients: tuple[str, ...] = ()
     registers: bool = True
     as_json: bool = False
@@ -90,6 +93,8 @@ def _check(wishes: Wishes) -> dict[str, Any]:
         raise _WrongUsage(f"--client {unknown[0]}: no such client is known. Known are {', '.join(known)}.")
     if wishes.tool is not None and not wishes.signs_in:
         raise _WrongUsage("--tool needs --login: a tool is called with a token.")
+    if wishes.client_id is not None and not wishes.signs_in:
+        raise _WrongUsage("--client-id needs --login: it is whom the doctor signs in as.")
     if wishes.arguments is not None and wishes.tool is None:
         raise _WrongUsage("--arguments needs --tool.")
     for option, path in (("--junit", wishes.junit), ("--html", wishes.html)):
@@ -97,7 +102,10 @@ def _check(wishes: Wishes) -> dict[str, Any]:
             raise _WrongUsage(f"{option} {path}: there is no folder {path.absolute().parent}.")
     if wishes.ca_file is not None:
         _check_authority(wishes.ca_file)
-    return _parse_arguments(wishes.arguments or "{}")
+    try:
+        return read_arguments(wishes.arguments or "{}")
+    except ValueError as error:
+        raise _WrongUsage(f"--arguments: {error}.") from None
 
 
 def _check_authority(path: Path) -> None:
@@ -107,16 +115,6 @@ def _check_authority(path: Path) -> None:
         ssl.create_default_context(cafile=path)
     except OSError:  # of which the errors of ssl are some
         raise _WrongUsage(f"--ca-file {path}: it holds no certificate in PEM.") from None
-
-
-def _parse_arguments(text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise _WrongUsage("""--arguments: give a JSON object, such as '{"city": "Lisbon"}'.""")
-    return arguments
 
 
 @dataclass(slots=True)
@@ -136,8 +134,10 @@ class _Telling:
 def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
     """The report; on the way a terminal shows what is being looked at."""
     trust = str(wishes.ca_file) if wishes.ca_file else None
-    interaction = BrowserInteraction(announce=lambda text: print(text, file=sys.stderr))
-    login = Login(interaction, tool=wishes.tool or "", arguments=arguments) if wishes.signs_in else None
+    login = None
+    if wishes.signs_in:
+        client_id, tool = wishes.client_id or "", wishes.tool or ""
+        login = Login(BrowserInteraction(), client_id=client_id, tool=tool, arguments=arguments)
 
     async def run(tell: Callable[[str], None]) -> Report:
         sender = _Telling(JudgedSender(wishes.url, trust=trust), tell)
