@@ -2,8 +2,9 @@
 
 What is special about them: FastMCP's issuer ends with a slash and refuses grants with 401; the MCP SDK's has no
 public clients, wants the client_id beside every secret, and knows nothing of `iss`; one of before RFC 9728 has no
-metadata of the resource; oidc-provider registers no scopes of resources, and gives refresh tokens only to who asks the
-person; Better Auth's issuer has a path. Spec: CLI-12, ASM-19, REG-02
+metadata of the resource; the SDK for TypeScript gives nothing to refresh; oidc-provider registers no scopes of
+resources, and gives refresh tokens only to who asks the person; Better Auth's issuer has a path; FastMCP's proxy
+registers others than it was asked to. Spec: CLI-12, ASM-19, REG-02
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -84,6 +85,13 @@ def sdk_of_2025_03() -> Iterator[Other]:
 @pytest.fixture(scope="module")
 def fastmcp_proxy(oidc_provider: Other) -> Iterator[Other]:
     with others.fastmcp_proxy(oidc_provider.issuer) as other:
+        yield other
+
+
+@pytest.fixture(scope="module")
+def typescript_sdk(log: Path) -> Iterator[Other]:
+    find_node()
+    with others.typescript_sdk(log) as other:
         yield other
 
 
@@ -265,3 +273,21 @@ async def test_oidc_provider_lets_in_a_client_without_a_browser_by_a_code(
     change_tokens(store, expires_at=1.0)
     async with connect(oidc_provider, store, NoInteraction()) as client:
         await assert_open(client)
+
+
+async def test_where_nothing_can_be_refreshed_the_person_is_asked_again_when_the_token_has_run_out(
+    typescript_sdk: Other, store: FileStore
+) -> None:
+    await sign_in(typescript_sdk, store)
+    change_tokens(store, expires_at=1.0, access_token="spoiled")
+    async with connect(typescript_sdk, store, NoInteraction()) as client:
+        with pytest.raises(LoginRequired):
+            await client.list_tools()
+    somebody = await sign_in(typescript_sdk, store)
+    assert len(somebody.visits) == 1
+    async with connect(typescript_sdk, store, NoInteraction()) as client:
+        await assert_open(client)
+        assert isinstance(client.auth, DoorwardAuth)
+        assert await client.auth.session.logout() is False
+        with pytest.raises(LoginRequired):
+            await client.list_tools()
