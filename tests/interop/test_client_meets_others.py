@@ -139,7 +139,7 @@ async def assert_open(client: DoorwardClient) -> None:
     assert [getattr(content, "text", None) for content in result.content] == ["Hello, Ada!"]
 
 
-async def test_a_client_registers_asks_a_person_once_and_calls_tools(other: Other, store: FileStore) -> None:
+async def test_a_client_registers_asks_a_person_once_and_calls_tools_pkce_01(other: Other, store: FileStore) -> None:
     somebody = await sign_in(other, store)
     (visit,) = somebody.visits
     asked = answer_parameters(visit)
@@ -157,7 +157,7 @@ async def test_a_client_registers_asks_a_person_once_and_calls_tools(other: Othe
     assert tokens.refresh_token is not None
 
 
-async def test_a_second_start_needs_no_person_whether_the_token_is_good_has_run_out_or_is_refused(
+async def test_a_second_start_needs_no_person_whether_the_token_is_good_has_run_out_or_is_refused_rt_09(
     other: Other, store: FileStore, tmp_path: Path
 ) -> None:
     await sign_in(other, store)
@@ -219,7 +219,7 @@ async def test_a_server_that_has_forgotten_its_clients_is_registered_at_anew(
 
 
 @pytest.mark.parametrize("secret", ["a-secret-of-a-test-and-of-nothing-else", None], ids=["secret", "public"])
-async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out(
+async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out_reg_03(
     sdk: Other, store: FileStore, free_port: int, secret: str | None
 ) -> None:
     given: dict[str, Any] = {"client_id": "given", "client_secret": secret}
@@ -238,7 +238,7 @@ async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out(
     assert [token for token in sdk.kept["refresh"].values() if token.client_id == "given"] == []
 
 
-async def test_oidc_provider_knows_a_client_with_a_secret_by_what_it_was_given(
+async def test_oidc_provider_knows_a_client_with_a_secret_by_what_it_was_given_reg_03(
     oidc_provider: Other, store: FileStore, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"client_id": "given", "client_secret": "a-secret-of-a-test-and-of-nothing-else"}
