@@ -20,7 +20,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.browser
 
 
-async def test_our_client_opens_chromium_and_the_person_is_told_that_they_can_go_back(
+async def test_our_client_opens_chromium_and_the_person_is_told_that_they_can_go_back_authz_18(
     doorward: RunningDoorward, fresh_browser: Chromium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openers = Openers(tmp_path)

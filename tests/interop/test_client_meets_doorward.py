@@ -82,7 +82,7 @@ async def connect(
 
 
 @pytest.mark.parametrize("method", ["given", "given with a secret", "document", "registered"])
-async def test_a_client_signs_in_refreshes_steps_up_and_signs_out(
+async def test_a_client_signs_in_refreshes_steps_up_and_signs_out_rt_09_step_05(
     open_to_all: RunningDoorward, browser: FormBrowser, store: FileStore, authority: Authority, method: Method
 ) -> None:
     async with known_as(method, open_to_all, authority) as options:

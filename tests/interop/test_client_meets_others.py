@@ -2,8 +2,9 @@
 
 What is special about them: FastMCP's issuer ends with a slash and refuses grants with 401; the MCP SDK's has no
 public clients, wants the client_id beside every secret, and knows nothing of `iss`; one of before RFC 9728 has no
-metadata of the resource; oidc-provider registers no scopes of resources, and gives refresh tokens only to who asks the
-person; Better Auth's issuer has a path. Spec: CLI-12, ASM-19, REG-02
+metadata of the resource; the SDK for TypeScript gives nothing to refresh; oidc-provider registers no scopes of
+resources, and gives refresh tokens only to who asks the person; Better Auth's issuer has a path; FastMCP's proxy
+registers others than it was asked to. Spec: CLI-12, ASM-19, REG-02
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -87,6 +88,13 @@ def fastmcp_proxy(oidc_provider: Other) -> Iterator[Other]:
         yield other
 
 
+@pytest.fixture(scope="module")
+def typescript_sdk(log: Path) -> Iterator[Other]:
+    find_node()
+    with others.typescript_sdk(log) as other:
+        yield other
+
+
 @pytest.fixture(params=ALL)
 def other(request: pytest.FixtureRequest) -> Other:
     """Each of them."""
@@ -131,7 +139,7 @@ async def assert_open(client: DoorwardClient) -> None:
     assert [getattr(content, "text", None) for content in result.content] == ["Hello, Ada!"]
 
 
-async def test_a_client_registers_asks_a_person_once_and_calls_tools(other: Other, store: FileStore) -> None:
+async def test_a_client_registers_asks_a_person_once_and_calls_tools_pkce_01(other: Other, store: FileStore) -> None:
     somebody = await sign_in(other, store)
     (visit,) = somebody.visits
     asked = answer_parameters(visit)
@@ -149,7 +157,7 @@ async def test_a_client_registers_asks_a_person_once_and_calls_tools(other: Othe
     assert tokens.refresh_token is not None
 
 
-async def test_a_second_start_needs_no_person_whether_the_token_is_good_has_run_out_or_is_refused(
+async def test_a_second_start_needs_no_person_whether_the_token_is_good_has_run_out_or_is_refused_rt_09(
     other: Other, store: FileStore, tmp_path: Path
 ) -> None:
     await sign_in(other, store)
@@ -211,7 +219,7 @@ async def test_a_server_that_has_forgotten_its_clients_is_registered_at_anew(
 
 
 @pytest.mark.parametrize("secret", ["a-secret-of-a-test-and-of-nothing-else", None], ids=["secret", "public"])
-async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out(
+async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out_reg_03(
     sdk: Other, store: FileStore, free_port: int, secret: str | None
 ) -> None:
     given: dict[str, Any] = {"client_id": "given", "client_secret": secret}
@@ -230,7 +238,7 @@ async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out(
     assert [token for token in sdk.kept["refresh"].values() if token.client_id == "given"] == []
 
 
-async def test_oidc_provider_knows_a_client_with_a_secret_by_what_it_was_given(
+async def test_oidc_provider_knows_a_client_with_a_secret_by_what_it_was_given_reg_03(
     oidc_provider: Other, store: FileStore, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"client_id": "given", "client_secret": "a-secret-of-a-test-and-of-nothing-else"}
@@ -265,3 +273,21 @@ async def test_oidc_provider_lets_in_a_client_without_a_browser_by_a_code(
     change_tokens(store, expires_at=1.0)
     async with connect(oidc_provider, store, NoInteraction()) as client:
         await assert_open(client)
+
+
+async def test_where_nothing_can_be_refreshed_the_person_is_asked_again_when_the_token_has_run_out(
+    typescript_sdk: Other, store: FileStore
+) -> None:
+    await sign_in(typescript_sdk, store)
+    change_tokens(store, expires_at=1.0, access_token="spoiled")
+    async with connect(typescript_sdk, store, NoInteraction()) as client:
+        with pytest.raises(LoginRequired):
+            await client.list_tools()
+    somebody = await sign_in(typescript_sdk, store)
+    assert len(somebody.visits) == 1
+    async with connect(typescript_sdk, store, NoInteraction()) as client:
+        await assert_open(client)
+        assert isinstance(client.auth, DoorwardAuth)
+        assert await client.auth.session.logout() is False
+        with pytest.raises(LoginRequired):
+            await client.list_tools()

@@ -117,9 +117,10 @@ class Session:
             await self._keeping.read()
 
     async def token(self) -> Tokens | None:
-        """What is held, renewed when its end is near; None when nothing is held.
+        """What is held, renewed when its end is near; None when nothing is held that could still be good.
 
-        Only what is over raises when it cannot be renewed: a token that is good for some seconds more is used.
+        Only what is over raises when it cannot be renewed: a token that is good for some seconds more is used. One that
+        is over and has nothing to renew it is not sent: there are servers that call an unknown token their own fault.
 
         Spec: RT-09
         """
@@ -207,7 +208,7 @@ class Session:
 
     async def _renew_early(self, tokens: Tokens) -> Tokens | None:
         if tokens.refresh_token is None and self._options.agent is None:
-            return tokens
+            return None if self._ends_within(tokens, 0) else tokens
         async with self._keeping.alone():
             held = self.held
             if held is None or _is_other(held, tokens):
@@ -216,7 +217,7 @@ class Session:
                 return renewed
             if self._options.agent is not None:
                 return await self._log_in(await self._discover(None), ())
-            return self.held
+            return None if self._ends_within(held, 0) else self.held
 
     async def _try_refresh(self) -> Tokens | None:
         """Refreshed tokens, or None when only a login can help; what the grant is not to blame for is raised.

@@ -103,3 +103,10 @@ def fastmcp_proxy(issuer: str) -> Iterator[Other]:
     """FastMCP's proxy in front of oidc-provider: the person consents at the one and signs in at the other."""
     with serving(lambda origin: build_proxy(origin, issuer)) as origin:
         yield Other(f"{origin}/mcp", f"{origin}/", fill_in, "none")
+
+
+@contextmanager
+def typescript_sdk(log: Path) -> Iterator[Other]:
+    """The SDK for TypeScript: no refresh tokens, no revocation, and 500 for a token that it does not know."""
+    with running(NODE / "typescript_sdk.mjs", log) as node:
+        yield Other(node.url, node.url.replace("/mcp", "/"), fill_in, "none")
