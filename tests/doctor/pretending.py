@@ -14,11 +14,14 @@ import httpx2
 
 from doorward.client.effects import ShowUserCode
 from doorward.client.interaction import Redirect
+from doorward.doctor.profiles import known_profiles
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 Members = dict[str, Any]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 REDIRECT = "http://127.0.0.1:7070/callback"
+
+DOCUMENTS = {profile.document: [profile.published_redirect] for profile in known_profiles() if profile.document}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Pretended:
     status: int = 401
     """What a request without a token is answered."""
     challenge: list[str] | None = None
+    takes_documents: bool = True
+    """Whether clients may be known by their metadata documents."""
     answers: dict[str, Callable[[Asked], Answer]] = field(default_factory=dict)
     edit_resource: Callable[[Members], Members] = lambda members: members
     edit_metadata: Callable[[Members], Members] = lambda members: members
@@ -120,7 +125,9 @@ class Pretended:
         return answer_json(self.edit_resource(members))
 
     def _metadata(self) -> Members:
+        documents = {"client_id_metadata_document_supported": True} if self.takes_documents else {}
         return {
+            **documents,
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/authorize",
             "token_endpoint": f"{self.issuer}/token",
@@ -131,7 +138,7 @@ class Pretended:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "none"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "none", "private_key_jwt"],
             "scopes_supported": ["read", "offline_access"],
             "authorization_response_iss_parameter_supported": True,
         }
@@ -153,8 +160,9 @@ class Pretended:
 
     def _authorize(self, asked: Asked) -> Answer:
         query = asked.form
-        client = self.registered.get(query.get("client_id", ""))
-        if client is None or not any(_fits(query["redirect_uri"], uri) for uri in client["redirect_uris"]):
+        client_id = query.get("client_id", "")
+        known = self.registered.get(client_id, {}).get("redirect_uris", DOCUMENTS.get(client_id, []))
+        if not any(_fits(query["redirect_uri"], uri) for uri in known):
             return 400, [("content-type", "text/html")], b"<h1>No</h1>"
         answer = {"error": "login_required"} if query.get("prompt") == "none" else {"code": "the-code"}
         answer = self.edit_answer({**answer, "state": query["state"], "iss": self.issuer})
@@ -162,7 +170,7 @@ class Pretended:
 
     def _token(self, asked: Asked) -> Answer:
         form = asked.form
-        if form.get("client_id") not in self.registered:
+        if form.get("client_id") not in {*self.registered, *DOCUMENTS}:
             return answer_json({"error": "invalid_client"}, 401, ("cache-control", "no-store"))
         grant, held = form["grant_type"], form.get("refresh_token", "")
         if grant not in ("authorization_code", "refresh_token"):

@@ -64,6 +64,8 @@ def _check_found(subject: Subject) -> Finding:
     asked = "; ".join(
         seen.in_words for url, seen in subject.visit.documents.items() if "oauth-protected-resource" in url
     )
+    if not subject.visit.documents:
+        return _FOUND.skipped("The server did not answer.")
     why = "Without it no client knows which authorization server to go to."
     change = f"Publish it at {resource_place(subject.visit.url, 'path')}, and name that address in the challenge."
     return _FOUND.failed(why, change, asked)

@@ -35,9 +35,9 @@ _NOWHERE = "There is none."
 
 def check_server_metadata(subject: Subject) -> list[Finding]:
     """Where it is and what it says."""
-    found = subject.found
+    metadata = _metadata(subject)
     legacy = check_legacy(subject)
-    if found is None or not found.metadata or (found.issuer and not _documents(subject)):
+    if metadata is None:
         checks = (_ISSUER, _NULLS, _OPENID, _SAME, _ENDPOINTS, _HTTPS, _PKCE, _NONE, _DOCUMENTS, _ISS, _OFFERED)
         skipped = [check.skipped(_NOWHERE) for check in checks]
         return [_check_found(subject), _check_errors(subject), *skipped, legacy]
@@ -48,11 +48,18 @@ def check_server_metadata(subject: Subject) -> list[Finding]:
         _check_nulls(subject),
         _check_openid(subject),
         _check_same(subject),
-        *_check_endpoints(subject, found.metadata),
-        _check_pkce(found.metadata),
-        *_check_flags(found.metadata),
+        *_check_endpoints(subject, metadata),
+        _check_pkce(metadata),
+        *_check_flags(metadata),
         legacy,
     ]
+
+
+def _metadata(subject: Subject) -> dict[str, object] | None:
+    """What the doctor itself works with, even where it cannot."""
+    if subject.found is not None and subject.found.metadata:
+        return subject.found.metadata
+    return next((seen.document for seen in _documents(subject).values()), None)
 
 
 def _documents(subject: Subject) -> dict[str, Seen]:

@@ -1,0 +1,177 @@
+"""The doctor with a login: at Doorward, and at servers whose answers are not as they should be."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from doorward.client.effects import ShowUserCode
+from doorward.client.interaction import Redirect
+from doorward.doctor.examining import examine
+from doorward.doctor.findings import Finding, Report
+from doorward.doctor.logging_in import Login
+from doorward.doctor.profiles import find_profile
+from tests.doctor.pretending import NOT_FOUND, REDIRECT, Members, Pretended, Willing, answer_json, pretend
+from tests.person import Person
+from tests.running import RunningDoorward, start_doorward
+
+ONE = (find_profile("typescript-sdk-2"),)
+
+
+class Asking:
+    """A person at Doorward, in a browser that follows no link by itself."""
+
+    uses_device_grant = False
+
+    def open(self, *, registered: tuple[str, ...] = ()) -> AbstractAsyncContextManager[Redirect]:
+        del registered
+        return self._open()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Redirect]:
+        yield _AtDoorward()
+
+    async def show_user_code(self, shown: ShowUserCode) -> None:
+        raise AssertionError(shown)
+
+
+class _AtDoorward:
+    redirect_uri = REDIRECT
+
+    async def visit(self, url: str, *, state: str) -> str:
+        assert state in url
+        async with httpx2.AsyncClient() as http:
+            return urlsplit(await Person(http).consent(url)).query
+
+
+@pytest.fixture(scope="module")
+def doorward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDoorward]:
+    server = start_doorward(tmp_path_factory.mktemp("doorward") / "data", "--demo")
+    yield server
+    server.stop()
+
+
+def failing(report: Report) -> dict[str, Finding]:
+    return {finding.check: finding for finding in report.findings if finding.outcome in ("failed", "warning")}
+
+
+async def test_a_login_at_doorward_is_green_and_a_tool_is_called(doorward: RunningDoorward) -> None:
+    login = Login(
+        Asking(), tool="weather_forecast", arguments={"city": "Lisbon"}, siblings=(f"{doorward.issuer}/other",)
+    )
+    report = await examine(doorward.demo, login=login)
+    assert report.outcome == "passed", failing(report)
+    outcomes = {finding.check: finding.outcome for finding in report.findings if finding.step == "Login"}
+    assert set(outcomes.values()) == {"passed"}, outcomes
+    assert all(client.outcome == "passed" for client in report.clients)
+    assert all(removed for _, removed in report.registered)
+
+
+async def log_in_at(server: Pretended, **wishes: str) -> Report:
+    return await examine(server.url, profiles=ONE, login=Login(Willing(), **wishes))  # type: ignore[arg-type]  # all text
+
+
+def _without(*names: str) -> Callable[[Members], Members]:
+    return lambda members: {name: value for name, value in members.items() if name not in names}
+
+
+WRONG_TOKENS: dict[str, tuple[str, Callable[[Members], Members]]] = {
+    "another spelling of its type": ("token-type", lambda members: {**members, "token_type": "bearer"}),
+    "time as text": ("token-expires-in", lambda members: {**members, "expires_in": "300"}),
+    "no time": ("token-expires-in", _without("expires_in")),
+    "no scope": ("token-scope", _without("scope")),
+    "no refresh token": ("refresh-token", _without("refresh_token")),
+    "a null": ("token-nulls", lambda members: {**members, "id_token": None}),
+    "no token": ("token-answer", _without("access_token")),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_TOKENS)
+async def test_what_is_wrong_with_a_token_answer_is_told(fault: str) -> None:
+    check, edit = WRONG_TOKENS[fault]
+    with pretend() as server:
+        server.edit_token = edit
+        found = failing(await log_in_at(server))
+    assert set(found) == {check}
+
+
+async def test_a_login_at_a_server_that_is_well_has_nothing_to_tell() -> None:
+    with pretend() as server:
+        report = await log_in_at(server)
+    assert failing(report) == {}
+    assert {name for name, _ in report.registered} == set(server.removed) == set(server.registered)
+
+
+async def test_a_token_that_the_server_refuses_is_told_with_everybody_it_keeps_out() -> None:
+    with pretend() as server:
+        server.answers["/mcp"] = lambda asked: server.answer_healthily(
+            type(asked)(asked.method, asked.path, asked.query, {}, asked.body)
+        )
+        report = await log_in_at(server)
+    assert set(failing(report)) >= {"first-call"}
+    assert failing(report)["first-call"].hurts == ("typescript-sdk-2",)
+    assert report.clients[0].stage == "Login"
+
+
+async def test_a_second_refresh_at_the_same_time_that_is_refused_is_told() -> None:
+    with pretend() as server:
+        used: dict[str, object] = {}
+
+        def refuse_twice(asked: object) -> tuple[int, list[tuple[str, str]], bytes]:
+            held = asked.form.get("refresh_token", "")  # type: ignore[attr-defined]  # an Asked
+            if held and used.setdefault(held, asked) is not asked:
+                return answer_json({"error": "invalid_grant"}, 400, ("cache-control", "no-store"))
+            return server.answer_healthily(asked)  # type: ignore[arg-type]  # an Asked
+
+        server.answers["/token"] = refuse_twice
+        found = failing(await log_in_at(server))
+    assert set(found) == {"refresh-race"}
+
+
+async def test_a_server_that_takes_the_token_of_another_is_told() -> None:
+    with pretend() as server:
+        login = Login(Willing(), siblings=(server.url + "/",))
+        report = await examine(server.url, profiles=ONE, login=login)
+    assert set(failing(report)) == {"audience"}
+
+
+async def test_a_revoked_token_that_is_still_good_is_told() -> None:
+    with pretend() as server:
+        server.answers["/revoke"] = lambda asked: (200, [], b"")
+        found = failing(await log_in_at(server))
+    assert set(found) == {"revocation"}
+
+
+async def test_a_login_that_was_refused_says_so_and_the_rest_is_not_guessed() -> None:
+    with pretend() as server:
+        server.edit_answer = lambda members: {**_without("code")(members), "error": "access_denied"}
+        report = await log_in_at(server)
+    assert "access_denied" in failing(report)["token-answer"].why
+
+
+async def test_a_login_without_a_way_to_register_asks_for_a_client() -> None:
+    with pretend() as server:
+        server.edit_metadata = _without("registration_endpoint")
+        report = await log_in_at(server)
+    assert "client" in failing(report)["token-answer"].why
+
+
+async def test_nothing_secret_is_in_any_report() -> None:
+    with pretend() as server:
+        server.edit_registered = lambda members: {**members, "client_secret": "s3cr3t-of-a-client"}
+        server.answers["/nowhere"] = lambda asked: NOT_FOUND
+        report = await log_in_at(server)
+        told = repr(report)
+        secrets = {
+            "s3cr3t-of-a-client",
+            "the-code",
+            *server.tokens,
+            *(one for one in server.refresh_tokens),
+            *(f"manage-{client_id}" for client_id in server.registered),
+        }
+    assert len(secrets) > 5
+    assert [secret for secret in secrets if secret in told] == []
+    assert json.loads(json.dumps(told))
