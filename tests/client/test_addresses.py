@@ -243,6 +243,13 @@ def test_an_origin_is_scheme_host_and_port_t8(left: str, right: str, *, same: bo
     assert same_origin(right, left) is same
 
 
+def test_an_error_tells_no_password() -> None:
+    with pytest.raises(AddressRefused) as refused:
+        check_server_url("https://ada:hush@mcp.example/mcp")
+    assert "https://***@mcp.example/mcp" in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
 def test_which_hosts_are_inside_by_their_text() -> None:
     inside = ["localhost", "127.0.0.1", "::1", "10.0.0.1", "fd00::1", "printer", "nas.local", "git.internal"]
     assert [host for host in inside if not is_inside_host(host)] == []

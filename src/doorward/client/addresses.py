@@ -35,6 +35,7 @@ _CREDENTIALS_OF_MACHINES = tuple(
 """Where clouds hand out the credentials of the machine that asks. Nobody's server is there."""
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 _INNER_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa")
+_USERINFO = re.compile(r"//[^/?#]*@")
 # Nothing that a shell, a command line or a web page would read as more than a character of an address.
 _BROWSABLE = re.compile(r"(?:[A-Za-z0-9._~:/?\[\]@&+,=-]|%[0-9A-Fa-f]{2})+")
 
@@ -162,5 +163,6 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 def _refused(what: str, url: str, why: str) -> AddressRefused:
-    shown = "".join(character if "!" <= character <= "~" else "?" for character in url[:200])
-    return AddressRefused(f"{what[:1].upper()}{what[1:]}, {shown}, {why}. It was not contacted.")
+    without_password = _USERINFO.sub("//***@", url, count=1)
+    shown = "".join(character if "!" <= character <= "~" else "?" for character in without_password)
+    return AddressRefused(f"{what[:1].upper()}{what[1:]}, {shown[:200]}, {why}. It was not contacted.")
