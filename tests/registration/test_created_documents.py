@@ -44,7 +44,7 @@ async def test_a_created_document_with_a_key_lets_in_who_has_the_private_half_ci
     form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": redirect_uri}
     assert refusal(await door.post_form(TOKEN, {**form, "client_id": client_id})) == (401, "invalid_client")
     _, proof = build_client_authentication(
-        Registration(ISSUER, "document", client_id),
+        Registration(ISSUER, "document", client_id, token_endpoint_auth_method="private_key_jwt"),
         issuer=ISSUER,
         supported=("none", "private_key_jwt"),
         signing_key=resolve_signing_key(path)[0],
