@@ -64,7 +64,7 @@ class Attempt:
 
 @dataclass(eq=False, slots=True)
 class _Probe:
-    """A `server/discover` that is on its way."""
+    """The last `server/discover`."""
 
     version: str
     answered: anyio.Event = field(default_factory=anyio.Event)
@@ -88,6 +88,7 @@ class McpChannel(httpx2.AsyncClient):
         self._on_lost_message = on_lost_message
         self._refused: Exception | None = None
         self._probe: _Probe | None = None
+        self._has_sent_back = False
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send, and answer for the server where it does not."""
@@ -112,7 +113,6 @@ class McpChannel(httpx2.AsyncClient):
             probe.is_understood = response.status_code < HTTPStatus.BAD_REQUEST
             return response
         finally:
-            self._probe = None
             probe.answered.set()
 
     async def _initialize(
@@ -122,12 +122,14 @@ class McpChannel(httpx2.AsyncClient):
 
         It takes any error of `server/discover` for an older server: a person who has just said no is not asked again.
         It takes silence for one, too, after ten seconds in which a person may be signing in: it is told to ask again.
+        Once, since a server may answer and still be of the older kind.
         """
         request.headers.pop(_SESSION_ID, None)  # a session that was lost; this one begins another
         probe = self._probe
-        if probe is not None:
+        if probe is not None and not self._has_sent_back:
             await probe.answered.wait()
             if probe.is_understood:
+                self._has_sent_back = True
                 return _send_back(request, message, probe.version)
         if self._refused is not None:
             return self._fail(request, message, attempt, self._refused)
