@@ -12,6 +12,7 @@ from doorward.client.browser import BrowserInteraction, _programs, open_browser
 from doorward.client.devices import DeviceInteraction, NoInteraction
 from doorward.client.effects import ShowUserCode
 from doorward.client.errors import AddressRefused, AnswerRefused, LoginRequired
+from doorward.client.listener import listen
 from tests.client.openers import Openers
 from tests.client.wire import visit
 from tests.waiting import until
@@ -196,6 +197,15 @@ async def test_the_port_that_was_asked_for_comes_before_the_registered_one_rdu_0
             asked = int(other.redirect_uri.split(":")[2].split("/")[0])
         async with BrowserInteraction(port=asked).open(registered=registered) as second:
             assert second.redirect_uri == f"http://127.0.0.1:{asked}/callback"
+
+
+async def test_a_port_that_is_taken_is_told_rdu_08() -> None:
+    said: list[str] = []
+    async with listen() as other:
+        interaction = BrowserInteraction(port=other.port, announce=said.append)
+        async with interaction.open() as redirect:
+            assert redirect.redirect_uri != other.redirect_uri
+    assert [text.partition(";")[0] for text in said] == [f"Port {other.port} is in use by another program"]
 
 
 async def test_a_code_is_shown_with_where_to_enter_it() -> None:

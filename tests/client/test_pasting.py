@@ -2,12 +2,14 @@
 
 import os
 import pty
+import termios
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from doorward.client.errors import AddressRefused, LoginRequired
 from doorward.client.pasting import LineReader, PasteInteraction, parse_pasted
@@ -170,6 +172,37 @@ async def test_a_line_may_come_in_pieces_and_with_the_next_from_a_terminal_or_a_
     os.close(receiving)
 
 
+async def test_a_line_longer_than_a_terminal_gathers_is_read_whole(terminal: "Terminal") -> None:
+    before = termios.tcgetattr(terminal.inside)
+    answer = f"{URI}?code={'c' * 6000}&state=s-1"
+    lines: list[str] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def read() -> None:
+            lines.append(await LineReader(terminal.inside)())
+
+        tasks.start_soon(read)
+        await until(terminal.is_ready)
+        await to_thread.run_sync(terminal.enter, f"{answer}\n")
+    assert lines == [f"{answer}\n"]
+    assert termios.tcgetattr(terminal.inside) == before, "the terminal is as it was"
+
+
+async def test_what_is_erased_at_the_terminal_is_not_read_and_its_end_key_ends_the_input(terminal: "Terminal") -> None:
+    lines: list[str] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def read() -> None:
+            reader = LineReader(terminal.inside)
+            lines.extend([await reader(), await reader()])
+
+        tasks.start_soon(read)
+        await until(terminal.is_ready)
+        terminal.enter("\x7fabx\x7fc\n")
+        terminal.enter("\x04")
+    assert lines == ["abc\n", ""]
+
+
 async def test_the_redirect_uri_is_one_of_loopback_although_nobody_may_listen(free_port: int) -> None:
     registered = (f"http://127.0.0.1:{free_port}/callback",)
     async with PasteInteraction(announce=lambda _: None, read=Input()).open(registered=registered) as redirect:
@@ -182,6 +215,10 @@ class Terminal:
 
     def __init__(self) -> None:
         self.outside, self.inside = pty.openpty()
+
+    async def is_ready(self) -> bool:
+        """Whether it hands over what is pasted as it comes."""
+        return not termios.tcgetattr(self.inside)[3] & termios.ICANON
 
     def enter(self, text: str) -> None:
         os.write(self.outside, text.encode())

@@ -63,6 +63,7 @@ class BrowserInteraction:
     @asynccontextmanager
     async def _open(self, ports: list[int]) -> AsyncIterator[Redirect]:
         async with listen(ports) as listener:
+            tell_of_taken_port(self._port, listener.port, self._announce)
             yield _InBrowser(listener, self._timeout_seconds, self._announce)
 
 
@@ -102,6 +103,12 @@ class _InBrowser:
 def wanted_ports(port: int | None, registered: tuple[str, ...]) -> list[int]:
     """The ports to try, in their order."""
     return [*([port] if port else []), *own_ports(registered)]
+
+
+def tell_of_taken_port(wanted: int | None, taken: int, announce: Announce) -> None:
+    """Say that the port that was asked for is not the one: where it is registered exactly, that is why it fails."""
+    if wanted is not None and wanted != taken:
+        announce(f"Port {wanted} is in use by another program; the answer is awaited on port {taken} instead.")
 
 
 def explain_timeout(seconds: float, foreign: int) -> str:

@@ -10,15 +10,15 @@ import re
 import select
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from urllib.parse import parse_qs
 
 import anyio
 from anyio import to_thread
 
 from .addresses import check_browsable
-from .browser import TIMEOUT_SECONDS, Announce, announce_on_stderr, explain_timeout, wanted_ports
+from .browser import TIMEOUT_SECONDS, Announce, announce_on_stderr, explain_timeout, tell_of_taken_port, wanted_ports
 from .callback import check_state
 from .effects import ShowUserCode
 from .errors import LoginRequired
@@ -30,6 +30,9 @@ Read = Callable[[], str] | Callable[[], Awaitable[str]]
 _LOOKS_EVERY_SECONDS = 0.1
 _MAX_LINE_BYTES = 64 * 1024
 _CHUNK = 4096
+_END_KEYS = (b"\x04", b"\x00")
+"""Ctrl-D at a terminal: as it is typed, and as the terminal keeps it where it gathered the line itself."""
+_ERASED = re.compile(rb"(?:^|[^\x08\x7f\n])[\x08\x7f]")
 _AROUND = re.compile(r"\A[\s\"'<]+|[\s\"'>]+\Z")
 _HOW = (
     "Open this address in a browser on any machine and sign in:\n\n  {url}\n\n"
@@ -72,6 +75,7 @@ class PasteInteraction:
     @asynccontextmanager
     async def _open(self, ports: list[int]) -> AsyncIterator[Redirect]:
         async with listen(ports) as listener:
+            tell_of_taken_port(self._port, listener.port, self._announce)
             yield _ByHand(listener, self._timeout_seconds, self._announce, self._read)
 
 
@@ -159,13 +163,19 @@ class LineReader:
         descriptor = _standard_input() if self._descriptor is None else self._descriptor
         if descriptor is None:
             return ""
-        while b"\n" not in self._kept and len(self._kept) < _MAX_LINE_BYTES:
-            chunk = await self._read(descriptor)
-            self._kept += chunk
-            if not chunk:
-                break
+        is_terminal = os.isatty(descriptor)
+        with _long_lines(descriptor):
+            while not self._is_complete(is_terminal=is_terminal) and (chunk := await self._read(descriptor)):
+                self._kept = _edit(self._kept + chunk) if is_terminal else self._kept + chunk
         line, end, self._kept = self._kept.partition(b"\n")
+        if is_terminal and not end:
+            line = line.rstrip(b"".join(_END_KEYS))
         return (line + end).decode("utf-8", "replace")
+
+    def _is_complete(self, *, is_terminal: bool) -> bool:
+        kept = self._kept
+        ended = is_terminal and kept.endswith(_END_KEYS)
+        return ended or b"\n" in kept or len(kept) >= _MAX_LINE_BYTES
 
     async def _read(self, descriptor: int) -> bytes:
         """What is there. Without a thread where the system can look, since a thread would take the next line, too."""
@@ -187,6 +197,34 @@ class LineReader:
             await anyio.sleep(_LOOKS_EVERY_SECONDS)
         (chunk,), self._reading = self._reading, None
         return chunk
+
+
+@contextmanager
+def _long_lines(descriptor: int) -> Iterator[None]:
+    """Have the terminal hand over what is pasted as it comes.
+
+    By itself it gathers a line first, and no more than 1024 bytes of it on a Mac: less than some codes have.
+    """
+    if sys.platform == "win32" or not os.isatty(descriptor):
+        yield
+        return
+    import termios  # noqa: PLC0415  # Windows has none
+
+    before = termios.tcgetattr(descriptor)
+    changed = termios.tcgetattr(descriptor)
+    changed[3] &= ~termios.ICANON
+    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+def _edit(line: bytes) -> bytes:
+    """Do what the terminal no longer does by itself: take back what was erased."""
+    while found := _ERASED.search(line):
+        line = line[: found.start()] + line[found.end() :]
+    return line
 
 
 def _standard_input() -> int | None:
