@@ -16,6 +16,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from doorward.cli.commands import app
+from doorward.client.auth import DoorwardAuth
+from doorward.client.devices import NoInteraction
+from doorward.client.stores import open_store
 from tests.cli.browsing import as_a_person, write_browser
 from tests.person import Person
 from tests.running import RunningDoorward, start_doorward
@@ -158,6 +161,11 @@ def at_a_terminal(home: Path, *words: str, browser: Path | None = None) -> tuple
 def test_a_token_is_not_shown_on_a_terminal_unless_it_is_asked_for(server: RunningDoorward, signed_in: Path) -> None:
     home = signed_in
     token = run(home, "token", server.demo).stdout.strip()
+    # A program of the same person, without a name of its own, is signed in as well.
+    session = DoorwardAuth(server.demo, store=open_store(home), interaction=NoInteraction()).session
+    held = anyio.run(session.token)
+    assert held is not None
+    assert held.access_token == token
     said, code = at_a_terminal(home, "token", server.demo)
     assert (token in said, code) == (False, 1)
     assert "An access token is a secret" in said

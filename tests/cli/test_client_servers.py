@@ -172,13 +172,15 @@ def test_a_document_is_made_for_a_key_which_is_made_once_cimd_29_t17(home: Path)
     assert "chmod 600" in " ".join(run(home, *words, code=2).stderr.split())
 
 
-# What the authorization server alone is made of; and what is slow, so that `--help` does not wait for it.
-_WITHOUT_SERVER = """
+# What the authorization server alone is made of.
+_OF_THE_SERVER = "aiohttp alembic apsw argon2 babel granian jinja2 sqlalchemy structlog uvloop"
+# `--help` does not wait for what is slow to import.
+_WITHOUT = """
 import sys
 from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
-    names = "aiohttp alembic apsw argon2 babel granian jinja2 sqlalchemy structlog uvloop".split()
+    names = sys.argv.pop(1).split()
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:
             raise ModuleNotFoundError(name, name=name)
@@ -191,16 +193,16 @@ main()
 """
 
 
-def test_the_commands_of_a_client_need_nothing_of_the_authorization_server(home: Path) -> None:
-    def start(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _WITHOUT_SERVER, *words]
-        return subprocess.run(command, env=as_a_person(home), capture_output=True, text=True, check=False, timeout=60)
+def test_a_command_needs_the_packages_of_its_own_extra_and_names_one_that_is_not_there(home: Path) -> None:
+    def start(absent: str, *words: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", _WITHOUT, absent, *words]
+        done = subprocess.run(command, env=as_a_person(home), capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr
 
-    assert start("--help").returncode == 0
-    done = start("client", "tools", "http://127.0.0.1:1/mcp")
-    assert done.returncode == 1
-    assert "Nothing answers at http://127.0.0.1:1/mcp" in done.stderr
-    done = start("up")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("doorward: this needs a package that is not installed, ")
-    assert done.stderr.endswith(": pip install 'doorward[server,proxy]'\n")
+    tools = ("client", "tools", "http://127.0.0.1:1/mcp")
+    needs = "doorward: this needs a package that is not installed,"
+    assert start(_OF_THE_SERVER, "--help") == (0, "")
+    assert "Nothing answers at http://127.0.0.1:1/mcp" in start(_OF_THE_SERVER, *tools)[1]
+    code, said = start(_OF_THE_SERVER, "up")
+    assert (code, said.startswith(needs), said.endswith(": pip install 'doorward[server,proxy]'\n")) == (1, True, True)
+    assert start("mcp", *tools) == (1, f"{needs} mcp: pip install 'doorward[client]'\n")

@@ -116,7 +116,13 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_is_known_here() -> None:
     found = {path for path in leaves(get_command(app)) if path.startswith("admin ")}
     assert found == {f"admin {path}" for path in ADMIN}
-    assert leaves(get_command(app)) - found == {"up", "protect", "version", *(f"client {path}" for path in CLIENT)}
+    assert leaves(get_command(app)) - found == {
+        "up",
+        "protect",
+        "doctor",
+        "version",
+        *(f"client {path}" for path in CLIENT),
+    }
 
 
 @pytest.mark.parametrize(
@@ -125,6 +131,7 @@ def test_every_command_is_known_here() -> None:
         *(f"admin {path}" for path in ADMIN),
         *(f"client {path}" for path in sorted(CLIENT)),
         "up",
+        "doctor",
         "version",
         "admin",
         "client",

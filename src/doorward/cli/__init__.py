@@ -16,8 +16,9 @@ def main() -> None:
         from .commands import app
 
         app()
-    except ModuleNotFoundError as missing:
-        package = (missing.name or "").partition(".")[0]
+    except ImportError as error:
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        package = (missing.name or "").partition(".")[0] if isinstance(missing, ModuleNotFoundError) else ""
         if package in {"", "doorward"}:
             raise
         extras = "client" if sys.argv[1:2] and sys.argv[1] in _OF_CLIENTS else "server,proxy"
