@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 from mcp_types import TextContent
 
 from doorward.client import (
@@ -301,6 +302,25 @@ async def test_an_http_error_says_what_it_was(doorward: RunningDoorward, visitor
         with pytest.raises(ServerRefused, match="answered 404 Not Found") as caught:
             await client.list_tools()
         assert caught.value.status == 404
+
+
+async def test_an_error_that_never_ends_is_not_read_to_its_end(visitor: Visitor) -> None:
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                await stream.receive()
+                await stream.send(b"HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\n\r\n")
+                while True:
+                    await stream.send(b" " * 65536)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610  # anyio's, not Django's
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, answer)
+        async with connect(f"http://127.0.0.1:{port}/mcp", visitor) as client:
+            with pytest.raises(ServerRefused, match="answered 503"):
+                await client.list_tools()
+        tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager

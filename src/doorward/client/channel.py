@@ -23,6 +23,7 @@ from .errors import ClientError, ServerRefused, ServerUnreachable
 
 INTERNAL_ERROR = -32603
 METHOD_NOT_FOUND = -32601
+MAX_ERROR_BYTES = 1024 * 1024
 UNSUPPORTED_PROTOCOL_VERSION = -32022
 _SESSION_ID = "mcp-session-id"
 _PROTOCOL_VERSION = "mcp-protocol-version"
@@ -141,16 +142,19 @@ class McpChannel(httpx2.AsyncClient):
         self._refused = None
         try:
             response = await super().send(request, **options)
-            error = await self._judge(response, attempt) if response.status_code >= HTTPStatus.BAD_REQUEST else None
+            if response.status_code < HTTPStatus.BAD_REQUEST:
+                return response
+            body = await _read(response)
         except httpx2.TransportError as broken:
             attempt.broken = not isinstance(broken, httpx2.ConnectError | httpx2.TimeoutException)
             return self._fail(request, message, attempt, _explain(request, broken))
         except Exception as failed:  # noqa: BLE001  # it goes to the caller; here it would only end the connection
             return self._fail(request, message, attempt, failed)
-        if error is None:
-            return response
-        await response.aclose()
-        return self._fail(request, message, attempt, error)
+        if self._says_why(response, body, attempt):
+            media = {"content-type": "application/json"}
+            return httpx2.Response(response.status_code, headers=media, content=body, request=request)
+        refused = ServerRefused(_describe(response), status=response.status_code)
+        return self._fail(request, message, attempt, refused)
 
     def _fail(
         self, request: httpx2.Request, message: dict[str, Any], attempt: Attempt, error: Exception
@@ -168,15 +172,12 @@ class McpChannel(httpx2.AsyncClient):
         }
         return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=answer, request=request)
 
-    async def _judge(self, response: httpx2.Response, attempt: Attempt) -> Exception | None:
-        """What is wrong, or None where the server says so itself in a JSON-RPC error."""
-        body = await response.aread()
+    def _says_why(self, response: httpx2.Response, body: bytes, attempt: Attempt) -> bool:
+        """Whether the server itself answers the message, with a JSON-RPC error."""
         code = _error_code(body)
         if _SESSION_ID in response.request.headers and _says_session_is_lost(response.status_code, body, code):
             attempt.session_lost = True
-        if code is not None and self._on_lost_message is None:
-            return None
-        return ServerRefused(_describe(response), status=response.status_code)
+        return code is not None and self._on_lost_message is None
 
     async def _listen(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         try:
@@ -231,6 +232,19 @@ def _send_back(request: httpx2.Request, message: dict[str, Any], version: str) -
     }
     answer = {"jsonrpc": "2.0", "id": message.get("id"), "error": error}
     return httpx2.Response(HTTPStatus.BAD_REQUEST, json=answer, request=request)
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """The body of an error, or nothing of one that goes on for too long. Spec: T8"""
+    body = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                return b""
+    finally:
+        await response.aclose()
+    return body
 
 
 def _is_about_getting_in(error: Exception) -> bool:
