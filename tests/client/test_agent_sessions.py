@@ -45,13 +45,15 @@ class Reluctant(Issuer):
     """Registers nobody who names what it does not like."""
 
     dislikes: frozenset[str] = frozenset()
+    says: tuple[int, str] = (400, "invalid_client_metadata")
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def _register(self, members: dict[str, Any]) -> httpx2.Response:
         self.asked.append(members)
-        if self.dislikes & members.keys():
-            refusal = {"error": "invalid_client_metadata", "error_description": "Some of it is not for here."}
-            return httpx2.Response(400, json=refusal)
+        if self.dislikes & {*members, *members["grant_types"]}:
+            status, error = self.says
+            refusal = {"error": error, "error_description": "Some of it is not for here."}
+            return httpx2.Response(status, json=refusal)
         return super()._register(members)
 
 
@@ -134,8 +136,11 @@ async def test_what_a_program_raises_for_want_of_an_assertion_reaches_its_caller
     assert issuer.forms == []
 
 
-async def test_a_registration_goes_on_without_what_may_be_left_out_dcr_16_17() -> None:
-    issuer = Reluctant(ISSUER, dislikes=frozenset({"scope"}))
+@pytest.mark.parametrize(
+    "says", [(400, "invalid_client_metadata"), (400, "invalid_scope"), (403, "insufficient_scope")]
+)
+async def test_a_registration_goes_on_without_what_may_be_left_out_dcr_16_17(says: tuple[int, str]) -> None:
+    issuer = Reluctant(ISSUER, dislikes=frozenset({"scope"}), says=says)
     world = World(issuer=issuer)
     async with world.client() as http:
         assert (await http.get(SERVER)).status_code == 200
@@ -143,6 +148,15 @@ async def test_a_registration_goes_on_without_what_may_be_left_out_dcr_16_17() -
         (True, "native"),
         (False, "native"),
     ]
+
+
+async def test_a_registration_goes_on_without_a_grant_that_the_server_does_not_list_dcr_17() -> None:
+    listed = {"grant_types_supported": ["authorization_code"]}
+    issuer = Reluctant(ISSUER, dislikes=frozenset({"refresh_token"}), metadata=listed)
+    world = World(issuer=issuer)
+    async with world.client() as http:
+        assert (await http.get(SERVER)).status_code == 200
+    assert issuer.asked[-1]["grant_types"] == ["authorization_code"]
 
 
 async def test_a_refused_registration_is_told_in_the_words_of_the_server_dcr_17() -> None:

@@ -7,28 +7,27 @@ resources, and gives refresh tokens only to who asks the person; Better Auth's i
 registers others than it was asked to. Spec: CLI-12, ASM-19, REG-02
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio
 import pytest
 from mcp.shared.auth import OAuthClientInformationFull
 from pydantic import AnyUrl
 
 from doorward.client.auth import DoorwardAuth
-from doorward.client.connect import DoorwardClient
 from doorward.client.devices import NoInteraction
 from doorward.client.errors import LoginRequired
-from doorward.client.interaction import Interaction
-from doorward.client.storage import Store
+from doorward.client.records import dump_connection
 from doorward.client.stores import FileStore
 from tests.interop.foreign import others
 from tests.interop.foreign.in_python import SCOPE
 from tests.interop.foreign.others import Other
-from tests.interop.foreign.people import PATIENCE_SECONDS, Somebody, told, told_a_code
+from tests.interop.foreign.people import told, told_a_code
+from tests.interop.foreign.visiting import assert_open, connect, sign_in
 from tests.interop.kept import change_tokens, copy, kept
 from tests.interop.node.documents import Authority, make_authority, serve_document
 from tests.interop.node.programs import find_node
@@ -114,31 +113,6 @@ def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@asynccontextmanager
-async def connect(
-    other: Other, store: Store, interaction: Interaction, **options: Any
-) -> AsyncIterator[DoorwardClient]:
-    """A client of its own, as a program that is started."""
-    with anyio.fail_after(PATIENCE_SECONDS):
-        async with DoorwardClient(other.url, store=store, interaction=interaction, **options) as client:
-            yield client
-
-
-async def sign_in(other: Other, store: Store, *, port: int | None = None, **options: Any) -> Somebody:
-    """Connect with a person at hand, and see that it is open; the person."""
-    somebody = other.somebody()
-    async with told(somebody.visit, port) as interaction, connect(other, store, interaction, **options) as client:
-        assert [tool.name for tool in await client.list_tools()] == ["greet"]
-        await assert_open(client)
-    return somebody
-
-
-async def assert_open(client: DoorwardClient) -> None:
-    result = await client.call_tool("greet", {"name": "Ada"})
-    assert not result.is_error
-    assert [getattr(content, "text", None) for content in result.content] == ["Hello, Ada!"]
-
-
 async def test_a_client_registers_asks_a_person_once_and_calls_tools_pkce_01(other: Other, store: FileStore) -> None:
     somebody = await sign_in(other, store)
     (visit,) = somebody.visits
@@ -218,6 +192,18 @@ async def test_a_server_that_has_forgotten_its_clients_is_registered_at_anew(
     assert answer_parameters(somebody.visits[0])["client_id"] == after.client_id != before.client_id
 
 
+@pytest.mark.parametrize("start", [others.fastmcp, others.sdk])
+async def test_a_server_that_needs_more_than_a_client_registered_for_is_registered_at_anew_step_05(
+    store: FileStore, start: Callable[..., AbstractContextManager[Other]]
+) -> None:
+    with start() as before:
+        await sign_in(before, store)
+    with start("write", again=before) as after:
+        somebody = await sign_in(after, store)
+        assert set(answer_parameters(somebody.visits[-1])["scope"].split()) == {SCOPE, "write"}
+        assert len(somebody.visits) == 2
+
+
 @pytest.mark.parametrize("secret", ["a-secret-of-a-test-and-of-nothing-else", None], ids=["secret", "public"])
 async def test_the_mcp_sdk_knows_a_client_by_what_it_was_given_and_signs_it_out_reg_03(
     sdk: Other, store: FileStore, free_port: int, secret: str | None
@@ -262,6 +248,26 @@ async def test_oidc_provider_knows_a_client_by_its_document(
             await assert_open(client)
     assert answer_parameters(somebody.visits[0])["client_id"] == document.url
     assert document.requests == ["GET /client.json HTTP/1.1"]
+
+
+async def test_a_client_pushes_its_requests_where_that_is_insisted_on_and_registers_anew_where_it_was_forgotten(
+    store: FileStore, log: Path, authority: Authority
+) -> None:
+    find_node()
+    with others.oidc_provider(log, authority.trust, ONLY_PUSHED="yes") as other:
+        await sign_in(other, store)
+        change_tokens(store, refresh_token=None, access_token="spoiled")
+        somebody = await sign_in(other, store)
+        assert "request_uri=" in somebody.visits[0]
+        name, connection = kept(store)
+        assert connection.registration is not None
+        forgotten = replace(connection.registration, client_id="forgotten")
+        store.save(name, dump_connection(connection.with_registration(forgotten)))
+        change_tokens(store, refresh_token=None, access_token="spoiled")
+        await sign_in(other, store)
+        known = kept(store)[1].registration
+        assert known is not None
+        assert known.client_id != "forgotten"
 
 
 async def test_oidc_provider_lets_in_a_client_without_a_browser_by_a_code(

@@ -197,7 +197,10 @@ class _Conversation:
 
     def _lacks_scope(self, answer: _Refusal) -> bool:
         challenge = answer.challenge
-        return challenge is not None and challenge.error == INSUFFICIENT_SCOPE and bool(challenge.scope)
+        if challenge is None or challenge.error != INSUFFICIENT_SCOPE:
+            return False
+        # Servers of the MCP SDK for Python leave it to their metadata which scopes they need.
+        return bool(challenge.scope or challenge.resource_metadata)
 
     def _learn_nonce(self, tokens: Tokens | None, answer: _Refusal) -> bool:
         """Whether the request was refused for a nonce alone, which is known now. Spec: RFC 9449 §9"""

@@ -113,6 +113,8 @@ def _log_in_person(
 
     pending = yield from build(registration)
     was_stored = registration is stored and not wish.trusts_registration
+    if server.require_pushed_authorization_requests:
+        was_stored = False  # pushing would have told, and what was pushed may be good for one look
     if was_stored and server.registration_endpoint and (yield from _is_forgotten(server, pending)):
         registration = yield from register(wish.identity, server, server.registration_endpoint, registration_wish)
         yield SaveRegistration(resource, registration)

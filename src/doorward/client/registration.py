@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from doorward.oauth.client_documents import check_document_url
-from doorward.oauth.errors import INVALID_CLIENT_METADATA, OAuthError, printable
+from doorward.oauth.errors import INSUFFICIENT_SCOPE, INVALID_CLIENT_METADATA, INVALID_SCOPE, OAuthError, printable
 from doorward.oauth.redirects import is_loopback
 from doorward.oauth.scopes import Scopes, format_scope
 
@@ -24,6 +24,8 @@ from .records import Registration
 CODE_GRANTS = ("authorization_code", "refresh_token")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _MAX_CLIENT_ID_LENGTH = 4096
+_ABOUT_OPTIONS = frozenset({INVALID_CLIENT_METADATA, INVALID_SCOPE, INSUFFICIENT_SCOPE})
+"""What servers say to a registration with scopes or grants that they do not have; Keycloak the last, with 403."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,9 @@ def register(
     """Register at `endpoint`. A refusal is answered by asking once without what is optional. Spec: DCR-16, DCR-17"""
     body = _build_request(identity, server, wish)
     answer = yield from _post(endpoint, body)
-    if answer.status == 400 and "scope" in body and _error_of(answer)[0] == INVALID_CLIENT_METADATA:
-        body = {name: value for name, value in body.items() if name != "scope"}
+    less = _without_options(body, server)
+    if answer.status in {400, 403} and _error_of(answer)[0] in _ABOUT_OPTIONS and less != body:
+        body = less
         answer = yield from _post(endpoint, body)
     if answer.status not in {200, 201}:
         code, description = _error_of(answer)
@@ -184,6 +187,13 @@ def _build_request(identity: ClientIdentity, server: ServerMetadata, wish: Regis
         "scope": format_scope(wish.scope) or None,
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+def _without_options(body: Mapping[str, Any], server: ServerMetadata) -> dict[str, Any]:
+    """The same request with no scope, and of the grants only those that the server lists, if it lists any."""
+    grants = body["grant_types"]
+    listed = [grant for grant in grants if grant in (server.grant_types_supported or grants)]
+    return {name: value for name, value in body.items() if name != "scope"} | {"grant_types": listed or grants}
 
 
 def _wish_method(offered: tuple[str, ...] | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from doorward.oauth.challenges import Challenge
-from doorward.oauth.errors import INVALID_CLIENT, TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.errors import INVALID_CLIENT, INVALID_SCOPE, TEMPORARILY_UNAVAILABLE, OAuthError
 from doorward.oauth.jwt import SigningKey
 from doorward.oauth.resources import match_key
 from doorward.oauth.scopes import Scopes, missing, parse_scope, union
@@ -23,7 +23,7 @@ from .discovery import Discovery, check_endpoints, discover, find_server_metadat
 from .documents import ServerMetadata, parse_server_metadata
 from .driving import Driver
 from .effects import Flow
-from .errors import ClientError, DiscoveryFailed, IssuerChanged, StepUpFailed, TokenRequestFailed
+from .errors import AuthorizationFailed, ClientError, DiscoveryFailed, IssuerChanged, StepUpFailed, TokenRequestFailed
 from .flow import LoginWish, log_in
 from .interaction import Interaction
 from .keeping import Keeping
@@ -155,21 +155,25 @@ class Session:
             return await self._log_in(discovery or await self._discover(challenge), _scopes_of(challenge))
 
     async def step_up(self, refused: Tokens, challenge: Challenge) -> Tokens:
-        """Tokens with the scopes of `challenge` beside all that were asked for before.
+        """Tokens with the scopes of `challenge` beside all that were asked for before; where it names none, with those
+        that the server's metadata lists.
 
         Raises `StepUpFailed` when they were asked for already and not given.
 
         Spec: STEP-05 … STEP-07
         """
-        needed = _scopes_of(challenge)
         async with self._keeping.alone():
             held = self.held or refused
+            needed, discovery = _scopes_of(challenge), None
+            if not needed:
+                discovery = await self._discover(challenge)
+                needed = (discovery.metadata and discovery.metadata.scopes_supported) or ()
             if _is_other(held, refused) and not missing(needed, held.scope):
                 return held
             if not missing(needed, held.requested):
-                lacking = " ".join(missing(needed, held.scope) or needed)
+                lacking = " ".join(missing(needed, held.scope) or needed) or "it does not say which"
                 raise StepUpFailed(f"{self.server_url} needs scopes that were asked for and not granted: {lacking}.")
-            return await self._log_in(await self._discover(challenge), needed, steps_up=True)
+            return await self._log_in(discovery or await self._discover(challenge), needed, steps_up=True)
 
     async def login(self, *, challenge: Challenge | None = None, fresh: bool = False) -> Tokens:
         """A new login, whatever is held; with `fresh` as a client that was never here."""
@@ -249,16 +253,21 @@ class Session:
     async def _log_in(
         self, discovery: Discovery, challenged: Scopes, *, fresh: bool = False, steps_up: bool = False
     ) -> Tokens:
-        """New tokens from the issuer of `discovery`, kept. A registration that it forgot is made anew, once."""
+        """New tokens from the issuer of `discovery`, kept. A registration that it forgot is made anew, once, as is one
+        that may not ask for what is needed by now.
+        """
         await self._move_to(discovery)
         if fresh:
             await self._keeping.keep(Connection())
         await self._bind(discovery.server)
+        former = self.connection.registration
         try:
             registration, tokens = await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))
-        except TokenRequestFailed as error:
+        except (TokenRequestFailed, AuthorizationFailed) as error:
             known = self.connection.registration
-            if error.code != INVALID_CLIENT or known is None or known.kind != "dynamic" or self._options.agent:
+            if known is None or known.kind != "dynamic" or self._options.agent:
+                raise
+            if error.code != INVALID_CLIENT and (error.code != INVALID_SCOPE or known != former):
                 raise
             await self._keeping.keep(self.connection.with_registration(None))
             registration, tokens = await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))

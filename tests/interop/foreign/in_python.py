@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -36,13 +37,16 @@ def greet(name: str) -> str:
     return f"Hello, {name}!"
 
 
-def build_fastmcp(origin: str) -> tuple[ASGIApp, InMemoryOAuthProvider]:
-    """FastMCP with the provider it has for trying things out: whoever comes is let in without a question."""
+def build_fastmcp(origin: str, scopes: Sequence[str] = (SCOPE,)) -> tuple[ASGIApp, InMemoryOAuthProvider]:
+    """FastMCP with the provider it has for trying things out: whoever comes is let in without a question.
+
+    All of `scopes` are needed, and there are no others.
+    """
     provider = InMemoryOAuthProvider(
         base_url=origin,
-        client_registration_options=ClientRegistrationOptions(enabled=True, valid_scopes=[SCOPE]),
+        client_registration_options=ClientRegistrationOptions(enabled=True, valid_scopes=list(scopes)),
         revocation_options=RevocationOptions(enabled=True),
-        required_scopes=[SCOPE],
+        required_scopes=list(scopes),
     )
     server: FastMCP[Any] = FastMCP("Greeter", auth=provider)
     server.tool(greet)
@@ -172,9 +176,12 @@ class SDKProvider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshTok
         return OAuthToken(access_token=access, expires_in=LIFETIME, scope=" ".join(scopes), refresh_token=refresh)
 
 
-def build_sdk(origin: str, *, publishes_resource: bool = True) -> tuple[ASGIApp, SDKProvider]:
+def build_sdk(
+    origin: str, scopes: Sequence[str] = (SCOPE,), *, publishes_resource: bool = True
+) -> tuple[ASGIApp, SDKProvider]:
     """The SDK's own authorization server beside the server it protects, as its examples have it.
 
+    All of `scopes` are needed, and there are no others.
     Without `publishes_resource` it is one of before there was metadata of resources: its challenge leads nowhere.
     """
     provider = SDKProvider(origin)
@@ -182,9 +189,9 @@ def build_sdk(origin: str, *, publishes_resource: bool = True) -> tuple[ASGIApp,
         {
             "issuer_url": origin,
             "resource_server_url": f"{origin}/mcp" if publishes_resource else None,
-            "client_registration_options": {"enabled": True, "valid_scopes": [SCOPE], "default_scopes": [SCOPE]},
+            "client_registration_options": {"enabled": True, "valid_scopes": scopes, "default_scopes": scopes},
             "revocation_options": {"enabled": True},
-            "required_scopes": [SCOPE],
+            "required_scopes": scopes,
             "validate_token_resource": publishes_resource,
         }
     )

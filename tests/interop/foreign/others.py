@@ -1,10 +1,11 @@
 """MCP servers behind authorization servers that nobody here wrote, each ready to be met by a client."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mcp.server.mcpserver import MCPServer
 from starlette.types import ASGIApp
@@ -15,6 +16,8 @@ from tests.interop.foreign.people import Answer, Somebody, fill_in, post_as_bett
 from tests.interop.foreign.serving import serving
 from tests.interop.node.programs import FOLDER as NODE
 from tests.interop.upstreams.running import running
+
+Kept = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -29,7 +32,7 @@ class Other:
     issuer: str
     answer: Answer
     method: str
-    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept: Kept = field(default_factory=dict)
 
     def forget(self, *names: str) -> None:
         """Lose it, as a server that keeps it in memory does when it starts again."""
@@ -42,40 +45,51 @@ class Other:
 
 
 @contextmanager
-def fastmcp() -> Iterator[Other]:
-    """FastMCP's own provider: nobody is asked anything, refusals of grants are a 401."""
-    kept: dict[str, dict[str, Any]] = {}
+def fastmcp(*scopes: str, again: Other | None = None) -> Iterator[Other]:
+    """FastMCP's own provider: nobody is asked anything, refusals of grants are a 401.
+
+    `again` is where it was before, what it kept there included.
+    """
+    kept: Kept = {}
 
     def build(origin: str) -> ASGIApp:
-        app, provider = build_fastmcp(origin)
+        app, provider = build_fastmcp(origin, (SCOPE, *scopes))
         kept.update(clients=provider.clients, access=provider.access_tokens, refresh=provider.refresh_tokens)
         return app
 
-    with serving(build) as origin:
+    with _serving(build, kept, again) as origin:
         yield Other(f"{origin}/mcp", f"{origin}/", fill_in, "client_secret_post", kept)
 
 
 @contextmanager
-def sdk(*, publishes_resource: bool = True) -> Iterator[Other]:
+def sdk(*scopes: str, again: Other | None = None, publishes_resource: bool = True) -> Iterator[Other]:
     """The SDK's authorization server: every client has a secret, and may ask for nothing but what it registered."""
-    kept: dict[str, dict[str, Any]] = {}
+    kept: Kept = {}
 
     def build(origin: str) -> ASGIApp:
-        app, provider = build_sdk(origin, publishes_resource=publishes_resource)
+        app, provider = build_sdk(origin, (SCOPE, *scopes), publishes_resource=publishes_resource)
         kept.update(clients=provider.clients, access=provider.access, refresh=provider.refresh)
         return app
 
-    with serving(build) as origin:
+    with _serving(build, kept, again) as origin:
         yield Other(f"{origin}/mcp", origin, fill_in, "client_secret_post", kept)
 
 
 @contextmanager
-def oidc_provider(log: Path, trust: Path) -> Iterator[Other]:
+def _serving(build: Callable[[str], ASGIApp], kept: Kept, again: Other | None) -> Iterator[str]:
+    with serving(build, 0 if again is None else urlsplit(again.url).port or 0) as origin:
+        for name, rows in again.kept.items() if again else ():
+            kept[name].update(rows)
+        yield origin
+
+
+@contextmanager
+def oidc_provider(log: Path, trust: Path, **environment: str) -> Iterator[Other]:
     """oidc-provider, and a server of the SDK that verifies its JWTs: three ways to be known, tokens for one resource.
 
     It reads documents of sites that `trust` vouches for.
     """
-    with running(NODE / "oidc_provider.mjs", log, NODE_EXTRA_CA_CERTS=str(trust)) as node:
+    with running(NODE / "oidc_provider.mjs", log, NODE_EXTRA_CA_CERTS=str(trust), **environment) as node:
         issuer = node.url.removesuffix("/mcp")
 
         def build(origin: str) -> ASGIApp:

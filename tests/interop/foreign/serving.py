@@ -26,10 +26,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(build: Callable[[str], ASGIApp]) -> Iterator[str]:
-    """The app that `build` makes for its own origin, and that origin."""
+def serving(build: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
+    """The app that `build` makes for its own origin, and that origin; at `port`, where it may have been before."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = _Server(uvicorn.Config(build(origin), log_level="error", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"serving {origin}")

@@ -1,5 +1,6 @@
 // oidc-provider with its own development pages: `PORT=3000 node oidc_provider.mjs`. It grants tokens for any server on this
 // machine, as JWTs; its secrets and clients are for tests alone.
+// With `ONLY_PUSHED=yes` it takes pushed authorization requests alone.
 import { Provider } from 'oidc-provider';
 
 const issuer = `http://127.0.0.1:${process.env.PORT}`;
@@ -24,6 +25,7 @@ const provider = new Provider(issuer, {
   features: {
     clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
     deviceFlow: { enabled: true },
+    pushedAuthorizationRequests: { requirePushedAuthorizationRequests: process.env.ONLY_PUSHED === 'yes' },
     registration: { enabled: true },
     registrationManagement: { enabled: true },
     revocation: { enabled: true },
