@@ -93,6 +93,8 @@ def _check_refused(name: str, tried: list[Registered]) -> Finding:
 
 def _check_complete(good: list[Registered]) -> Finding:
     missing = {name for one in good for name in _EXPECTED if name not in (one.seen.document or {})}
+    if not all(strings_of(one.seen.document, "redirect_uris") for one in good):
+        missing.add("redirect_uris")
     if not missing:
         return _COMPLETE.passed()
     why = "Clients go by the answer: most refuse one without redirect_uris, and some then never send a secret."

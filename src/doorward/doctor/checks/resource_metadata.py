@@ -1,6 +1,6 @@
 """The resource's metadata, in every place where clients look. Spec: PRM-01 … PRM-10; clients.md no. 2, 3, 55, 56"""
 
-from doorward.doctor.discovery import RESOURCE
+from doorward.doctor.discovery import PLACES, RESOURCE, resource_documents
 from doorward.doctor.findings import Finding
 from doorward.doctor.habits import OFFLINE_ACCESS
 from doorward.doctor.places import join, resource_place, slash_variant
@@ -24,7 +24,7 @@ _NOWHERE = "There is none."
 
 def check_resource_metadata(subject: Subject) -> list[Finding]:
     """Where it is and what it says."""
-    documents = _documents(subject)
+    documents = resource_documents(subject.visit)
     if not documents:
         checks = (_PATH, _NAMED, _EQUALS, _SLASH, _ISSUERS, _SCOPES, _NULLS, _SAME)
         return [_check_found(subject), _check_errors(subject), *(check.skipped(_NOWHERE) for check in checks)]
@@ -42,22 +42,6 @@ def check_resource_metadata(subject: Subject) -> list[Finding]:
     ]
 
 
-def _documents(subject: Subject) -> dict[str, Seen]:
-    """The places for the URL as given that have a document, by what they are called."""
-    visit = subject.visit
-    named = visit.challenge_url()
-    urls = {"challenge": join(visit.url, named) if named else ""}
-    for place in ("path", "appended", "root"):
-        urls[place] = resource_place(visit.url, place)
-    urls["slash"] = resource_place(visit.url, "path", keeps_slash=True)
-    found = {place: visit.get(url) for place, url in urls.items() if url}
-    return {
-        place: seen
-        for place, seen in found.items()
-        if seen is not None and seen.status == 200 and seen.document is not None and "resource" in seen.document
-    }
-
-
 def _check_found(subject: Subject) -> Finding:
     asked = "; ".join(
         seen.in_words for url, seen in subject.visit.documents.items() if "oauth-protected-resource" in url
@@ -71,7 +55,7 @@ def _check_found(subject: Subject) -> Finding:
 
 def _check_errors(subject: Subject) -> Finding:
     """Spec: clients.md no. 2 (429 at one place stopped eight of twelve clients)"""
-    own_places = {resource_place(subject.visit.url, place) for place in ("path", "appended", "root")}
+    own_places = {resource_place(subject.visit.url, place) for place in PLACES}
     bad = [
         seen
         for url, seen in subject.visit.documents.items()
