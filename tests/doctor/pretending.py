@@ -4,7 +4,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -198,10 +198,13 @@ def _fits(asked: str, registered: str) -> bool:
     return asked == registered
 
 
+def pretend(server: Pretended | None = None) -> AbstractContextManager[Pretended]:
+    """Both are served while the context is open; `server` where their answers are of another kind."""
+    return _pretend(server if server is not None else Pretended())
+
+
 @contextmanager
-def pretend() -> Iterator[Pretended]:
-    """Both are served while the context is open."""
-    server = Pretended()
+def _pretend(server: Pretended) -> Iterator[Pretended]:
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:

@@ -25,38 +25,43 @@ from .places import without_slash
 from .profiles import Profile
 from .refusals import is_token_error, why_not_registered
 from .rules import nulls_of, strings_of, text_of
-from .visits import Asked, Visit
+from .visits import Asked, Seen, Visit
 
 
 def judge_client(profile: Profile, visit: Visit) -> ClientVerdict:
-    """Whether this client gets in, as far as was seen, and which checks stop it."""
+    """Whether this client gets in, as far as was seen, and which checks stop it, or trouble it on the way."""
+    troubles: list[str] = []
     try:
-        _cross(profile, visit)
+        troubles += _cross(profile, visit)
         found = discover(profile, visit)
         if not has_usable_endpoints(visit, found):
             raise Stopped(SERVER, "endpoints-https")
         _be_known(profile, visit, found)
         _be_authorized(profile, visit, found)
-        _get_token(profile, visit)
+        troubles += _get_token(profile, visit)
         _call(visit)
     except Stopped as stopped:
         return _verdict(profile, "failed", stopped.stage, stopped.because)
     if profile.needs_resource_scopes and found.resource is not None and "scopes_supported" not in found.resource:
-        return _verdict(profile, "warning", "", ("resource-metadata-scopes",))
-    return _verdict(profile, "passed", "", ())
+        troubles.append("resource-metadata-scopes")
+    return _verdict(profile, "warning" if troubles else "passed", "", tuple(troubles))
 
 
 def _verdict(profile: Profile, outcome: Outcome, stage: str, because: tuple[str, ...]) -> ClientVerdict:
     return ClientVerdict(profile.id, profile.name, profile.version, outcome, stage, because)
 
 
-def _cross(profile: Profile, visit: Visit) -> None:
-    """A client in a browser reads nothing that the server does not let pages of other origins read."""
+def _cross(profile: Profile, visit: Visit) -> list[str]:
+    """A client in a browser reads nothing that the server does not let pages of other origins read.
+
+    Returns what it needs its proxy for, where it has one.
+    """
     if not profile.in_browser or not visit.probes.get("POST"):
-        return
-    barred = tuple(f"cors-{name}" for name, crossing in visit.crossings.items() if not crosses(name, crossing))
-    if barred:
-        raise Stopped(CHALLENGE if barred == ("cors-challenge",) else BROWSER, *barred)
+        return []
+    barred = [f"cors-{name}" for name, crossing in visit.crossings.items() if not crosses(name, crossing)]
+    if barred and not profile.has_proxy:
+        raise Stopped(CHALLENGE if barred == ["cors-challenge"] else BROWSER, *barred)
+    return barred
 
 
 def _be_known(profile: Profile, visit: Visit, found: Discovered) -> None:
@@ -100,11 +105,9 @@ def why_not_authorized(profile: Profile, visit: Visit, found: Discovered, one: A
     """The check that tells why a client's authorization request was refused."""
     if one.refusal == "invalid_scope":
         offline = any(asked.refusal for asked in visit.asked_as("offline"))
-        return (
-            "offline-access"
-            if offline and OFFLINE_ACCESS in scope_of(profile, visit, found).split()
-            else "scopes-narrowed"
-        )
+        if offline and OFFLINE_ACCESS in scope_of(profile, visit, found).split():
+            return "offline-access"
+        return "scopes-narrowed" if "scope" in profile.registration else "scopes-unregistered"
     if one.refusal == "invalid_target":
         named = text_of(found.resource, "resource")
         return (
@@ -140,12 +143,16 @@ def _iss_passes(profile: Profile, iss: str | None, issuer: str, *, advertised: b
     return iss == issuer and (advertised or profile.iss != "advertised")
 
 
-def _get_token(profile: Profile, visit: Visit) -> None:
-    if not profile.starts_over and any(not is_token_error(seen) for seen in visit.tokens.values()):
-        raise Stopped(TOKEN, "token-errors")
+def _get_token(profile: Profile, visit: Visit) -> list[str]:
+    """Get a token; returns what will keep the client from getting its next one."""
     token = visit.login.token if visit.login is not None else None
-    if token is None:
-        return
+    if token is not None:
+        _read_token(profile, token)
+    unreadable = any(not is_token_error(seen) for seen in visit.tokens.values())
+    return ["token-errors"] if unreadable and not profile.starts_over else []
+
+
+def _read_token(profile: Profile, token: Seen) -> None:
     document = token.document
     if token.status != 200 or document is None or not text_of(document, "access_token"):
         raise Stopped(TOKEN, "token-answer")

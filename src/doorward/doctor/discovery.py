@@ -8,10 +8,11 @@ Spec: PRM-16, PRM-17, ASM-19 … ASM-21; clients.md §1b, §1d
 from dataclasses import dataclass
 from typing import Any
 
-from .places import legacy_place, metadata_place, origin_of, resource_place
-from .profiles import Profile
+from .places import join, legacy_place, metadata_place, origin_of, resource_place
+from .profiles import Profile, ResourcePlace
 from .rules import (
     RelativeAddress,
+    is_absolute,
     issuer_fits,
     missing_openid_members,
     nulls_of,
@@ -31,6 +32,7 @@ TOKEN = "Token"
 LOGIN = "Login"
 BROWSER = "Browser"
 CONNECTION = "Connection"
+PLACES: tuple[ResourcePlace, ...] = ("path", "appended", "root")
 
 
 class Stopped(Exception):  # noqa: N818  # it names what happened
@@ -81,48 +83,79 @@ def _find_resource(profile: Profile, visit: Visit) -> tuple[dict[str, Any] | Non
         challenge = read_challenge(profile, visit.challenge_fields(profile.first), visit.url)
     except RelativeAddress:
         raise Stopped(RESOURCE, "challenge-metadata-absolute") from None
-    unread = [] if challenge or profile.challenge == "ignored" else _why_unread(profile, visit)
     only = profile.challenge_only and bool(challenge)
+    errors: list[str] = []
     for place in profile.resource_places:
         url = challenge if place == "challenge" else resource_place(visit.url, place, keeps_slash=profile.keeps_slash)
-        if not url or (only and place != "challenge"):
+        seen = visit.get(url, follows=profile.follows_redirects) if url and (place == "challenge" or not only) else None
+        if seen is None:
             continue
-        seen = visit.get(url, follows=profile.follows_redirects)
-        if seen is not None and _is_error(seen):
+        if _is_error(seen):
             check = "resource-metadata-errors" if seen.status or place != "challenge" else "resource-metadata-challenge"
             if profile.on_error == "stops":
                 raise Stopped(RESOURCE, check)
-            unread.append(check)
+            errors.append(check)
             if profile.on_error == "legacy":
                 break
-        elif seen is not None and seen.status == 200 and seen.document is not None:
+        elif seen.status == 200 and seen.document is not None:
             _check_resource(profile, visit, seen.document, at_root=place == "root")
-            return seen.document, unread
-    return None, unread or ["resource-metadata-path" if visit.challenge_url() else "resource-metadata-found"]
+            return seen.document, []
+    return None, errors or [_why_not_found(profile, visit, challenge)]
+
+
+def resource_documents(visit: Visit) -> dict[str, Seen]:
+    """The places for the URL as given that have a document about some resource, by what they are called."""
+    named = visit.challenge_url()
+    urls = {"challenge": join(visit.url, named) if named else ""}
+    urls |= {place: resource_place(visit.url, place) for place in PLACES}
+    urls["slash"] = resource_place(visit.url, "path", keeps_slash=True)
+    found = {place: visit.get(url) for place, url in urls.items() if url}
+    return {
+        place: seen
+        for place, seen in found.items()
+        if seen is not None and seen.status == 200 and "resource" in (seen.document or {})
+    }
 
 
 def _is_error(seen: Seen) -> bool:
     return seen.status == 429 or seen.status >= 500 or not seen.status
 
 
-def _why_unread(profile: Profile, visit: Visit) -> list[str]:
-    """The checks of a challenge's form that kept this client from reading it."""
+def _why_not_found(profile: Profile, visit: Visit, challenge: str) -> str:
+    """The check that tells why this client has no metadata of the resource."""
+    if not resource_documents(visit):
+        return "resource-metadata-found"
+    if profile.challenge == "ignored":
+        return "resource-metadata-path"
+    if challenge:
+        return "resource-metadata-challenge"
     fields = visit.challenge_fields(profile.first)
+    if not fields:
+        first = visit.probes.get(profile.first)
+        is_told = first is not None and first.status == 401
+        return "challenge-bearer" if is_told and profile.first == "POST" else "resource-metadata-path"
+    return _why_unread(profile, visit, fields)
+
+
+def _why_unread(profile: Profile, visit: Visit, fields: list[str]) -> str:
+    """The check of the challenge's form that kept this client from reading it."""
     named = visit.challenge_url(profile.first)
     if not named:
-        return ["challenge-metadata"] if fields else ["challenge-bearer"]
-    if not named.startswith(("http://", "https://")):
-        return ["challenge-metadata-absolute"]
+        return "challenge-metadata"
+    if not is_absolute(named):
+        return "challenge-metadata-absolute"
     if profile.same_origin_challenge and origin_of(named) != origin_of(visit.url):
-        return ["challenge-metadata-origin"]
+        return "challenge-metadata-origin"
     if profile.quoted_only and f'="{named}"' not in " ".join(fields):
-        return ["challenge-quoted"]
-    return ["challenge-scheme-spelling" if profile.case_sensitive else "challenge-order"]
+        return "challenge-quoted"
+    return "challenge-scheme-spelling" if profile.case_sensitive else "challenge-order"
 
 
 def _check_resource(profile: Profile, visit: Visit, document: dict[str, Any], *, at_root: bool) -> None:
     if "metadata" in profile.refuses_nulls and nulls_of(document):
         raise Stopped(RESOURCE, "resource-metadata-nulls")
+    if "resource" not in document and not resource_documents(visit):
+        raise Stopped(RESOURCE, "resource-metadata-found")
     if not resource_fits(profile.resource_rule, visit.url, text_of(document, "resource"), at_root=at_root):
         raise Stopped(RESOURCE, "resource-equals-url")
 

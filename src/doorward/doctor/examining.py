@@ -66,8 +66,8 @@ async def visit_server(
 
 
 def _with_victims(finding: Finding, clients: tuple[ClientVerdict, ...]) -> Finding:
-    """The finding with the clients that it stops; what stops a client has failed."""
-    hurts = tuple(client.client for client in clients if client.outcome == "failed" and finding.check in client.because)
-    if hurts and finding.outcome == "warning":
+    """The finding with the clients that it stops or troubles; what stops a client has failed."""
+    hurt = [client for client in clients if client.outcome in ("failed", "warning") and finding.check in client.because]
+    if finding.outcome == "warning" and any(client.outcome == "failed" for client in hurt):
         finding = replace(finding, outcome="failed")
-    return replace(finding, hurts=hurts)
+    return replace(finding, hurts=tuple(client.client for client in hurt))

@@ -12,8 +12,8 @@ class Finding:
 
     `check` is its stable name (`metadata-issuer`), `step` the part of a client's way it belongs to (`Challenge`,
     `Metadata`, `Registration`, …). `why` says in plain words what is wrong and whom it stops, `change` what to do;
-    both are empty when it passed. `requirements` are ids of the checklist, `hurts` ids of client profiles that fail by
-    it. `evidence` is what was seen, never a secret.
+    both are empty when it passed. `requirements` are ids of the checklist, `hurts` ids of client profiles that it
+    stops or troubles. `evidence` is what was seen, never a secret.
     """
 
     check: str

@@ -6,12 +6,11 @@ Spec: PRM-02, PRM-03, ASM-03, ASM-19, WWW-01; clients.md no. 2, 53 … 62
 import json
 from collections.abc import Iterable
 from typing import get_args
-from urllib.parse import urljoin
 
 from .crossings import NAMES, ORIGIN
 from .discovery import Discovered, Stopped, discover
 from .habits import is_usable
-from .places import legacy_place, metadata_place, origin_of, resource_place, slash_variant
+from .places import join, legacy_place, metadata_place, origin_of, resource_place, slash_variant
 from .profiles import LENIENT, LegacyPlace, MetadataPlace, ResourcePlace
 from .rules import is_absolute, strings_of, text_of
 from .sending import Sender, send_all
@@ -86,7 +85,7 @@ def _build_probes(url: str) -> dict[str, Ask]:
 def _resource_urls(visit: Visit) -> list[str]:
     """Every address where the resource's metadata may be, for the URL as given and with the other slash."""
     named = (visit.challenge_url(probe) for probe in visit.probes)
-    urls = [urljoin(visit.url, url) for url in named if url]
+    urls = [join(visit.url, url) for url in named if url]
     for place in get_args(ResourcePlace):
         urls += [resource_place(visit.url, place), resource_place(visit.url, place, keeps_slash=True)]
     urls.append(resource_place(slash_variant(visit.url), "path", keeps_slash=True))

@@ -4,10 +4,9 @@ Spec: REG-01, SCP-01, SCP-03, RES-01; clients.md §1a, §1b
 """
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from .discovery import Discovered
-from .places import without_slash
+from .places import split, without_slash
 from .profiles import Profile
 from .rules import strings_of, text_of
 from .visits import Visit
@@ -47,7 +46,7 @@ def resource_of(profile: Profile, visit: Visit, found: Discovered) -> str:
         return visit.url
     if profile.resource_sent == "canonical":
         return without_slash(named)
-    return named + "/" if profile.resource_sent == "with-slash" and not urlsplit(named).path else named
+    return named + "/" if profile.resource_sent == "with-slash" and not split(named).path else named
 
 
 def is_usable(visit: Visit, endpoint: str) -> bool:

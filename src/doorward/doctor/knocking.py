@@ -10,13 +10,13 @@ import json
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from hashlib import sha256
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from doorward.oauth.redirects import LOOPBACK_HOSTS
 
 from .discovery import Discovered, Stopped, discover
 from .habits import OFFLINE_ACCESS, is_usable, resource_of, scope_of, uses_document
-from .places import origin_of
+from .places import host_of, origin_of
 from .profiles import OTHER_PORT, Profile, fill_port
 from .rules import strings_of, text_of
 from .sending import Sender, send_all
@@ -112,7 +112,10 @@ def _build_asks(profile: Profile, visit: Visit) -> list[tuple[Asked, Ask]]:
     tried = visit.registration_of(profile.id)
     if tried is None or not tried.client_id:
         return []
-    asks = [build("registered", tried.client_id, uri) for uri in profile.used_redirects]
+    registered = profile.registered_redirects
+    asks = [
+        build("registered" if uri in registered else "port", tried.client_id, uri) for uri in profile.used_redirects
+    ]
     first = profile.registration["redirect_uris"][0]
     if "{port}" in first:
         asks.append(build("port", tried.client_id, fill_port(first, OTHER_PORT)))
@@ -151,7 +154,7 @@ def known_client(visit: Visit) -> tuple[str, str]:
     ]
     accepted = [one for one in visit.asked_as("published") if not one.refusal]
     known += [(documents[one.profile], one.redirect_uri, "none") for one in accepted]
-    known.sort(key=lambda one: (one[2] != "none", urlsplit(one[1]).hostname not in LOOPBACK_HOSTS))
+    known.sort(key=lambda one: (one[2] != "none", host_of(one[1]) not in LOOPBACK_HOSTS))
     return known[0][:2] if known else ("", "")
 
 

@@ -92,6 +92,8 @@ class Profile:
     starts_over: bool = False
     """Whether any refusal at the token endpoint makes it begin again, and not an error code that it understands."""
     in_browser: bool = False
+    has_proxy: bool = False
+    """Whether it has a way around what a browser keeps from its page, which a person has to choose."""
     drops_token_on_redirect: bool = False
 
     @property

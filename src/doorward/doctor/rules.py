@@ -5,11 +5,10 @@ Spec: PRM-06, PRM-17, ASM-20, WWW-09, ISS-05; clients.md §1d
 
 import re
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from doorward.oauth.challenges import parse_challenges
 
-from .places import normalised, origin_of, without_slash
+from .places import join, normalised, origin_of, split, without_slash
 from .profiles import IssuerRule, Profile, ResourceRule
 
 _QUOTED = re.compile(r'resource_metadata\s*=\s*"')
@@ -49,16 +48,13 @@ def _absolute(profile: Profile, named: str, url: str) -> str:
         return "" if profile.same_origin_challenge and origin_of(named) != origin_of(url) else named
     if profile.relative_challenge == "stops":
         raise RelativeAddress
-    return urljoin(url, named) if profile.relative_challenge == "resolved" else ""
+    return join(url, named) if profile.relative_challenge == "resolved" else ""
 
 
 def is_absolute(url: str) -> bool:
     """Whether it has a scheme and a host."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
+    parts = split(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def resource_fits(rule: ResourceRule, url: str, resource: str, *, at_root: bool) -> bool:
@@ -72,7 +68,7 @@ def resource_fits(rule: ResourceRule, url: str, resource: str, *, at_root: bool)
         return asked == named or (rule == "exact" and at_root and normalised(origin_of(url)) == named)
     if normalised(origin_of(url)) != normalised(origin_of(resource)):
         return False
-    asked_path, named_path = urlsplit(asked).path, urlsplit(named).path
+    asked_path, named_path = split(asked).path, split(named).path
     if rule == "covers" and len(asked_path) < len(named_path):
         return False
     return (without_slash(asked_path) + "/").startswith(without_slash(named_path) + "/")

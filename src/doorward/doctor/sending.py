@@ -21,6 +21,7 @@ from .visits import Ask, Certificate, Seen
 MAX_ANSWER_BYTES = 1024 * 1024
 TOTAL_SECONDS = 10.0
 MAX_REQUESTS = 600
+MAX_LATE_ANSWERS = 6
 AT_ONCE = 4
 _END_OF_EVENT = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -47,27 +48,33 @@ class JudgedSender:
         server_url: str,
         *,
         trust: str | None = None,
+        seconds: float = TOTAL_SECONDS,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_server_url(server_url)
         self._server_url = server_url
         self._transport = transport or JudgedTransport((server_url,), trust=trust)
+        self._seconds = seconds
         self._clock = clock
         self._made = 0
+        self._late = 0
 
     async def send(self, ask: Ask) -> Seen:
         """The answer of one place; redirects are answers. Spec: T8"""
         self._made += 1
         if self._made > MAX_REQUESTS:
             return self._failed(ask, f"the doctor asks no more than {MAX_REQUESTS} times")
+        if self._late >= MAX_LATE_ANSWERS:
+            return self._failed(ask, f"not asked after {MAX_LATE_ANSWERS} answers that did not come")
         started = time.monotonic()
         try:
             check_contactable(ask.url, what="The address", server_url=self._server_url)
-            with anyio.fail_after(TOTAL_SECONDS):
+            with anyio.fail_after(self._seconds):
                 status, headers, body, certificate = await self._request(ask)
         except TimeoutError:
-            return self._failed(ask, f"no answer within {TOTAL_SECONDS:.0f} seconds", time.monotonic() - started)
+            self._late += 1
+            return self._failed(ask, f"no answer within {self._seconds:.0f} seconds", time.monotonic() - started)
         except (ClientError, httpx2.TransportError, httpx2.InvalidURL, OSError, ValueError) as error:
             return self._failed(ask, _reason(error), time.monotonic() - started)
         seconds = time.monotonic() - started

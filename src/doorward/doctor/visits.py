@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl
 
 from doorward.oauth.challenges import parse_challenges
 
-from .places import origin_of
+from .places import join, origin_of, split
 from .profiles import Profile, known_profiles
 
 MAX_REDIRECTS = 3
@@ -74,7 +74,7 @@ class Seen:
         """Where it redirects to, absolute; empty when it does not."""
         if self.status not in (301, 302, 303, 307, 308) or not self.header("location"):
             return ""
-        return urljoin(self.url, self.header("location"))
+        return join(self.url, self.header("location"))
 
     @property
     def in_words(self) -> str:
@@ -126,7 +126,7 @@ class Asked:
         location = self.seen.location
         if not location or location.partition("?")[0] != self.redirect_uri.partition("?")[0]:
             return {}
-        return dict(parse_qsl(urlsplit(location).query, keep_blank_values=True))
+        return dict(parse_qsl(split(location).query, keep_blank_values=True))
 
     @property
     def is_known(self) -> bool:

@@ -26,7 +26,13 @@ _UNKNOWN = Check(
 _FOREIGN = Check("redirect-exact", AUTHORIZATION, "Nobody is sent to an address that was not registered", ("RDU-02",))
 _ISS = Check("iss-sent", AUTHORIZATION, "Answers name their issuer, as promised", ("ISS-01", "ISS-02", "ISS-03"))
 _STATE = Check("state-kept", AUTHORIZATION, "The state comes back as it was sent", ("AUTHZ-15",))
+_UNREGISTERED = Check("scopes-unregistered", AUTHORIZATION, "Who registered no scopes may ask for some", ("SCP-06",))
 _BY_REASON = {
+    _UNREGISTERED.name: (
+        _UNREGISTERED,
+        "These clients register without naming scopes, and then ask for those of the resource.",
+        "Give a client that names no scopes all that anybody may ask for, and let the person decide.",
+    ),
     _ACCEPTED.name: (
         _ACCEPTED,
         "These clients are known, and are refused.",
@@ -43,7 +49,19 @@ _BY_REASON = {
 def check_authorizations(subject: Subject) -> list[Finding]:
     """How requests for a login page are answered."""
     if not subject.visit.authorizations or subject.found is None:
-        checks = (_ACCEPTED, _DOCUMENT, _PORT, _SCOPE, _OFFLINE, _RESOURCE, _UNKNOWN, _FOREIGN, _ISS, _STATE)
+        checks = (
+            _UNREGISTERED,
+            _ACCEPTED,
+            _RESOURCE,
+            _DOCUMENT,
+            _PORT,
+            _SCOPE,
+            _OFFLINE,
+            _UNKNOWN,
+            _FOREIGN,
+            _ISS,
+            _STATE,
+        )
         return [check.skipped("It was not asked.") for check in checks]
     return [
         *(_check_reason(subject, name) for name in _BY_REASON),
@@ -191,6 +209,9 @@ def _check_iss(subject: Subject, found: Discovered) -> Finding:
         if iss is not None and not advertised:
             why = "Answers have iss, and the metadata does not say so."
             return _ISS.warned(why, "Say authorization_response_iss_parameter_supported: true.")
+        if iss is None:
+            why = "Answers do not name their issuer. Gemini CLI wants it in any case, and others cannot tell mix-ups."
+            return _ISS.warned(why, "Send iss with every answer, errors too, and say so in the metadata.", told)
     return _ISS.passed()
 
 

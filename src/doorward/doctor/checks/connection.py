@@ -75,7 +75,7 @@ def check_clock(subject: Subject) -> Finding:
         date = seen.header("date")
         try:
             skew = parsedate_to_datetime(date).timestamp() - seen.received_at if date else 0.0
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         if abs(skew) > SKEW_SECONDS:
             way = "ahead of" if skew > 0 else "behind"

@@ -12,6 +12,7 @@ from .subject import Check, Subject
 _OPEN = Check("registration-open", REGISTRATION, "Clients that nobody knows may register", ("DCR-02", "ASM-13"))
 _LIMIT = Check("registration-limit", REGISTRATION, "Registrations are not limited too early", ("DCR-19",))
 _SCHEMES = Check("private-schemes", REGISTRATION, "Redirects to apps on a person's machine are accepted", ("RDU-03",))
+_LOOPBACK = Check("loopback-redirects", REGISTRATION, "Redirects to a person's own machine are accepted", ("DCR-15",))
 _SCOPES = Check("registration-scopes", REGISTRATION, "Scopes that are not known are left out, not refused", ("SCP-07",))
 _ACCEPTED = Check("registration-accepted", REGISTRATION, "Each client's own registration is accepted", ("DCR-03",))
 _COMPLETE = Check("registration-complete", REGISTRATION, "The answer tells everything that was registered", ("DCR-05",))
@@ -42,6 +43,11 @@ _REFUSED = {
         "Clients ask for scopes that they always ask for, such as openid or offline_access.",
         "Leave out scopes that are not known here, and tell in the answer which remain.",
     ),
+    _LOOPBACK.name: (
+        _LOOPBACK,
+        "These programs receive their answer on the person's own machine, and not all say application_type.",
+        "Accept http redirects to 127.0.0.1, [::1] and localhost, and tell the kind of an app by its redirects.",
+    ),
     _ACCEPTED.name: (
         _ACCEPTED,
         "What these clients send is refused.",
@@ -55,7 +61,7 @@ def check_registrations(subject: Subject) -> list[Finding]:
     tried = subject.visit.registrations
     if not tried:
         why = "Nothing was registered, as asked." if not subject.visit.registers else "No client would register here."
-        return [check.skipped(why) for check in (_OPEN, _SCHEMES, _SCOPES, _ACCEPTED, *_OF_ANSWERS)]
+        return [check.skipped(why) for check in (_OPEN, _LIMIT, _SCHEMES, _LOOPBACK, _SCOPES, _ACCEPTED, *_OF_ANSWERS)]
     good = [one for one in tried if one.client_id]
     found = [_check_refused(name, tried) for name in _REFUSED]
     if not good:
@@ -87,6 +93,8 @@ def _check_refused(name: str, tried: list[Registered]) -> Finding:
 
 def _check_complete(good: list[Registered]) -> Finding:
     missing = {name for one in good for name in _EXPECTED if name not in (one.seen.document or {})}
+    if not all(strings_of(one.seen.document, "redirect_uris") for one in good):
+        missing.add("redirect_uris")
     if not missing:
         return _COMPLETE.passed()
     why = "Clients go by the answer: most refuse one without redirect_uris, and some then never send a secret."

@@ -1,11 +1,9 @@
 """The resource's metadata, in every place where clients look. Spec: PRM-01 … PRM-10; clients.md no. 2, 3, 55, 56"""
 
-from urllib.parse import urljoin
-
-from doorward.doctor.discovery import RESOURCE
+from doorward.doctor.discovery import PLACES, RESOURCE, resource_documents
 from doorward.doctor.findings import Finding
 from doorward.doctor.habits import OFFLINE_ACCESS
-from doorward.doctor.places import resource_place, slash_variant
+from doorward.doctor.places import join, resource_place, slash_variant
 from doorward.doctor.rules import nulls_of, resource_fits, strings_of, text_of
 from doorward.doctor.visits import Seen
 
@@ -26,7 +24,7 @@ _NOWHERE = "There is none."
 
 def check_resource_metadata(subject: Subject) -> list[Finding]:
     """Where it is and what it says."""
-    documents = _documents(subject)
+    documents = resource_documents(subject.visit)
     if not documents:
         checks = (_PATH, _NAMED, _EQUALS, _SLASH, _ISSUERS, _SCOPES, _NULLS, _SAME)
         return [_check_found(subject), _check_errors(subject), *(check.skipped(_NOWHERE) for check in checks)]
@@ -44,22 +42,6 @@ def check_resource_metadata(subject: Subject) -> list[Finding]:
     ]
 
 
-def _documents(subject: Subject) -> dict[str, Seen]:
-    """The places for the URL as given that have a document, by what they are called."""
-    visit = subject.visit
-    named = visit.challenge_url()
-    urls = {"challenge": urljoin(visit.url, named) if named else ""}
-    for place in ("path", "appended", "root"):
-        urls[place] = resource_place(visit.url, place)
-    urls["slash"] = resource_place(visit.url, "path", keeps_slash=True)
-    found = {place: visit.get(url) for place, url in urls.items() if url}
-    return {
-        place: seen
-        for place, seen in found.items()
-        if seen is not None and seen.status == 200 and seen.document is not None and "resource" in seen.document
-    }
-
-
 def _check_found(subject: Subject) -> Finding:
     asked = "; ".join(
         seen.in_words for url, seen in subject.visit.documents.items() if "oauth-protected-resource" in url
@@ -73,7 +55,7 @@ def _check_found(subject: Subject) -> Finding:
 
 def _check_errors(subject: Subject) -> Finding:
     """Spec: clients.md no. 2 (429 at one place stopped eight of twelve clients)"""
-    own_places = {resource_place(subject.visit.url, place) for place in ("path", "appended", "root")}
+    own_places = {resource_place(subject.visit.url, place) for place in PLACES}
     bad = [
         seen
         for url, seen in subject.visit.documents.items()
@@ -103,7 +85,7 @@ def _check_named(subject: Subject) -> Finding:
     named = subject.visit.challenge_url()
     if not named:
         return _NAMED.skipped("The challenge names no address.")
-    seen = subject.visit.get(urljoin(subject.visit.url, named))
+    seen = subject.visit.get(join(subject.visit.url, named))
     if seen is not None and seen.status == 200 and seen.document is not None:
         return _NAMED.passed()
     if seen is not None and (seen.status == 429 or seen.status >= 500):
@@ -139,7 +121,7 @@ def _check_slash(subject: Subject) -> Finding:
     if seen is None or seen.status != 401:
         return _SLASH.skipped("The other spelling is not answered 401.")
     named = visit.challenge_url("SLASH")
-    place = urljoin(visit.url, named) if named else resource_place(other, "path", keeps_slash=True)
+    place = join(visit.url, named) if named else resource_place(other, "path", keeps_slash=True)
     found = visit.get(place)
     resource = text_of(found.document if found is not None else None, "resource")
     if resource_fits("exact", other, resource, at_root=place == resource_place(other, "root")):

@@ -1,12 +1,11 @@
 """The authorization server's metadata. Spec: ASM-01 … ASM-18, ISS-03; clients.md no. 1 … 9"""
 
 from typing import get_args
-from urllib.parse import urlsplit
 
 from doorward.doctor.discovery import SERVER
 from doorward.doctor.findings import Finding
 from doorward.doctor.habits import is_usable
-from doorward.doctor.places import legacy_place, metadata_place, without_slash
+from doorward.doctor.places import host_of, legacy_place, metadata_place, without_slash
 from doorward.doctor.profiles import MetadataPlace
 from doorward.doctor.rules import missing_openid_members, nulls_of, strings_of, text_of
 from doorward.doctor.visits import Seen
@@ -158,7 +157,7 @@ def _check_endpoints(subject: Subject, metadata: dict[str, object]) -> list[Find
 
 def _check_host(subject: Subject, named: dict[str, str]) -> Finding:
     issuer = subject.visit.issuers[0] if subject.visit.issuers else subject.visit.url
-    hosts = {urlsplit(url).hostname or "" for url in named.values() if url} - {urlsplit(issuer).hostname}
+    hosts = {host_of(url) for url in named.values() if url} - {host_of(issuer)}
     if not hosts:
         return _HOST.passed()
     why = "They are on other hosts than the issuer. That is allowed; behind a proxy it is often the inner address."
