@@ -173,7 +173,7 @@ async def test_a_handshake_that_is_given_up_leaves_no_connection() -> None:
     quiet = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     url = f"https://app.example:{quiet.sockets[0].getsockname()[1]}/x"
     with pytest.raises(Unreachable, match="did not answer within"):
-        await Sender(url, resolve=leading_to("127.0.0.1"), seconds=0.5).send(get(url))
+        await Sender(url, resolve=leading_to("127.0.0.1"), seconds=1.5).send(get(url))
     over.set()
     quiet.close()
     await quiet.wait_closed()

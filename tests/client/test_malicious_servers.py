@@ -25,7 +25,7 @@ from doorward.client.errors import (
     Unreachable,
 )
 from tests.client.hostile_server import ABSENT, Stage, check_nothing_leaked, is_refused, open_stage, program
-from tests.client.listening import Reply, redirect
+from tests.client.listening import Asked, Reply, redirect
 from tests.client.openers import Openers
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -328,11 +328,25 @@ BEYOND = {
 @pytest.mark.parametrize("step", ["resource metadata", METADATA, "/register", "/token"])
 async def test_a_step_that_is_answered_beyond_the_caps_ends_there_t8(stage: Stage, step: str, name: str) -> None:
     reply, seconds, error = BEYOND[name]
+    client = program(stage)
+
+    def hurry(_: Asked, honest: Reply) -> Reply:
+        """Only the step that is never answered is waited for a moment: the honest ones have all the time they need."""
+        client.auth.session.sender._seconds = seconds
+        return honest
+
+    prm = urlsplit(stage.prm_url).path
     if step == "resource metadata":
-        stage.faults[urlsplit(stage.prm_url).path] = reply
+        stage.faults[prm] = reply
     else:
         stage.good.faults[step] = reply
-    client = program(stage, seconds=seconds)
+    before, path = {
+        "resource metadata": (stage.faults, "/mcp"),
+        METADATA: (stage.faults, prm),
+        "/register": (stage.good.faults, METADATA),
+        "/token": (stage.good.faults, "/authorize"),
+    }[step]
+    before[path] = hurry
     await is_refused(client, error)
     assert client.auth.session.held is None
     assert len(client.person.visited) == (1 if step == "/token" else 0)
