@@ -43,6 +43,9 @@ class Issuer:
     secrets: list[str] = field(default_factory=list)
     challenges: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
+    pushed: dict[str, dict[str, str]] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    """Clients that it does not know any more."""
     count: int = 0
 
     def __call__(self, asked: Asked) -> Reply:
@@ -69,7 +72,13 @@ class Issuer:
     def _answer(self, asked: Asked) -> Reply:
         if asked.path == "/.well-known/oauth-authorization-server":
             return _json(self.documents())
-        steps = {"/register": self._register, "/authorize": self._authorize, "/token": self._give, "/revoke": _revoke}
+        steps = {
+            "/register": self._register,
+            "/par": self._push,
+            "/authorize": self._authorize,
+            "/token": self._give,
+            "/revoke": _revoke,
+        }
         step = steps.get(asked.path)
         return step(asked) if step else Reply(b"not here", 404, media="text/plain")
 
@@ -83,8 +92,20 @@ class Issuer:
         known = {"client_id": f"{self.name}-client-{self.count}", **json.loads(asked.body), **management}
         return _json({**known, **self.registration}, 201)
 
+    def _push(self, asked: Asked) -> Reply:
+        request = dict(parse_qsl(asked.body.decode()))
+        if request["client_id"] in self.forgotten:
+            return _json({"error": "invalid_client"}, 401)
+        uri = f"urn:ietf:params:oauth:request_uri:{len(self.listener.asked)}"
+        self.pushed[uri] = request
+        return _json({"request_uri": uri, "expires_in": 60}, 201)
+
     def _authorize(self, asked: Asked) -> Reply:
-        request = dict(parse_qsl(asked.query))
+        request: dict[str, str] | None = dict(parse_qsl(asked.query))
+        if request and "request_uri" in request:
+            request = self.pushed.pop(request["request_uri"], None)
+        if request is None or request["client_id"] in self.forgotten:
+            return Reply(b"unknown", 400, media="text/plain")
         code = self._secret("code")
         self.challenges[code] = request["code_challenge"]
         response = {"code": code, "state": request["state"], "iss": self.origin, **self.response}
@@ -211,9 +232,8 @@ def program(stage: Stage, *, seconds: float = 20, store: MemoryStore | None = No
     auth = DoorwardAuth(
         stage.server_url,
         store=store or MemoryStore(),
-        interaction=person,
         transport=stage.transport(),
-        **options,
+        **{"interaction": person, **options},
     )
     auth.session.sender._seconds = seconds
     return Program(stage, person, auth)

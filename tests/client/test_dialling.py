@@ -61,15 +61,35 @@ async def test_a_server_of_the_internet_leads_to_no_name_inside_cli_04_cli_05(di
     assert dials.addresses == []
 
 
-async def test_a_server_inside_leads_inside_and_never_to_the_credentials_of_machines_cli_05(dials: Dials) -> None:
-    names = {"mcp.example": ["10.0.0.1"], "as.example": ["10.0.0.2", "169.254.169.254", "fd00:ec2::254"]}
+async def test_nobody_leads_to_the_credentials_of_machines_cli_05(dials: Dials) -> None:
+    names = {"mcp": ["10.0.0.1"], "as.example": ["10.0.0.2", "169.254.169.254", "fd00:ec2::254"]}
     with pytest.raises(Unreachable):
-        await Sender(MCP, resolve=by_name(names)).send(get(AS))
+        await Sender("https://mcp/mcp", resolve=by_name(names)).send(get(AS))
     assert dials.addresses == ["10.0.0.2"]
-    for chosen in (MCP, "http://127.0.0.1:8000/mcp"):
+    for chosen in (MCP, "https://mcp/mcp", "http://127.0.0.1:8000/mcp", AS):
         with pytest.raises(AddressRefused):
-            await Sender(chosen, resolve=by_name({**names, "as.example": ["169.254.169.254"]})).send(get(AS))
+            await Sender(chosen, resolve=leading_to("169.254.169.254")).send(get(AS))
     assert dials.addresses == ["10.0.0.2"]
+
+
+async def test_a_server_that_is_shown_to_be_inside_leads_inside_and_one_that_claims_it_does_not_cli_05(
+    pages: Pages, site: Listener, authority: Authority
+) -> None:
+    """Whoever owns a name can have it lead to anybody's network; a certificate of that name is not there."""
+    pages.by_path["/x"] = Reply()
+    url = site.url("/x", "other.example")
+    shown, claimed = site.url("/mcp", "app.example"), site.url("/mcp", "stranger.example")
+    one = Sender(shown, trust=authority.trust, resolve=leading_to("127.0.0.1"))
+    assert (await one.send(get(url))).status == 200
+    for claiming in (
+        Sender(claimed, trust=authority.trust, resolve=leading_to("127.0.0.1")),
+        Sender(shown, resolve=leading_to("127.0.0.1")),
+        Sender("https://app.example:1/mcp", trust=authority.trust, resolve=leading_to("127.0.0.1")),
+        Sender(shown, trust=authority.trust, resolve=by_name({"app.example": [], "other.example": ["127.0.0.1"]})),
+    ):
+        with pytest.raises(AddressRefused, match="has no business in"):
+            await claiming.send(get(url))
+    assert site.paths() == ["/x"]
 
 
 async def test_what_a_person_named_may_be_inside(dials: Dials) -> None:
@@ -153,7 +173,7 @@ async def test_a_handshake_that_is_given_up_leaves_no_connection() -> None:
     quiet = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     url = f"https://app.example:{quiet.sockets[0].getsockname()[1]}/x"
     with pytest.raises(Unreachable, match="did not answer within"):
-        await Sender(url, resolve=leading_to("127.0.0.1"), seconds=0.5).send(get(url))
+        await Sender(url, resolve=leading_to("127.0.0.1"), seconds=1.5).send(get(url))
     over.set()
     quiet.close()
     await quiet.wait_closed()

@@ -5,11 +5,13 @@ Spec: T7, T8, T11; ASM-20, ASM-21, PRM-17, CLI-01, CLI-02, CLI-04, CLI-05, CRED-
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from doorward.client.browser import BrowserInteraction
 from doorward.client.errors import (
     AddressRefused,
     AnswerRefused,
@@ -19,14 +21,23 @@ from doorward.client.errors import (
     PkceUnsupported,
     RedirectRefused,
     ResourceMismatch,
+    TokenRequestFailed,
     Unreachable,
 )
 from tests.client.hostile_server import ABSENT, Stage, check_nothing_leaked, is_refused, open_stage, program
-from tests.client.listening import Reply, redirect
+from tests.client.listening import Asked, Reply, redirect
+from tests.client.openers import Openers
 
 METADATA = "/.well-known/oauth-authorization-server"
 STATUSES = [301, 302, 303, 307, 308]
-ENDPOINTS = ["authorization", "token", "registration", "revocation"]
+ENDPOINTS = [
+    "authorization",
+    "token",
+    "registration",
+    "revocation",
+    "device_authorization",
+    "pushed_authorization_request",
+]
 NOT_FOR_US = [
     "file:///etc/passwd",
     "file://localhost/etc/passwd",
@@ -317,11 +328,64 @@ BEYOND = {
 @pytest.mark.parametrize("step", ["resource metadata", METADATA, "/register", "/token"])
 async def test_a_step_that_is_answered_beyond_the_caps_ends_there_t8(stage: Stage, step: str, name: str) -> None:
     reply, seconds, error = BEYOND[name]
+    client = program(stage)
+
+    def hurry(_: Asked, honest: Reply) -> Reply:
+        """Only the step that is never answered is waited for a moment: the honest ones have all the time they need."""
+        client.auth.session.sender._seconds = seconds
+        return honest
+
+    prm = urlsplit(stage.prm_url).path
     if step == "resource metadata":
-        stage.faults[urlsplit(stage.prm_url).path] = reply
+        stage.faults[prm] = reply
     else:
         stage.good.faults[step] = reply
-    client = program(stage, seconds=seconds)
+    before, path = {
+        "resource metadata": (stage.faults, "/mcp"),
+        METADATA: (stage.faults, prm),
+        "/register": (stage.good.faults, METADATA),
+        "/token": (stage.good.faults, "/authorize"),
+    }[step]
+    before[path] = hurry
     await is_refused(client, error)
     assert client.auth.session.held is None
     assert len(client.person.visited) == (1 if step == "/token" else 0)
+
+
+async def test_a_list_of_thousands_floods_nobody_and_fits_into_an_address(stage: Stage) -> None:
+    stage.prm["scopes_supported"] = [f"scope-{number}" for number in range(20_000)] + ["a b", 'a"', "a\n", 7]
+    client = program(stage)
+    assert (await client.request()).json() == {"in": True}
+    assert len(client.person.visited[0]) < 8192
+    stage.prm["authorization_servers"] = [f"{stage.evil.origin}/{number}" for number in range(1000)]
+    await is_refused(program(stage), DiscoveryFailed)
+    assert len(stage.evil.listener.asked) <= 20
+
+
+async def test_no_program_is_started_for_an_address_that_must_not_be_opened_t11(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the interaction that opens real browsers, and an opener that a shell would have to run."""
+    openers = Openers(tmp_path)
+    openers.add("xdg-open")
+    for name, value in openers.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("BROWSER", raising=False)
+    for url in (
+        "file:///etc/passwd",
+        "javascript:x",
+        f"{stage.good.origin}/$(touch${{IFS}}x)",
+        "--help",
+        "-a Calculator",
+    ):
+        stage.good.metadata["authorization_endpoint"] = url
+        await is_refused(program(stage, interaction=BrowserInteraction(timeout_seconds=20)), AddressRefused)
+    assert openers.started() == []
+    opened = openers.add_browser("xdg-open")
+    stage.good.metadata |= {
+        "authorization_endpoint": f"{stage.good.origin}/authorize",
+        "authorization_response_iss_parameter_supported": False,
+    }
+    assert opened.exists()
+    with pytest.raises(TokenRequestFailed):  # that browser brings a code of its own: it was opened, then
+        await program(stage, interaction=BrowserInteraction(timeout_seconds=20)).request()

@@ -239,7 +239,7 @@ async def test_the_time_is_for_all_redirects_together(pages: Pages, server: List
     pages.by_path["/x"] = redirect(302, "/y")
     pages.by_path["/y"] = Reply(raw=b"", silent=True)
     with pytest.raises(Unreachable, match="did not answer within"):
-        await sender(server, seconds=1).send(get(server.url("/x")))
+        await sender(server, seconds=2).send(get(server.url("/x")))
     assert server.paths() == ["/x", "/y"]
 
 

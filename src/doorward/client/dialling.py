@@ -7,7 +7,7 @@ Spec: CLI-04, CLI-05, ASM-22
 """
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, cast
@@ -44,7 +44,7 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One request and its answer, whose body is read as it comes. Raises `AddressRefused` and httpx2's errors."""
-        backend = _JudgingBackend(self._chosen, self._resolve)
+        backend = _JudgingBackend(self._chosen, self._resolve, self._trusting)
         pool = self._build_pool(str(request.url), backend)
         try:
             with _in_words_of_httpx2():
@@ -95,8 +95,9 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
 class _JudgingBackend(httpcore2.AnyIOBackend):
     """Dials the judged addresses of a name, one after the other; TLS and Host keep the name."""
 
-    def __init__(self, chosen: Sequence[str], resolve: Resolve) -> None:
+    def __init__(self, chosen: Sequence[str], resolve: Resolve, trusting: Callable[[], ssl.SSLContext]) -> None:
         super().__init__()
+        self._trusting = trusting
         self._server = urlsplit(chosen[0])
         self._chosen = frozenset(urlsplit(url).hostname or "" for url in chosen)
         self._resolve = resolve
@@ -130,13 +131,9 @@ class _JudgingBackend(httpcore2.AnyIOBackend):
     async def _judge(self, host: str, port: int) -> list[str]:
         """The addresses of a name that may be reached, families in turn. Raises `AddressRefused` where none may."""
         found = await self._look_up(host, port)
-        chosen = host in self._chosen
-        inside = chosen or await self._is_inside()
-        fit = [
-            text
-            for text in found
-            if (address := parse_address(text)) and may_be_reached(address, chosen=chosen, inside=inside)
-        ]
+        fit = _reachable(found, chosen=host in self._chosen, inside=False)
+        if found and not fit and await self._is_inside():
+            fit = _reachable(found, chosen=False, inside=True)
         if found and not fit:
             raise AddressRefused(
                 f"The name {host} leads inside a network that {self._server.hostname} has no business in. "
@@ -145,15 +142,24 @@ class _JudgingBackend(httpcore2.AnyIOBackend):
         return _in_turn(fit)
 
     async def _is_inside(self) -> bool:
-        """Whether the server itself is on this machine or a private network: every address of its name must be."""
-        host = self._server.hostname or ""
+        """Whether the server itself is on this machine or a private network.
+
+        Every address of its name must be, and a server with its certificate must answer there: whoever owns a name
+        has it lead wherever they like.
+        """
+        host, port = self._server.hostname or "", self._server.port or 443
         if is_inside_host(host):
             return True
         try:
-            found = [parse_address(text) for text in await self._look_up(host, self._server.port or 443)]
-        except httpcore2.ConnectError:
+            found = await self._look_up(host, port)
+            if not found or not all((address := parse_address(text)) and is_inside_address(address) for text in found):
+                return False
+            stream = await super().connect_tcp(found[0], port, CONNECT_SECONDS)
+            self._opened.append(stream)
+            await stream.start_tls(self._trusting(), host, CONNECT_SECONDS)
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
             return False
-        return bool(found) and all(address is not None and is_inside_address(address) for address in found)
+        return True
 
     async def _look_up(self, host: str, port: int) -> list[str]:
         if parse_address(host) is not None:
@@ -203,6 +209,14 @@ def _in_words_of_httpx2() -> Iterator[None]:
         raise httpx2.RemoteProtocolError(str(error)) from error
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProxyError, ssl.SSLError) as error:
         raise httpx2.ReadError(str(error)) from error
+
+
+def _reachable(found: list[str], *, chosen: bool, inside: bool) -> list[str]:
+    return [
+        text
+        for text in found
+        if (address := parse_address(text)) and may_be_reached(address, chosen=chosen, inside=inside)
+    ]
 
 
 def _in_turn(addresses: list[str]) -> list[str]:

@@ -25,6 +25,8 @@ from .documents import (
 from .effects import Answer, Flow, Send
 from .errors import AnswerRefused, DiscoveryFailed, IssuerMismatch, RedirectRefused, ResourceMismatch
 
+MAX_ISSUERS = 5
+"""How many of a resource's issuers are tried: a list of thousands would make the client flood somebody."""
 PROTOCOL_VERSION = "2026-07-28"
 _HEADERS = {"accept": "application/json", "mcp-protocol-version": PROTOCOL_VERSION}
 _ENDPOINTS = (
@@ -165,7 +167,7 @@ def _resource_places(server_url: str, challenge: Challenge | None, root: str) ->
 def _first_server(issuers: tuple[str, ...], server_url: str) -> Flow[ServerMetadata]:
     """The first issuer that can be read; the error of the first where none can. Spec: PRM-19"""
     first: DiscoveryFailed | AnswerRefused | None = None
-    for issuer in issuers:
+    for issuer in issuers[:MAX_ISSUERS]:
         try:
             return (yield from find_server_metadata(issuer, server_url))
         except IssuerMismatch:

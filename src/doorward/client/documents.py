@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from doorward.oauth.scopes import MAX_SCOPES, Scopes, is_scope, union
 from doorward.oauth.strict_json import parse_strict_json
 
 
@@ -64,7 +65,7 @@ def parse_resource_metadata(document: Mapping[str, Any]) -> ResourceMetadata | N
     return ResourceMetadata(
         resource=resource,
         authorization_servers=_texts(document, "authorization_servers") or (),
-        scopes_supported=_texts(document, "scopes_supported"),
+        scopes_supported=_scopes(document),
         dpop_bound_access_tokens_required=document.get("dpop_bound_access_tokens_required") is True,
     )
 
@@ -83,7 +84,7 @@ def parse_server_metadata(document: Mapping[str, Any]) -> ServerMetadata | None:
         device_authorization_endpoint=_text(document, "device_authorization_endpoint"),
         pushed_authorization_request_endpoint=_text(document, "pushed_authorization_request_endpoint"),
         require_pushed_authorization_requests=document.get("require_pushed_authorization_requests") is True,
-        scopes_supported=_texts(document, "scopes_supported") or (),
+        scopes_supported=_scopes(document) or (),
         grant_types_supported=_texts(document, "grant_types_supported"),
         token_endpoint_auth_methods_supported=_texts(document, "token_endpoint_auth_methods_supported"),
         token_endpoint_auth_signing_alg_values_supported=_texts(
@@ -106,3 +107,9 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
 def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
     value = document.get(name)
     return tuple(item for item in value if isinstance(item, str) and item) if isinstance(value, list) else None
+
+
+def _scopes(document: Mapping[str, Any]) -> Scopes | None:
+    """The scopes of a list, as many as one request may have: they go into an address."""
+    listed = _texts(document, "scopes_supported")
+    return None if listed is None else union(scope for scope in listed if is_scope(scope))[:MAX_SCOPES]

@@ -5,6 +5,7 @@ Spec: MCP Authorization, Authorization Flow Steps (REG-01, REG-02, RDU-08, AUTHZ
 
 from dataclasses import dataclass
 
+from doorward.oauth.errors import INVALID_CLIENT
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, union
 
 from .addresses import check_browsable
@@ -14,7 +15,7 @@ from .device_authorization import authorize_device
 from .discovery import Discovery
 from .documents import ServerMetadata
 from .effects import Answer, Flow, LoadRegistration, OpenRedirect, SaveRegistration, Send, Visit
-from .errors import AnswerRefused, RegistrationNeeded
+from .errors import AnswerRefused, AuthorizationFailed, RegistrationNeeded
 from .records import Registration, Tokens
 from .registration import (
     CODE_GRANTS,
@@ -111,25 +112,43 @@ def _log_in_person(
         check_browsable(pending.url, loopback_http=server.issuer.startswith("http:"))
         return pending
 
-    pending = yield from build(registration)
-    was_stored = registration is stored and not wish.trusts_registration
-    if server.require_pushed_authorization_requests:
-        was_stored = False  # pushing would have told, and what was pushed may be good for one look
-    if was_stored and server.registration_endpoint and (yield from _is_forgotten(server, pending)):
-        registration = yield from register(wish.identity, server, server.registration_endpoint, registration_wish)
-        yield SaveRegistration(resource, registration)
+    endpoint = server.registration_endpoint
+    if registration is not stored or endpoint is None:
         pending = yield from build(registration)
+    else:
+        request = yield from _build_if_known(server, build(registration), looks=not wish.trusts_registration)
+        if request is None:
+            registration = yield from register(wish.identity, server, endpoint, registration_wish)
+            yield SaveRegistration(resource, registration)
+            request = yield from build(registration)
+        pending = request
     query = yield Visit(pending.url, pending.state)
     code = check_response(pending, str(query))
     form = pending.build_token_form(code, resource)
     return registration, (yield from request_tokens(server, registration, form, prover, requested=scope))
 
 
+def _build_if_known(
+    server: ServerMetadata, build: Flow[PendingAuthorization], *, looks: bool
+) -> Flow[PendingAuthorization | None]:
+    """The request, or None where the server has forgotten the client that makes it."""
+    try:
+        pending = yield from build
+    except AuthorizationFailed as error:
+        if error.code != INVALID_CLIENT:
+            raise
+        return None
+    return None if looks and (yield from _is_forgotten(server, pending)) else pending
+
+
 def _is_forgotten(server: ServerMetadata, pending: PendingAuthorization) -> Flow[bool]:
     """Whether the server does not know this client any more, which else only a page would say, to the person.
 
-    Looked at once, before the person is: many servers forget the clients they registered.
+    Looked at once, before the person is: many servers forget the clients they registered. A pushed request may be
+    used once, and was taken from a client that is known.
     """
+    if server.require_pushed_authorization_requests:
+        return False
     try:
         answer = yield Send("GET", pending.url, f"the page to sign in at {server.issuer}", {"accept": "text/html"})
     except AnswerRefused:

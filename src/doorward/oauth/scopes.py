@@ -27,9 +27,14 @@ def parse_scope(text: str | None) -> Scopes:
         raise OAuthError(INVALID_SCOPE, f"At most {MAX_SCOPES} scopes are accepted.")
     scopes = [token for token in tokens if token]
     for token in scopes:
-        if len(token) > MAX_SCOPE_LENGTH or not _SCOPE_TOKEN.fullmatch(token):
+        if not is_scope(token):
             raise OAuthError(INVALID_SCOPE, "A scope token is too long or has characters that are not allowed.")
     return union(scopes)
+
+
+def is_scope(token: str) -> bool:
+    """Whether it is one scope: no blank, no quote, no control character. Spec: RFC 6749 §3.3"""
+    return len(token) <= MAX_SCOPE_LENGTH and _SCOPE_TOKEN.fullmatch(token) is not None
 
 
 def format_scope(scopes: Iterable[str]) -> str:
@@ -57,4 +62,4 @@ def missing(needed: Iterable[str], held: Iterable[str]) -> Scopes:
 def tool_scope(name: str) -> str | None:
     """The scope of one tool, None where its name cannot be part of a scope. Spec: RFC 6749 §3.3"""
     scope = f"tool:{name}"
-    return scope if name != "*" and len(scope) <= MAX_SCOPE_LENGTH and _SCOPE_TOKEN.fullmatch(scope) else None
+    return scope if name != "*" and is_scope(scope) else None
