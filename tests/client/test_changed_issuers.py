@@ -3,13 +3,16 @@
 Spec: T7, T8; CRED-01 … CRED-06, PRM-18, STEP-07, CLI-01, CLI-02, CLI-09
 """
 
+import base64
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from doorward.client.agents import WorkloadIdentity
 from doorward.client.errors import AddressRefused, ClientError, IssuerChanged, StepUpFailed, TokenRequestFailed
 from doorward.client.stores import MemoryStore
 from tests.client.hostile_server import Program, Stage, check_nothing_leaked, is_refused, open_stage, program
@@ -103,6 +106,41 @@ async def test_a_document_is_a_client_everywhere_and_takes_no_secret_along_cred_
     check_nothing_leaked(stage)
     assert (stage.good.count, stage.evil.count) == (0, 0)
     assert [form["client_id"] for form in stage.evil.posted()] == [DOCUMENT]
+
+
+def write_assertion(folder: Path, audience: str | list[str]) -> WorkloadIdentity:
+    """A workload whose platform vouches for it at one issuer, in a file."""
+    claims = {"iss": "https://platform.example", "sub": "job", "aud": audience, "jti": SECRET}
+    parts = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "x"}, claims)
+    )
+    file = folder / "assertion"
+    file.write_text(".".join((*parts, SECRET)))
+    return WorkloadIdentity.from_file(file)
+
+
+async def test_what_a_platform_vouches_with_goes_to_no_issuer_it_is_not_for_cred_02_t7(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Whoever gets it could be the workload at the issuer that it is for."""
+    for audience in (stage.good.origin, [stage.good.origin]):
+        agent = write_assertion(tmp_path, audience)
+        assert (await program(stage, agent=agent).request()).status_code == 200
+        change_issuer(stage)
+        await is_refused(program(stage, agent=agent), IssuerChanged)
+        stage.prm.clear()
+    assert stage.evil.listener.paths("POST") == []
+
+
+async def test_what_vouches_for_an_agent_stays_with_its_issuer_cred_01_cred_04_t7(stage: Stage) -> None:
+    """Also where it does not say itself whom it is for."""
+    agent, store = WorkloadIdentity(fetch_assertion=lambda _: SECRET), MemoryStore()
+    assert (await program(stage, agent=agent, store=store).request()).status_code == 200
+    change_issuer(stage)
+    await is_refused(program(stage, agent=agent, store=store), IssuerChanged)
+    await is_refused(program(stage, agent=agent, issuer=stage.good.origin), IssuerChanged)
+    assert stage.evil.listener.paths("POST") == []
+    assert SECRET.encode() not in stage.evil.listener.received
 
 
 async def test_an_evil_issuer_cannot_have_the_endpoints_of_the_good_one_send_to_itself_cred_05_asm_20_t7(

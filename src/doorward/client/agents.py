@@ -7,6 +7,7 @@ Spec: RFC 6749 §4.4; RFC 7523 §2.1; RFC 8693; MCP OAuth Client Credentials, En
 Identity Federation (CC-03, JAG-18, JAG-19, WIF-08)
 """
 
+from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,7 @@ from doorward.oauth.strict_json import parse_strict_json
 from .client_auth import build_client_authentication
 from .documents import ServerMetadata
 from .effects import Answer, Flow, Obtain, Send
-from .errors import TokenRequestFailed
+from .errors import IssuerChanged, TokenRequestFailed
 from .records import Registration
 
 CLIENT_CREDENTIALS = "client_credentials"
@@ -167,8 +168,11 @@ class WorkloadIdentity:
 
     @classmethod
     def from_file(cls, path: Path) -> "WorkloadIdentity":
-        """With the assertion that is in a file at the time of each request: platforms renew it there."""
-        return cls(fetch_assertion=lambda _: _read_assertion(path))
+        """With the assertion that is in a file at the time of each request: platforms renew it there.
+
+        One that is for another issuer stays there: whoever gets it could use it at that issuer. (T7)
+        """
+        return cls(fetch_assertion=lambda issuer: _check_audience(_read_assertion(path), issuer))
 
     def build_form(
         self,
@@ -242,6 +246,22 @@ def _refused(members: dict[str, Any], status: int) -> TokenRequestFailed:
         code=code,
         status=status,
     )
+
+
+def _check_audience(assertion: str, issuer: str) -> str:
+    """The assertion, unless it says that it is for somebody else than `issuer`. Raises `IssuerChanged`.
+
+    What cannot be read is nothing that any issuer would take. Spec: T7
+    """
+    try:
+        payload = assertion.split(".")[1]
+        claims = parse_strict_json(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, IndexError):
+        return assertion
+    audience = claims.get("aud") if isinstance(claims, dict) else None
+    if audience is not None and issuer not in (audience if isinstance(audience, list) else [audience]):
+        raise IssuerChanged(f"The assertion of the platform is not for {issuer}, so it was not sent there.")
+    return assertion
 
 
 def _read_assertion(path: Path) -> str:

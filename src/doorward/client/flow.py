@@ -23,6 +23,7 @@ from .registration import (
     ClientIdentity,
     RegistrationWish,
     build_given_registration,
+    check_issuer,
     register,
     resolve_registration,
 )
@@ -76,6 +77,7 @@ def _log_in_agent(
 ) -> Flow[tuple[Registration, Tokens]]:
     """Never registers, never opens a page, never tries twice. Spec: CC-03, JAG-19, WIF-08"""
     server = discovery.server
+    check_issuer(wish.identity, server)  # what a platform vouches with is worth as much as a secret
     if wish.identity.client_id is not None:
         registration = build_given_registration(wish.identity, server)
     elif wish.identity.client_metadata_url is not None and server.client_id_metadata_document_supported:

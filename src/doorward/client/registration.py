@@ -111,14 +111,19 @@ def resolve_registration(
     return registration
 
 
-def build_given_registration(identity: ClientIdentity, server: ServerMetadata) -> Registration:
-    """The credentials that the program was given, for the one issuer they are for. Spec: CRED-02, CRED-04, T7"""
-    assert identity.client_id is not None  # noqa: S101  # the caller looked
+def check_issuer(identity: ClientIdentity, server: ServerMetadata) -> None:
+    """Accept `server` where the program did not name another issuer. Raises `IssuerChanged`. Spec: CRED-04, T7"""
     if identity.issuer is not None and identity.issuer != server.issuer:
         raise IssuerChanged(
             f"The credentials of this client are for {identity.issuer}, but the server now names {server.issuer}. "
             "They were not sent there. If the change is right, give the new issuer."
         )
+
+
+def build_given_registration(identity: ClientIdentity, server: ServerMetadata) -> Registration:
+    """The credentials that the program was given, for the one issuer they are for. Spec: CRED-02, CRED-04, T7"""
+    assert identity.client_id is not None  # noqa: S101  # the caller looked
+    check_issuer(identity, server)
     method = choose_method(
         server.token_endpoint_auth_methods_supported,
         has_secret=identity.client_secret is not None,

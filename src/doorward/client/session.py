@@ -295,14 +295,14 @@ class Session:
     async def _move_to(self, discovery: Discovery) -> None:
         """Write down whose client this is from now on, before anything secret goes there.
 
-        Given credentials are for the first issuer that they were used at, unless the program says for which: a server
-        that changes its mind gets nothing.
+        Given credentials, and what vouches for an agent, are for the first issuer that they were used at, unless the
+        program says for which: a server that changes its mind gets nothing.
 
         Spec: CRED-02 … CRED-04, T7
         """
         former, server = self.server, discovery.server
-        given = self.identity.client_id is not None and self.identity.issuer is None
-        if given and former is not None and former.issuer != server.issuer:
+        given = self.identity.client_id is not None or self._options.agent is not None
+        if given and self.identity.issuer is None and former is not None and former.issuer != server.issuer:
             raise IssuerChanged(
                 f"The credentials of this client were used at {former.issuer}, but {self.server_url} now names "
                 f"{server.issuer}. They were not sent there. If the change is right, give the new one as issuer."
