@@ -1,7 +1,6 @@
 """The doctor at servers with one fault each names that fault and the clients it hurts, and no others; at servers that
 have none it finds none."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from doorward.doctor.sending import JudgedSender
 from tests.certificates import make_certificate
 from tests.doctor.broken import run_broken
 from tests.doctor.expected import EXPECTED, PLAYED
-from tests.running import start_doorward
+from tests.running import RunningDoorward
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +59,6 @@ async def test_the_doctor_names_the_fault_and_whom_it_hurts_and_nothing_else(
         assert finding.outcome != "failed" or (finding.why and finding.change and finding.evidence), finding
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = start_doorward(tmp_path_factory.mktemp("doorward") / "data", "--demo")
-    yield server.demo
-    assert server.stop() == 0
-
-
 def assert_healthy(report: Report) -> None:
     assert report.outcome == "passed", in_words(report)
     assert {client.client for client in report.clients if client.outcome == "passed"} == PLAYED
@@ -86,5 +78,5 @@ async def test_a_server_without_a_fault_is_green_for_every_client(
         assert report.registered
 
 
-async def test_a_healthy_doorward_is_green_for_every_client(demo: str) -> None:
-    assert_healthy(await examine(demo))
+async def test_a_healthy_doorward_is_green_for_every_client(doorward: RunningDoorward) -> None:
+    assert_healthy(await examine(doorward.demo))

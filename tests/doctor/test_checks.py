@@ -1,13 +1,16 @@
 """Each check at a server that is wrong in that one way: it tells so, and no other check does."""
 
+import tomllib
 from collections.abc import Callable
 
 import pytest
 
 from doorward.doctor.examining import examine
 from doorward.doctor.findings import Report
+from doorward.doctor.logging_in import Login
 from doorward.doctor.profiles import find_profile, known_profiles
-from tests.doctor.pretending import NOT_FOUND, Answer, Asked, Members, Pretended, answer_json, pretend
+from tests.doctor.pretending import NOT_FOUND, Answer, Asked, Members, Pretended, Willing, answer_json, pretend
+from tests.needs import ROOT
 
 PLAYED = tuple(map(find_profile, ("cursor", "typescript-sdk-2", "zed", "q-cli-kiro-cli", "spring-mcp-security")))
 HEALTHY_PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -266,6 +269,15 @@ FAULTS: dict[str, tuple[dict[str, str], Change]] = {
         answers("/.well-known/doorward-doctor-unknown", lambda server, asked: answer_json({}, 403)),
     ),
 }
+
+
+async def test_the_requirements_of_a_check_are_of_the_list() -> None:
+    known = tomllib.loads((ROOT / "tests/spec/requirements.toml").read_text(encoding="utf-8"))
+    ids = {name for section in known["section"] for name in section["rows"]}
+    with pretend() as server:
+        report = await examine(server.url, profiles=PLAYED[:1], login=Login(Willing()))
+    assert {one for finding in report.findings for one in finding.requirements} <= ids
+    assert len({finding.check for finding in report.findings}) == len(report.findings)
 
 
 async def test_a_healthy_server_has_nothing_to_tell() -> None:

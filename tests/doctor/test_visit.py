@@ -11,7 +11,7 @@ from doorward.doctor.examining import examine
 from doorward.doctor.profiles import find_profile
 from doorward.doctor.sending import MAX_ANSWER_BYTES, MAX_REQUESTS, JudgedSender, send_all
 from doorward.doctor.visits import Ask, Certificate, Seen, Visit
-from tests.doctor.pretending import NOT_FOUND, answer_json, pretend
+from tests.doctor.pretending import NOT_FOUND, Answer, Asked, answer_json, pretend
 from tests.needs import find_free_port
 
 NOW = 1_800_000_000.0
@@ -37,6 +37,26 @@ async def test_no_more_is_registered_than_was_said() -> None:
     with pretend() as server:
         report = await examine(server.url, most_registrations=3)
         assert len(server.registered) == len(report.registered) == 3
+
+
+async def test_a_limit_that_the_doctor_ran_into_is_held_against_no_client() -> None:
+    with pretend() as server:
+
+        def limit(asked: Asked) -> Answer:
+            return answer_json({}, 429) if len(server.registered) > 1 else server.answer_healthily(asked)
+
+        server.answers["/register"] = limit
+        report = await examine(server.url)
+    assert {client.outcome for client in report.clients} == {"passed"}
+    assert {one.check: one.outcome for one in report.findings}["registration-limit"] == "warning"
+
+
+async def test_a_limit_at_the_login_page_is_told_and_held_against_no_client() -> None:
+    with pretend() as server:
+        server.answers["/authorize"] = lambda asked: answer_json({}, 429)
+        report = await examine(server.url, profiles=PLAYED)
+    assert {client.outcome for client in report.clients} == {"passed"}
+    assert [one.check for one in report.findings if one.outcome == "warning"] == ["authorize-limit"]
 
 
 async def test_what_cannot_be_removed_is_said() -> None:

@@ -82,6 +82,8 @@ def _register(profile: Profile, visit: Visit) -> None:
     tried = visit.registration_of(profile.id)
     if tried is None:  # it was not to be tried, or is one too many: nothing is known against it
         return
+    if tried.seen.status == 429 and any(one.client_id for one in visit.registrations):
+        return  # it was the doctor that asked too often, and not this client
     if not tried.client_id:
         raise Stopped(REGISTRATION, why_not_registered(tried))
     document = tried.seen.document or {}
@@ -94,7 +96,8 @@ def _register(profile: Profile, visit: Visit) -> None:
 def _be_authorized(profile: Profile, visit: Visit, found: Discovered) -> None:
     if profile.needs_pkce and "S256" not in strings_of(found.metadata, "code_challenge_methods_supported"):
         raise Stopped(REGISTRATION, "metadata-pkce")
-    asked = visit.asked_as("document", profile.id) or visit.asked_as("registered", profile.id)[:1]
+    asked = [*visit.asked_as("published", profile.id), *visit.asked_as("document", profile.id)]
+    asked += visit.asked_as("registered", profile.id)[:1]
     for one in asked:
         if one.refusal:
             raise Stopped(AUTHORIZATION, why_not_authorized(profile, visit, found, one))

@@ -105,10 +105,10 @@ def _build_asks(profile: Profile, visit: Visit) -> list[tuple[Asked, Ask]]:
         return _build(endpoint, profile.id, kind, client_id, redirect_uri, scope=scope, resource=resource)
 
     if uses_document(profile, found.metadata):
-        return [
-            build("published", profile.document, profile.published_redirect),
-            build("document", profile.document, profile.redirect_of_document),
-        ]
+        asks = [build("published", profile.document, profile.published_redirect)]
+        if profile.redirect_of_document != profile.published_redirect:
+            asks.append(build("document", profile.document, profile.redirect_of_document))
+        return asks
     tried = visit.registration_of(profile.id)
     if tried is None or not tried.client_id:
         return []

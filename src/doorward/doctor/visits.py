@@ -135,9 +135,14 @@ class Asked:
 
     @property
     def refusal(self) -> str:
-        """Why this client is not let on, in a word: an error code, a status, or nothing when it is."""
+        """Why this client is not let on, in a word: an error code, a status, or nothing when it is.
+
+        Nothing for 429, too: it was the doctor that asked too often, and not this client.
+        """
         if not self.seen.status:
             return "no answer"
+        if self.seen.status == 429:
+            return ""
         return self.answer.get("error", "") or (str(self.seen.status) if self.seen.status >= 400 else "")
 
 

@@ -26,6 +26,7 @@ _UNKNOWN = Check(
 _FOREIGN = Check("redirect-exact", AUTHORIZATION, "Nobody is sent to an address that was not registered", ("RDU-02",))
 _ISS = Check("iss-sent", AUTHORIZATION, "Answers name their issuer, as promised", ("ISS-01", "ISS-02", "ISS-03"))
 _STATE = Check("state-kept", AUTHORIZATION, "The state comes back as it was sent", ("AUTHZ-15",))
+_LIMIT = Check("authorize-limit", AUTHORIZATION, "Requests for a login are not limited too early")
 _UNREGISTERED = Check("scopes-unregistered", AUTHORIZATION, "Who registered no scopes may ask for some", ("SCP-06",))
 _BY_REASON = {
     _UNREGISTERED.name: (
@@ -64,6 +65,7 @@ def check_authorizations(subject: Subject) -> list[Finding]:
         )
         return [check.skipped("It was not asked.") for check in checks]
     return [
+        _check_limit(subject),
         *(_check_reason(subject, name) for name in _BY_REASON),
         _check_document(subject),
         _check_port(subject),
@@ -76,14 +78,23 @@ def check_authorizations(subject: Subject) -> list[Finding]:
     ]
 
 
+def _check_limit(subject: Subject) -> Finding:
+    limited = [one for one in subject.visit.authorizations if one.seen.status == 429]
+    if not limited:
+        return _LIMIT.passed()
+    why = "The doctor asked more often than one client does, so that some clients were not looked at to the end."
+    change = "Wait a minute and look again; hosted clients share a few addresses, so do not limit these too much."
+    return _LIMIT.warned(why, change, f"{len(limited)} of {len(subject.visit.authorizations)} answered 429")
+
+
 def _check_reason(subject: Subject, name: str) -> Finding:
     """What each client was refused for, where no other check tells it."""
     check, why, change = _BY_REASON[name]
     visit = subject.visit
     refused: list[str] = []
-    for one in (*visit.asked_as("registered"), *visit.asked_as("document")):
+    for one in (*visit.asked_as("registered"), *visit.asked_as("published"), *visit.asked_as("document")):
         if not one.refusal or (
-            one.kind == "document" and any(not asked.is_known for asked in _published(subject, one))
+            one.kind != "registered" and not all(asked.is_known for asked in _published(subject, one))
         ):
             continue
         profile = find_profile(one.profile)
