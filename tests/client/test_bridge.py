@@ -6,18 +6,21 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx2
 import mcp
 import pytest
+from anyio.to_thread import run_sync
 from mcp import MCPError
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitRequestParams, ElicitResult, JSONRPCRequest
 
-from doorward.client import DoorwardAuth, FileStore
+from doorward.client import DoorwardAuth, DoorwardClient, FileStore
+from doorward.client.bridge import run_bridge
 from doorward.client.mirror import Mirror
 from tests.client.people import Visitor
 from tests.interop.node.programs import FOLDER as NODE
@@ -28,6 +31,7 @@ from tests.needs import ROOT
 from tests.running import RunningDoorward
 
 PROGRAM = Path(__file__).with_name("bridge_program.py")
+OPENING = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
 ERAS = pytest.mark.parametrize(("mode", "version"), [("legacy", "2025-11-25"), ("auto", "2026-07-28")])
 
 
@@ -113,6 +117,32 @@ async def test_a_session_that_the_server_lost_is_begun_anew_without_the_program_
         assert (await client.call_tool("add_note", {"text": "three"})).structured_content == {"result": 2}
 
 
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+async def test_the_first_message_waits_while_the_person_decides_and_they_are_asked_once(
+    doorward: RunningDoorward, visitor: Visitor, decision: Literal["allow", "deny"]
+) -> None:
+    visitor.decision = decision
+    client = DoorwardClient(doorward.demo, store=visitor.store, interaction=visitor.interaction)
+    (bridge_reads, host_writes), (host_reads, bridge_writes) = os.pipe(), os.pipe()
+    message = {"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": OPENING}
+    with (
+        os.fdopen(bridge_reads) as stdin,
+        os.fdopen(bridge_writes, "w") as stdout,
+        os.fdopen(host_reads) as answers,
+        anyio.fail_after(60),
+    ):
+        async with anyio.create_task_group() as tasks:
+            carry = partial(run_bridge, client, stdin=anyio.wrap_file(stdin), stdout=anyio.wrap_file(stdout))
+            tasks.start_soon(carry)
+            with os.fdopen(host_writes, "w") as questions:
+                print(json.dumps(message), file=questions, flush=True)
+                told = json.loads(await run_sync(answers.readline))
+    assert told["id"] == 7
+    assert ("result" in told) == (decision == "allow")
+    assert decision == "allow" or "declined" in told["error"]["message"]
+    assert len(visitor.visits) == 1
+
+
 async def test_a_host_of_the_typescript_sdk_reaches_a_protected_server_and_shows_why_it_does_not(
     doorward: RunningDoorward, signed_in: Path, tmp_path: Path
 ) -> None:
@@ -152,11 +182,10 @@ def test_the_bridge_writes_messages_alone_and_ends_with_its_input(notes: Upstrea
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    opening = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
     try:
         for line in (
             "no message\n",
-            json.dumps({"jsonrpc": "2.0", "id": "one", "method": "initialize", "params": opening}) + "\n",
+            json.dumps({"jsonrpc": "2.0", "id": "one", "method": "initialize", "params": OPENING}) + "\n",
         ):
             process.stdin.write(line)
         process.stdin.flush()

@@ -53,7 +53,7 @@ async def price_of_door(client: DoorwardClient) -> float:
 
 
 @ERAS
-async def test_a_client_gets_in_lists_tools_calls_them_and_asks_its_person_once_cli_01(
+async def test_a_client_gets_in_lists_tools_calls_them_and_asks_its_person_once(
     doorward: RunningDoorward, visitor: Visitor, mode: str, version: str
 ) -> None:
     async with connect(doorward.demo, visitor, mode) as client:
@@ -145,7 +145,7 @@ async def test_tasks_that_call_at_once_share_one_connection_and_one_sign_in(
 
 
 @ERAS
-async def test_a_connection_that_was_revoked_asks_again_and_goes_on_prm_18(
+async def test_a_connection_that_was_revoked_asks_again_and_goes_on(
     doorward: RunningDoorward, visitor: Visitor, mode: str, version: str
 ) -> None:
     async with connect(doorward.demo, visitor, mode) as client:

@@ -39,7 +39,7 @@ async def run_bridge(
     that met it, in words; the next request tries again. A session that the server has lost is begun anew with the
     program's own `initialize`, and the program does not notice.
     """
-    async with stdio_server(stdin, stdout) as (from_host, to_host), to_host:
+    async with stdio_server(stdin, stdout) as (from_host, to_host), from_host, to_host:
         await _Bridge(client, to_host).run(from_host)
 
 
@@ -166,7 +166,9 @@ class _Bridge:
                 await self._finish_handshake(begun, message, to_server)
                 return
             asked = self._asked.pop(message.id, None)
-            if asked is not None and isinstance(message, JSONRPCResponse):
+            if isinstance(message, JSONRPCError) and begun is not None and message.id == begun.id:
+                self._handshake = _Handshake()  # it came to nothing
+            elif asked is not None and isinstance(message, JSONRPCResponse):
                 self._mirror.learn(asked.request, message.result)
             elif asked is not None and asked.attempt.session_lost and not asked.is_repeated and begun is not None:
                 self._asked[message.id] = _Asked(asked.request, Attempt(), is_repeated=True)
