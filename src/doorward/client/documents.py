@@ -13,6 +13,25 @@ from typing import Any
 from doorward.oauth.scopes import MAX_SCOPES, Scopes, is_scope, union
 from doorward.oauth.strict_json import parse_strict_json
 
+_KEPT = (
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "registration_endpoint",
+    "revocation_endpoint",
+    "device_authorization_endpoint",
+    "pushed_authorization_request_endpoint",
+    "require_pushed_authorization_requests",
+    "scopes_supported",
+    "grant_types_supported",
+    "token_endpoint_auth_methods_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "code_challenge_methods_supported",
+    "dpop_signing_alg_values_supported",
+    "authorization_response_iss_parameter_supported",
+    "client_id_metadata_document_supported",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetadata:
@@ -45,7 +64,7 @@ class ServerMetadata:
     iss_parameter_supported: bool = False
     client_id_metadata_document_supported: bool = False
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The document as it was read."""
+    """What was read of the document, to be kept and read again."""
 
 
 def parse_object(body: bytes) -> dict[str, Any] | None:
@@ -95,7 +114,7 @@ def parse_server_metadata(document: Mapping[str, Any]) -> ServerMetadata | None:
         dpop_signing_alg_values_supported=_texts(document, "dpop_signing_alg_values_supported") or (),
         iss_parameter_supported=document.get("authorization_response_iss_parameter_supported") is True,
         client_id_metadata_document_supported=document.get("client_id_metadata_document_supported") is True,
-        document=document,
+        document={name: document[name] for name in _KEPT if name in document},
     )
 
 

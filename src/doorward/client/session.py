@@ -29,7 +29,7 @@ from .interaction import Interaction
 from .keeping import Keeping
 from .proofs import ProofKey
 from .records import Connection, Registration, ServerRecord, Tokens
-from .registration import ClientIdentity, unregister
+from .registration import ClientIdentity, check_issuer, unregister
 from .storage import Store
 from .tokens import Prover, refresh, revoke
 from .transport import Sender
@@ -301,6 +301,7 @@ class Session:
         Spec: CRED-02 … CRED-04, T7
         """
         former, server = self.server, discovery.server
+        check_issuer(self.identity, server)
         given = self.identity.client_id is not None or self._options.agent is not None
         if given and self.identity.issuer is None and former is not None and former.issuer != server.issuer:
             raise IssuerChanged(

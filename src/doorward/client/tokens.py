@@ -211,7 +211,7 @@ def _parse_tokens(
         raise unusable("it is bound to a key that was not shown")
     if token_type == "Bearer" and prover.requires_binding:
         raise unusable("it is not bound to the key that was shown")
-    refresh_token = members.get("refresh_token")
+    refresh_token = members.get("refresh_token") or None
     if refresh_token is not None and not _is_token(refresh_token, _REFRESH_TOKEN):
         raise unusable("its refresh_token is malformed")
     life = _parse_life(members.get("expires_in"))
