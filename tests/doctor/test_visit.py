@@ -1,6 +1,7 @@
 """A visit is bounded, goes where it may, leaves nothing behind that it does not say, and keeps time."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from doorward.doctor.examining import examine
 from doorward.doctor.profiles import find_profile
 from doorward.doctor.sending import MAX_ANSWER_BYTES, MAX_REQUESTS, JudgedSender, send_all
 from doorward.doctor.visits import Ask, Certificate, Seen, Visit
+from tests.certificates import make_certificate
+from tests.doctor.broken import run_broken
 from tests.doctor.pretending import NOT_FOUND, Answer, Asked, answer_json, pretend
 from tests.needs import find_free_port
 
@@ -103,6 +106,30 @@ async def test_a_server_that_does_not_answer_is_told_as_that_and_nothing_else() 
     report = await examine(f"http://127.0.0.1:{find_free_port()}/mcp", profiles=PLAYED)
     assert [one.check for one in report.findings if one.outcome == "failed"] == ["reachable"]
     assert {client.because for client in report.clients} == {("reachable",)}
+
+
+async def test_a_certificate_that_nobody_trusts_is_what_keeps_everybody_out_asm_22(tmp_path: Path) -> None:
+    with run_broken(certificate=make_certificate(tmp_path)) as server:
+        report = await examine(server.url, profiles=PLAYED)
+        assert server.issuer.registered == {}
+    assert [one.check for one in report.findings if one.outcome == "failed"] == ["tls-certificate"]
+    assert {client.because for client in report.clients} == {("tls-certificate",)}
+
+
+async def test_a_client_that_a_firewall_does_not_like_the_name_of_is_kept_out() -> None:
+    with pretend() as server:
+
+        def guard(asked: Asked) -> Answer:
+            return (
+                answer_json({}, 403) if "Claude-User" in asked.headers["user-agent"] else server.answer_healthily(asked)
+            )
+
+        server.answers["/mcp"] = guard
+        report = await examine(server.url)
+    told = {one.check: one for one in report.findings if one.outcome == "failed"}
+    assert set(told) == {"user-agents"}
+    assert told["user-agents"].hurts == ("claude-ai",)
+    assert "Claude-User: 403" in told["user-agents"].evidence
 
 
 async def test_a_server_of_the_internet_leads_to_no_address_inside_cli_05() -> None:

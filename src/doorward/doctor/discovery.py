@@ -68,7 +68,9 @@ def discover(profile: Profile, visit: Visit) -> Discovered:
 def _contact(profile: Profile, visit: Visit) -> None:
     seen = visit.probes.get(profile.first)
     if seen is None or not seen.status:
-        raise Stopped(CHALLENGE, "reachable")
+        raise Stopped(CHALLENGE, "tls-certificate" if seen is not None and seen.is_untrusted else "reachable")
+    if any(map(visit.is_refused, profile.user_agents)):
+        raise Stopped(CHALLENGE, "user-agents")
     if seen.location and origin_of(seen.location) != origin_of(visit.url):
         raise Stopped(CHALLENGE, "mcp-redirect")
     if profile.needs_401 and seen.status == 403:

@@ -14,7 +14,7 @@ from .places import join, legacy_place, metadata_place, origin_of, resource_plac
 from .profiles import LENIENT, LegacyPlace, MetadataPlace, ResourcePlace
 from .rules import is_absolute, strings_of, text_of
 from .sending import Sender, send_all
-from .visits import MAX_REDIRECTS, Ask, Crossing, Visit
+from .visits import MAX_REDIRECTS, Ask, Crossing, Seen, Visit
 
 PROTOCOL_VERSION = "2025-11-25"
 MAX_ISSUERS = 3
@@ -47,6 +47,7 @@ async def gather_metadata(visit: Visit, sender: Sender) -> None:
     await _read_documents(visit, sender, [legacy_place(visit.url, place) for place in get_args(LegacyPlace)])
     visit.issuers = _find_issuers(visit)
     await _read_documents(visit, sender, _issuer_urls(visit))
+    visit.agents = await _try_agents(visit, sender)
     unknown = f"{origin_of(visit.url)}/.well-known/doorward-doctor-unknown"
     visit.unknown = await sender.send(Ask("GET", unknown, _DOCUMENT))
 
@@ -68,6 +69,19 @@ async def gather_endpoints(visit: Visit, sender: Sender) -> Discovered | None:
         visit.endpoints |= await send_all(sender, asks)
     await _cross_origins(visit, sender, found)
     return found
+
+
+async def _try_agents(visit: Visit, sender: Sender) -> dict[str, list[Seen]]:
+    """Ask by the name of each client, as a firewall sees it; the doctor's own is empty here. Spec: clients.md no. 63"""
+    names = ["", *dict.fromkeys(agent for profile in visit.profiles for agent in profile.user_agents)]
+    place = resource_place(visit.url, "path")
+    asks = {}
+    for name in names:
+        agent = {"user-agent": name} if name else {}
+        asks[name, "server"] = Ask("POST", visit.url, {**_JSON, **agent}, INITIALIZE)
+        asks[name, "metadata"] = Ask("GET", place, {**_DOCUMENT, **agent})
+    seen = await send_all(sender, asks)
+    return {name: [seen[name, "server"], seen[name, "metadata"]] for name in names}
 
 
 def _build_probes(url: str) -> dict[str, Ask]:

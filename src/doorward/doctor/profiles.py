@@ -91,6 +91,8 @@ class Profile:
     expires_in_number: bool = False
     starts_over: bool = False
     """Whether any refusal at the token endpoint makes it begin again, and not an error code that it understands."""
+    user_agents: tuple[str, ...] = ()
+    """What it calls itself in its requests, where that was recorded."""
     in_browser: bool = False
     has_proxy: bool = False
     """Whether it has a way around what a browser keeps from its page, which a person has to choose."""

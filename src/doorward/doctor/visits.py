@@ -77,6 +77,11 @@ class Seen:
         return join(self.url, self.header("location"))
 
     @property
+    def is_untrusted(self) -> bool:
+        """Whether there was no answer because of the certificate."""
+        return "certificate" in self.fault
+
+    @property
     def in_words(self) -> str:
         """`GET https://… answered 404`, for reports."""
         return f"{self.method} {self.url} " + (f"answered {self.status}" if self.status else f"failed: {self.fault}")
@@ -182,6 +187,8 @@ class Visit:
     """GET requests for metadata, by URL; redirects are not followed here but have their targets beside them."""
     issuers: tuple[str, ...] = ()
     """The issuers that the resource metadata names, as written."""
+    agents: dict[str, list[Seen]] = field(default_factory=dict)
+    """What the server and its metadata answer to each name that clients go by, in the same order as to the doctor's."""
     endpoints: dict[str, Seen] = field(default_factory=dict)
     crossings: dict[str, Crossing] = field(default_factory=dict)
     registers: bool = True
@@ -202,6 +209,12 @@ class Visit:
                 return seen
             seen = self.documents.get(seen.location)
         return seen
+
+    def is_refused(self, agent: str) -> bool:
+        """Whether a client of that name is answered otherwise than the doctor is, and not just asked to wait."""
+        own = [seen.status for seen in self.agents.get("", [])]
+        pairs = zip(self.agents.get(agent, []), own, strict=False)
+        return any(seen.status not in (status, 429) for seen, status in pairs)
 
     def registration_of(self, profile: str) -> Registered | None:
         """The registration with that client's body, if it was tried."""

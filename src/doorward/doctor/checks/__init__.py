@@ -7,7 +7,15 @@ from doorward.doctor.findings import Finding
 from .authorization import check_authorizations
 from .browser import check_crossings
 from .challenge import check_challenge, check_forbidden, check_invalid_token, check_unauthorized
-from .connection import check_certificate, check_clock, check_reachable, check_redirect, check_speed, check_unknown
+from .connection import (
+    check_agents,
+    check_certificate,
+    check_clock,
+    check_reachable,
+    check_redirect,
+    check_speed,
+    check_unknown,
+)
 from .login import check_login
 from .registration import check_registrations
 from .resource_metadata import check_resource_metadata
@@ -19,6 +27,7 @@ CHECKS: tuple[Callable[[Subject], Finding | list[Finding]], ...] = (
     check_reachable,
     check_certificate,
     check_redirect,
+    check_agents,
     check_clock,
     check_speed,
     check_unauthorized,

@@ -156,6 +156,7 @@ def check_invalid_token(subject: Subject) -> Finding:
         why = "A client gets itself a new token when its old one is answered 401, and only then."
         return _INVALID.failed(why, 'Answer 401 with error="invalid_token".', seen.in_words)
     if bearer is None or bearer.error != "invalid_token":
-        why = "The challenge does not say that the token was the reason."
-        return _INVALID.warned(why, 'Add error="invalid_token" where a token was sent.', seen.in_words)
+        why = "The challenge does not say that the token was the reason. Perhaps a proxy takes Authorization away."
+        change = 'Let the header through, and add error="invalid_token" where a token was sent.'
+        return _INVALID.warned(why, change, seen.in_words)
     return _INVALID.passed()

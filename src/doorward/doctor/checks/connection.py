@@ -18,6 +18,7 @@ _OLD_PROTOCOLS = ("SSLv3", "TLSv1", "TLSv1.1")
 _REACHABLE = Check("reachable", CONNECTION, "The server answers")
 _CERTIFICATE = Check("tls-certificate", CONNECTION, "The certificate is trusted, and will be for a while", ("ASM-22",))
 _REDIRECT = Check("mcp-redirect", CONNECTION, "The URL itself answers, and does not lead on to another")
+_AGENTS = Check("user-agents", CONNECTION, "Clients are answered alike, whatever they call themselves")
 _CLOCK = Check("clock", CONNECTION, "The server's clock is right")
 _SPEED = Check("speed", CONNECTION, "Answers come in time")
 _UNKNOWN = Check("unknown-well-known", CONNECTION, "Well-known addresses that nothing is at are answered 404")
@@ -28,6 +29,8 @@ def check_reachable(subject: Subject) -> Finding:
     post = subject.visit.probes.get("POST")
     if post is not None and post.status:
         return _REACHABLE.passed(post.in_words)
+    if post is not None and post.is_untrusted:
+        return _REACHABLE.skipped("The connection is not trusted, which is told below.")
     why = f"Nothing answered: {post.fault if post is not None else 'it was not asked'}."
     change = "Check the address, the DNS entry, the firewall and that the server runs."
     return _REACHABLE.failed(why, change, post.in_words if post is not None else "")
@@ -36,7 +39,7 @@ def check_reachable(subject: Subject) -> Finding:
 def check_certificate(subject: Subject) -> Finding:
     """Certificates are trusted by machines that know nothing of this network, and do not end soon."""
     answers = list(every_answer(subject.visit))
-    untrusted = next((seen for seen in answers if "certificate" in seen.fault or "TLS" in seen.fault), None)
+    untrusted = next((seen for seen in answers if seen.is_untrusted), None)
     if untrusted is not None:
         why = "No client trusts this connection: " + untrusted.fault + "."
         return _CERTIFICATE.failed(why, "Serve the whole chain of a public certificate.", origin_of(untrusted.url))
@@ -67,6 +70,18 @@ def check_redirect(subject: Subject) -> Finding:
         return _REDIRECT.failed(why, f"Give people the address {post.location}, or answer at this one.", evidence)
     why = "Every request is led on first. Not every client follows, and the metadata is for another address."
     return _REDIRECT.warned(why, "Answer at both addresses, with and without a slash.", evidence)
+
+
+def check_agents(subject: Subject) -> Finding:
+    """No firewall keeps a client out for its name. Spec: clients.md no. 63; claude-ai-mcp #294"""
+    visit = subject.visit
+    refused = [agent for agent in visit.agents if agent and visit.is_refused(agent)]
+    if not refused:
+        return _AGENTS.passed()
+    why = "Something in front of the server, often a firewall against bots, answers these clients in another way."
+    change = "Let it pass requests to the server, to /.well-known/ and to the authorization server, whoever asks."
+    shown = "; ".join(f"{agent}: {' and '.join(str(seen.status) for seen in visit.agents[agent])}" for agent in refused)
+    return _AGENTS.failed(why, change, shown)
 
 
 def check_clock(subject: Subject) -> Finding:
@@ -109,6 +124,7 @@ def check_unknown(subject: Subject) -> Finding:
 def every_answer(visit: Visit) -> Iterator[Seen]:
     """Everything that was asked of anybody."""
     yield from visit.probes.values()
+    yield from (seen for answers in visit.agents.values() for seen in answers)
     yield from visit.documents.values()
     yield from visit.endpoints.values()
     for crossing in visit.crossings.values():

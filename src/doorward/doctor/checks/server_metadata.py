@@ -104,7 +104,8 @@ def _check_issuer(subject: Subject) -> Finding:
         if said != issuer:
             slash = " They differ by a slash at the end." if without_slash(said) == without_slash(issuer) else ""
             why = f"The resource names {issuer}, and its metadata says it is {said or 'nobody'}.{slash} Clients stop."
-            return _ISSUER.failed(why, f"Write {said or issuer} in both, to the last character.", seen.in_words)
+            right = without_slash(issuer) if slash else said or issuer
+            return _ISSUER.failed(why, f"Write {right} in both, to the last character.", seen.in_words)
     return _ISSUER.passed(issuer)
 
 
