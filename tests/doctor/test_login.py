@@ -147,11 +147,54 @@ async def test_a_login_that_was_refused_says_so_and_the_rest_is_not_guessed() ->
     assert "access_denied" in failing(report)["token-answer"].why
 
 
-async def test_a_login_without_a_way_to_register_asks_for_a_client() -> None:
+async def test_a_login_without_a_way_to_register_says_so() -> None:
     with pretend() as server:
         server.edit_metadata = _without("registration_endpoint")
         report = await log_in_at(server)
-    assert "client" in failing(report)["token-answer"].why
+    assert "could not register" in failing(report)["token-answer"].why
+
+
+async def test_a_code_is_sent_to_nobody_when_the_answer_is_of_another_issuer_iss_05() -> None:
+    with pretend() as server:
+        server.edit_answer = lambda members: {**members, "iss": "https://honest.example.com"}
+        report = await log_in_at(server)
+        assert [asked for asked in server.asked if b"the-code" in asked.body] == []
+    assert set(failing(report)) == {"iss-sent"}
+
+
+async def test_a_code_is_sent_to_nobody_when_a_promised_issuer_is_missing_iss_05() -> None:
+    with pretend() as server:
+        server.edit_answer = _without("iss")
+        await log_in_at(server)
+        assert [asked for asked in server.asked if b"the-code" in asked.body] == []
+
+
+async def test_nobody_is_sent_to_a_server_whose_metadata_is_in_the_name_of_another_asm_20() -> None:
+    with pretend() as honest, pretend() as evil:
+        evil.edit_metadata = lambda members: {
+            **members,
+            "issuer": honest.issuer,
+            "authorization_endpoint": f"{honest.issuer}/authorize",
+        }
+        report = await log_in_at(evil)
+        assert [asked for asked in honest.asked if "7070" in asked.query] == []
+    assert "metadata-issuer" in failing(report)
+
+
+async def test_nobody_is_sent_to_an_issuer_that_a_server_without_metadata_of_its_own_claims_to_be_asm_20() -> None:
+    with pretend() as honest, pretend() as evil:
+        for path in ("", "/mcp", "/mcp/"):
+            evil.answers[f"/.well-known/oauth-protected-resource{path}"] = lambda asked: NOT_FOUND
+        evil.answers["/mcp/.well-known/oauth-protected-resource"] = lambda asked: NOT_FOUND
+        evil.edit_metadata = lambda members: {
+            **members,
+            "issuer": honest.issuer,
+            "authorization_endpoint": f"{honest.issuer}/authorize",
+        }
+        report = await log_in_at(evil)
+        assert [asked for asked in honest.asked if "7070" in asked.query] == []
+        assert [asked for asked in evil.asked if b"the-code" in asked.body] == []
+    assert "nobody was sent there" in failing(report)["token-answer"].why
 
 
 async def test_nothing_secret_is_in_any_report() -> None:

@@ -1,7 +1,8 @@
 """The part of a visit for which a person logs in: what the answers look like, and what the token is good for.
 
 The doctor goes the whole way itself, and not as `doorward.client` does, which would stop at what it is here to see. It
-sees every answer raw and shows none: codes, tokens and secrets stay here.
+sees every answer raw and shows none: codes, tokens and secrets stay here. One thing it does not do, either: send a code
+that one authorization server gave to another, whatever a server says that it is (mix-up).
 
 Spec: AUTHZ-16, ISS-05, TOK-03, RT-03, RT-10, RS-02, RFC 7009; complaints 4, 7, 21, 34
 """
@@ -22,6 +23,7 @@ from doorward.oauth.errors import printable
 from .discovery import Discovered
 from .gathering import INITIALIZE, PROTOCOL_VERSION, build_message
 from .habits import OFFLINE_ACCESS, is_usable
+from .places import origin_of, without_slash
 from .rules import strings_of, text_of
 from .sending import Sender, send_all
 from .visits import Ask, LoginSeen, Registered, Seen, Visit
@@ -34,13 +36,11 @@ _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "applica
 class Login:
     """How a person logs in for the doctor, and what it does then.
 
-    Without `client_id` it registers itself. `tool` is called with `arguments` when it is named; `siblings` are other
-    servers that must not take the token.
+    The doctor registers itself for it. `tool` is called with `arguments` when it is named. `siblings` are other
+    servers of the same people, which are sent the token and must not take it.
     """
 
     interaction: Interaction
-    client_id: str = ""
-    client_secret: str = field(default="", repr=False)
     scope: str = ""
     tool: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
@@ -58,7 +58,11 @@ async def log_in(visit: Visit, sender: Sender, found: Discovered, login: Login) 
     seen = LoginSeen()
     endpoint = text_of(found.metadata, "token_endpoint")
     if not is_usable(visit, endpoint) or not is_usable(visit, text_of(found.metadata, "authorization_endpoint")):
-        seen.stopped = "The endpoints cannot be used."
+        seen.stopped, seen.is_told = "The endpoints cannot be used.", True
+        return seen
+    if not names_one_issuer(found):
+        seen.stopped = "The metadata is of another authorization server than it was asked of: nobody was sent there."
+        seen.is_told = bool(found.issuer)
         return seen
     try:
         client = await _get_token(visit, sender, found, login, seen)
@@ -74,11 +78,28 @@ async def log_in(visit: Visit, sender: Sender, found: Discovered, login: Login) 
     return seen
 
 
+def names_one_issuer(found: Discovered) -> bool:
+    """Whether a login would be at one authorization server, and its code go to no other. Spec: ASM-20; threat T36"""
+    issuer = text_of(found.metadata, "issuer")
+    if found.issuer:
+        return without_slash(found.issuer) == without_slash(issuer)
+    # Nobody named the issuer: then its word counts for its own endpoints alone.
+    return not issuer or origin_of(text_of(found.metadata, "token_endpoint")) == origin_of(issuer)
+
+
+def is_of_issuer(found: Discovered, answer: Mapping[str, str]) -> bool:
+    """Whether an authorization response is of the server that was asked, as far as it says. Spec: ISS-05; RFC 9207"""
+    iss = answer.get("iss")
+    if iss is None:
+        return found.metadata.get("authorization_response_iss_parameter_supported") is not True
+    return without_slash(iss) == without_slash(text_of(found.metadata, "issuer"))
+
+
 async def _get_token(visit: Visit, sender: Sender, found: Discovered, login: Login, seen: LoginSeen) -> _Client | None:
     async with login.interaction.open() as redirect:
-        client = await _be_known(visit, sender, found, login, redirect.redirect_uri)
+        client = await _register(visit, sender, found, redirect.redirect_uri)
         if client is None:
-            seen.stopped = "The doctor could not register itself. Name a client with --client-id."
+            seen.stopped = "The doctor logs in as a client that registers itself, and could not register here."
             return None
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         seen.scope_asked = login.scope or _default_scope(visit, found)
@@ -97,6 +118,10 @@ async def _get_token(visit: Visit, sender: Sender, found: Discovered, login: Log
         url = f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
         check_browsable(url, loopback_http=is_loopback_url(visit.url))
         seen.answer = dict(parse_qsl(await redirect.visit(url, state=state), keep_blank_values=True))
+    if not is_of_issuer(found, seen.answer):
+        seen.stopped = "The answer is not of the authorization server that was asked: its code was not sent anywhere."
+        seen.is_told = True
+        return None
     if "code" not in seen.answer:
         seen.stopped = f"The login was refused: {printable(seen.answer.get('error', 'no code came back'))}."
         return None
@@ -106,9 +131,7 @@ async def _get_token(visit: Visit, sender: Sender, found: Discovered, login: Log
     return client
 
 
-async def _be_known(visit: Visit, sender: Sender, found: Discovered, login: Login, redirect_uri: str) -> _Client | None:
-    if login.client_id:
-        return _Client(login.client_id, login.client_secret)
+async def _register(visit: Visit, sender: Sender, found: Discovered, redirect_uri: str) -> _Client | None:
     endpoint = text_of(found.metadata, "registration_endpoint")
     if not visit.registers or not is_usable(visit, endpoint):
         return None

@@ -157,6 +157,8 @@ class LoginSeen:
 
     stopped: str = ""
     """Why it could not be tried, or ended before a token came."""
+    is_told: bool = False
+    """Whether another check tells that already."""
     answer: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The authorization response's parameters."""
     token: Seen | None = None

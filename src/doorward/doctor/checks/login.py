@@ -30,6 +30,8 @@ def check_login(subject: Subject) -> list[Finding]:
         return []
     document = login.token.document if login.token is not None else None
     if login.token is None or login.token.status != 200 or not text_of(document, "access_token"):
+        if login.is_told:
+            return [check.skipped(login.stopped) for check in (_ANSWER, *_ALL)]
         why = login.stopped or "The token endpoint did not give a token."
         change = "Look at the authorization server's log for this time."
         return [
