@@ -147,11 +147,20 @@ async def test_a_login_that_was_refused_says_so_and_the_rest_is_not_guessed() ->
     assert "access_denied" in failing(report)["token-answer"].why
 
 
-async def test_a_login_without_a_way_to_register_says_so() -> None:
+async def test_a_login_without_a_way_to_register_asks_for_a_client() -> None:
     with pretend() as server:
         server.edit_metadata = _without("registration_endpoint")
         report = await log_in_at(server)
-    assert "could not register" in failing(report)["token-answer"].why
+    assert "--client-id" in failing(report)["token-answer"].why
+
+
+async def test_a_client_that_is_named_logs_in_without_registering() -> None:
+    with pretend() as server:
+        server.registered["known"] = {"redirect_uris": [REDIRECT]}
+        report = await examine(server.url, register=False, profiles=ONE, login=Login(Willing(), client_id="known"))
+        assert list(server.registered) == ["known"]
+    assert failing(report) == {}
+    assert report.registered == ()
 
 
 async def test_a_code_is_sent_to_nobody_when_the_answer_is_of_another_issuer_iss_05() -> None:
@@ -167,6 +176,15 @@ async def test_a_code_is_sent_to_nobody_when_a_promised_issuer_is_missing_iss_05
         server.edit_answer = _without("iss")
         await log_in_at(server)
         assert [asked for asked in server.asked if b"the-code" in asked.body] == []
+
+
+async def test_no_token_is_asked_for_that_is_for_another_server_prm_17() -> None:
+    with pretend() as server:
+        server.edit_resource = lambda members: {**members, "resource": "https://honest.example.com/mcp"}
+        report = await log_in_at(server)
+        assert [asked for asked in server.asked if "7070" in asked.query] == []
+    assert set(failing(report)) >= {"resource-equals-url"}
+    assert "token-answer" not in failing(report)
 
 
 async def test_nobody_is_sent_to_a_server_whose_metadata_is_in_the_name_of_another_asm_20() -> None:

@@ -24,7 +24,7 @@ from .discovery import Discovered
 from .gathering import INITIALIZE, PROTOCOL_VERSION, build_message
 from .habits import OFFLINE_ACCESS, is_usable
 from .places import origin_of, without_slash
-from .rules import strings_of, text_of
+from .rules import resource_fits, strings_of, text_of
 from .sending import Sender, send_all
 from .visits import Ask, LoginSeen, Registered, Seen, Visit
 
@@ -36,11 +36,12 @@ _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "applica
 class Login:
     """How a person logs in for the doctor, and what it does then.
 
-    The doctor registers itself for it. `tool` is called with `arguments` when it is named. `siblings` are other
-    servers of the same people, which are sent the token and must not take it.
+    Without `client_id` (of a client without a secret) the doctor registers itself. `tool` is called with `arguments`
+    when it is named. `siblings` are other servers of the same people, which are sent the token and must not take it.
     """
 
     interaction: Interaction
+    client_id: str = ""
     scope: str = ""
     tool: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
@@ -56,13 +57,8 @@ class _Client:
 async def log_in(visit: Visit, sender: Sender, found: Discovered, login: Login) -> LoginSeen:
     """Lead the person through a login, and use what comes of it. Never raises for what the server does."""
     seen = LoginSeen()
-    endpoint = text_of(found.metadata, "token_endpoint")
-    if not is_usable(visit, endpoint) or not is_usable(visit, text_of(found.metadata, "authorization_endpoint")):
-        seen.stopped, seen.is_told = "The endpoints cannot be used.", True
-        return seen
-    if not names_one_issuer(found):
-        seen.stopped = "The metadata is of another authorization server than it was asked of: nobody was sent there."
-        seen.is_told = bool(found.issuer)
+    seen.stopped, seen.is_told = _why_not(visit, found)
+    if seen.stopped:
         return seen
     try:
         client = await _get_token(visit, sender, found, login, seen)
@@ -76,6 +72,19 @@ async def log_in(visit: Visit, sender: Sender, found: Discovered, login: Login) 
     await _refresh(visit, sender, found, client, seen)
     await _revoke(visit, sender, found, client, seen)
     return seen
+
+
+def _why_not(visit: Visit, found: Discovered) -> tuple[str, bool]:
+    """Why nobody may log in here, and whether another check tells it; nothing where it is safe. Spec: PRM-17, ASM-20"""
+    if not all(is_usable(visit, text_of(found.metadata, f"{name}_endpoint")) for name in ("authorization", "token")):
+        return "The endpoints cannot be used.", True
+    resource = text_of(found.resource, "resource")
+    if found.resource is not None and not resource_fits("either-slash", visit.url, resource, at_root=True):
+        return "The metadata is about another server: nobody was asked for a token that is for that one.", True
+    if not names_one_issuer(found):
+        why = "The metadata is of another authorization server than it was asked of: nobody was sent there."
+        return why, bool(found.issuer)
+    return "", False
 
 
 def names_one_issuer(found: Discovered) -> bool:
@@ -97,9 +106,10 @@ def is_of_issuer(found: Discovered, answer: Mapping[str, str]) -> bool:
 
 async def _get_token(visit: Visit, sender: Sender, found: Discovered, login: Login, seen: LoginSeen) -> _Client | None:
     async with login.interaction.open() as redirect:
-        client = await _register(visit, sender, found, redirect.redirect_uri)
+        registered = None if login.client_id else await _register(visit, sender, found, redirect.redirect_uri)
+        client = _Client(login.client_id) if login.client_id else registered
         if client is None:
-            seen.stopped = "The doctor logs in as a client that registers itself, and could not register here."
+            seen.stopped = "The doctor could not register itself. Name a client with --client-id."
             return None
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
         seen.scope_asked = login.scope or _default_scope(visit, found)
