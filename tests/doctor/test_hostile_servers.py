@@ -19,7 +19,7 @@ from doorward.doctor.sending import MAX_LATE_ANSWERS, JudgedSender
 from doorward.doctor.visits import Ask
 from tests.doctor.pretending import Asked, Pretended, Willing, answer_json, pretend
 
-PLAYED = tuple(map(find_profile, ("claude-code", "cursor", "typescript-sdk-2", "python-sdk-2", "gemini-cli", "vscode")))
+PLAYED = tuple(map(find_profile, ("claude-code", "cursor", "typescript-sdk-2")))
 JUNK: dict[str, Any] = {
     "null": None,
     "a number": 10**400,
