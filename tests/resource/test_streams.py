@@ -159,7 +159,7 @@ async def rest_of(chunks: AsyncIterator[str]) -> list[str]:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("filters", [False, True])
-async def test_a_stream_ends_when_its_token_does_trn_14(method: str, *, filters: bool) -> None:
+async def test_a_stream_ends_when_its_token_does_trn_14_c17(method: str, *, filters: bool) -> None:
     options: dict[str, Any] = {"tools": {"weather": []}} if filters else {}
     async with running(**options) as world:
         token = world.mint.token()
