@@ -4,8 +4,8 @@ Spec: CRED-01, CRED-02, CLI-09; issue of every client whose processes refreshed 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -28,6 +28,15 @@ LOCK_SECONDS = 330
 _POLL_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """A connection that the store did not take, and what it holds in its place."""
+
+    name: str
+    connection: Connection
+    instead: dict[str, Any] | None
+
+
 class Keeping:
     """The records of one client at one server.
 
@@ -42,6 +51,9 @@ class Keeping:
         self.server: ServerRecord | None = None
         self.connection = Connection()
         self.is_read = False
+        self._stored: dict[str, Any] | None = None
+        """What the store holds of the connection."""
+        self._unsaved: _Unsaved | None = None
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -56,6 +68,7 @@ class Keeping:
             if self.server is not None:
                 await self._hold(held, self._name(self.server))
                 await self.read()
+                await self._keep_unsaved(self._name(self.server))
             self._locks[self._place] = held
             try:
                 yield
@@ -68,7 +81,7 @@ class Keeping:
         self.server = _parse_server(document)
         self.connection = Connection()
         if self.server is not None:
-            self.connection = _parse_connection(await run_sync(self._store.load, self._name(self.server)))
+            self.connection = await self._load(self._name(self.server))
         self.is_read = True
 
     async def move_to(self, record: ServerRecord) -> None:
@@ -79,12 +92,16 @@ class Keeping:
         former = self.server
         if former is None or self._name(former) != self._name(record):
             await self._hold(self._locks[self._place], self._name(record))
-            self.connection = _parse_connection(await run_sync(self._store.load, self._name(record)))
+            self.connection = await self._load(self._name(record))
         self.server = record
         await run_sync(self._store.save, self._place, dump_server(record))
 
     async def keep(self, connection: Connection) -> None:
-        """Keep the connection. A secret that the program brings along each time is not written down."""
+        """Keep the connection. A secret that the program brings along each time is not written down.
+
+        Raises `StoreUnavailable`. What could not be kept is used by this program all the same, and kept when it can be:
+        what the store holds then is a refresh token that was used already.
+        """
         if self.server is None:
             raise StoreUnavailable("A connection was to be kept before its issuer was known.")
         self.connection = connection
@@ -93,10 +110,12 @@ class Keeping:
             registration = replace(registration, client_secret=None)
         document = dump_connection(connection.with_registration(registration))
         name = self._name(self.server)
+        self._unsaved = _Unsaved(name, connection, self._stored)
         if document:
             await run_sync(self._store.save, name, document)
         else:
             await run_sync(self._store.delete, name)
+        self._stored, self._unsaved = document or None, None
 
     async def load_registration(self, issuer: str, resource: str) -> Registration | None:
         """How this client is known to that issuer, for that resource: none other's. Spec: CRED-01"""
@@ -108,6 +127,20 @@ class Keeping:
         """Keep a new registration at once. Tokens of the former one went with it."""
         if self.server is not None and (self.server.issuer, self.server.resource) == (registration.issuer, resource):
             await self.keep(replace(self.connection, registration=registration))
+
+    async def _load(self, name: str) -> Connection:
+        """What is kept under `name`; what could not be kept goes before it, unless somebody else kept something."""
+        self._stored = await run_sync(self._store.load, name)
+        unsaved, self._unsaved = self._unsaved, None
+        if unsaved is None or (unsaved.name, unsaved.instead) != (name, self._stored):
+            return _parse_connection(self._stored)
+        self._unsaved = unsaved
+        return unsaved.connection
+
+    async def _keep_unsaved(self, name: str) -> None:
+        if self._unsaved is not None and self._unsaved.name == name:
+            with suppress(StoreUnavailable):
+                await self.keep(self._unsaved.connection)
 
     def _name(self, record: ServerRecord) -> str:
         return connection_name(record.issuer, record.resource, self._client_key)

@@ -26,6 +26,8 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _MAX_CLIENT_ID_LENGTH = 4096
 _ABOUT_OPTIONS = frozenset({INVALID_CLIENT_METADATA, INVALID_SCOPE, INSUFFICIENT_SCOPE})
 """What servers say to a registration with scopes or grants that they do not have; Keycloak the last, with 403."""
+_LAST_SECOND = 10**12
+"""Later is never, and perhaps beyond every float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,8 @@ def _is_credential(text: str) -> bool:
 
 def _expiry(value: Any) -> float | None:
     """When a secret ends; 0, nothing and nonsense mean never. Spec: RFC 7591 §3.2.1"""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    is_time = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LAST_SECOND
+    return float(value) if is_time else None
 
 
 def _strings(value: Any, *, default: Any) -> tuple[str, ...]:

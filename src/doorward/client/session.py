@@ -24,6 +24,7 @@ from .documents import ServerMetadata, parse_server_metadata
 from .driving import Driver
 from .effects import Flow
 from .errors import AuthorizationFailed, ClientError, DiscoveryFailed, IssuerChanged, StepUpFailed, TokenRequestFailed
+from .finishing import finish
 from .flow import LoginWish, log_in
 from .interaction import Interaction
 from .keeping import Keeping
@@ -197,7 +198,7 @@ class Session:
             except ClientError:
                 return False
             finally:
-                await self._keeping.keep(Connection())
+                await finish(lambda: self._keeping.keep(Connection()))
 
     async def _give_back(self, record: ServerRecord, connection: Connection) -> bool:
         registration, agreed = self._complete(connection.registration), True
@@ -234,8 +235,9 @@ class Session:
         if tokens is None or tokens.refresh_token is None or registration is None or record is None:
             return None
         server = await self._current_metadata(record)
+        flow = refresh(server, registration, tokens, record.resource, self._prover())
         try:
-            renewed = await self._driver.run(refresh(server, registration, tokens, record.resource, self._prover()))
+            return await finish(lambda: self._refresh(flow))
         except TokenRequestFailed as error:
             if error.status not in {400, 401} or error.code == TEMPORARILY_UNAVAILABLE:
                 raise
@@ -246,6 +248,10 @@ class Session:
                 kept = kept.with_registration(None)
             await self._keeping.keep(kept)
             return None
+
+    async def _refresh(self, flow: Flow[Tokens]) -> Tokens:
+        """What a refresh brings, kept."""
+        renewed = await self._driver.run(flow)
         await self._keeping.keep(self.connection.with_tokens(renewed))
         self._is_proven = True
         return renewed
@@ -271,7 +277,8 @@ class Session:
                 raise
             await self._keeping.keep(self.connection.with_registration(None))
             registration, tokens = await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))
-        await self._keeping.keep(replace(self.connection, registration=registration, tokens=tokens))
+        gained = replace(self.connection, registration=registration, tokens=tokens)
+        await finish(lambda: self._keeping.keep(gained))
         self._is_proven = True
         self.logins += 1
         return tokens

@@ -238,9 +238,9 @@ def _parse_life(value: object) -> float | None:
     """Seconds that the token lives; None where the answer does not say. Some servers write the number as a string."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value in (math.inf, -math.inf):
         return None
-    return min(max(float(value), 0.0), float(MAX_LIFE_SECONDS))
+    return float(min(max(value, 0), MAX_LIFE_SECONDS))  # in this order: an integer may be beyond every float
 
 
 def _parse_granted(value: object) -> Scopes:
