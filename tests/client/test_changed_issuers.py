@@ -311,6 +311,8 @@ BOMBS = {
     "one long field": ["Bearer " + "a" * 60_000],
     "many parameters": ["Bearer " + ", ".join(f'p{number}="x"' for number in range(4000))],
     "many schemes": [", ".join(["Bearer"] * 8000)],
+    "one token that is none": ["a" * 16_000 + ";"],
+    "many tokens that are none": ["Bearer " + "a" * 16_000 + "/", *("b" * 15_000 + "(" for _ in range(3))],
     "many commas": ["Bearer" + "," * 60_000],
     "an open quote": ['Bearer realm="' + "\\" * 60_000],
     "many open quotes": ['Bearer realm="' * 4000],

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_CHALLENGE_LENGTH = 16384
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _SCHEME = re.compile(rf"({_TOKEN})(?=$|[ \t,])")
 _PARAMETER = re.compile(rf"({_TOKEN})[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]*))")
 _CREDENTIALS = re.compile(r" +[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
+_UNREADABLE = re.compile(rf"{_TOKEN}|.", re.DOTALL)
+"""A whole token, since no part of one can be read either: to try each would take seconds for one field."""
 _BETWEEN = re.compile(r"[ \t,]*")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -70,7 +72,7 @@ def _parse_field(field: str) -> list[Challenge]:
             challenges.append(Challenge(scheme[1].lower(), parameters))
             at = _end(_CREDENTIALS, field, scheme.end())
         else:
-            at += 1
+            at = _end(_UNREADABLE, field, at)
     return challenges
 
 
