@@ -1,6 +1,5 @@
 """`doorward doctor`: examines a server, and shows the report in the forms that were asked for."""
 
-import json
 import ssl
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from doorward.doctor.visits import Ask, Seen
 from doorward.doctor.wording import for_clients, plain, without_secrets
 
 from .client.arguments import read_arguments
+from .output import render_json
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -71,7 +71,7 @@ def run_doctor(wishes: Wishes) -> int:
     except _NotExamined as nothing:
         return _refuse(str(nothing), NOT_EXAMINED)
     if wishes.as_json:
-        print(json.dumps(build_document(report), indent=2, ensure_ascii=False))
+        print(render_json(build_document(report)))
     else:
         print_report(report, Console(), shows_all=wishes.shows_all)
     fails = report.outcome == "failed" or (report.outcome == "warning" and wishes.is_strict)

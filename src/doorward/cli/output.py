@@ -11,7 +11,7 @@ _SHOWN_AT_MOST = 60
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     """Many things: a table of `columns`, or every member as JSON."""
     if as_json:
-        print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        print(render_json(list(rows)))
         return
     if not rows:
         print("none")
@@ -31,11 +31,17 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
 def print_one(members: Mapping[str, Any], *, as_json: bool) -> None:
     """One thing: a line a member, or JSON."""
     if as_json:
-        print(json.dumps(dict(members), indent=2, ensure_ascii=False))
+        print(render_json(dict(members)))
         return
     width = max(len(name) for name in members)
     for name, value in members.items():
         print(f"{name.replace('_', ' '):<{width}}  {_cell(name, value, limit=None)}")
+
+
+def render_json(value: Any) -> str:
+    """`value` as JSON that can be shown: what JSON leaves as it is, and a terminal obeys, is escaped. Spec: T11"""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def printable(text: str) -> str:
@@ -55,4 +61,6 @@ def _cell(name: str, value: Any, *, limit: int | None = _SHOWN_AT_MOST) -> str:
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
     text = printable(str(value))
+    if limit is not None:
+        text = text.replace("\n", "�")  # in a table it would begin a row of its own
     return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"

@@ -56,11 +56,14 @@ class Teller:
 
         `quiet` for when the person is to type something.
         """
+        from rich.text import Text
+
         if quiet or not self._console.is_terminal:
             yield lambda _: None
             return
-        with self._console.status(printable(text)) as status:
-            yield lambda words: status.update(printable(words))
+        # As a string it would be read for markup, and a server's words may be none.
+        with self._console.status(Text(printable(text))) as status:
+            yield lambda words: status.update(Text(printable(words)))
 
 
 def run(work: Callable[[], Awaitable[T]], called: str = "") -> T:

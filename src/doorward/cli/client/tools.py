@@ -1,13 +1,12 @@
 """`doorward client tools` and `call`."""
 
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from doorward.cli.output import printable
+from doorward.cli.output import printable, render_json
 
 from .arguments import read_arguments, split_pairs, type_arguments
 from .common import AsJson, NameOrUrl, Teller, build_auth_options, choose_interaction, run, show
@@ -132,7 +131,7 @@ def _print_result(result: "CallToolResult") -> None:
     stream = sys.stderr if result.is_error else sys.stdout
     texts = [_text(block) for block in result.content]
     if not texts and result.structured_content is not None:
-        texts = [json.dumps(result.structured_content, indent=2, ensure_ascii=False)]
+        texts = [render_json(result.structured_content)]
     for text in texts:
         print(printable(text) if stream.isatty() else text, file=stream)
 
