@@ -27,6 +27,8 @@ from .stores import DefaultStore
 from .transport import Sender
 
 MAX_STEP_UPS = 2
+MAX_RENEWALS = 3
+"""Another program's tokens, refreshed ones, and those of a login."""
 
 
 class DoorwardAuth(httpx2.Auth):
@@ -146,6 +148,8 @@ class _Conversation:
         self._session = session
         self._request = request
         self._renewals = 0
+        self._took_over = False
+        """Whether the tokens are those of another program, which nobody here has refreshed yet."""
         self._step_ups = 0
         self._lacks_nonce = False
         self._tried_nonce = False
@@ -175,7 +179,7 @@ class _Conversation:
             return True
         if answer.status == 401 or (answer.status == 403 and tokens is None and answer.challenge is not None):
             # Refreshed tokens may be refused as well; those of a new login are the last there are.
-            return self._renewals == 0 or (self._renewals == 1 and self._session.logins == self._logins)
+            return self._renewals == 0 or (self._renewals < MAX_RENEWALS and self._session.logins == self._logins)
         return answer.status == 403 and tokens is not None and self._lacks_scope(answer)
 
     async def resolve(self, tokens: Tokens | None, answer: _Refusal) -> Tokens:
@@ -191,9 +195,12 @@ class _Conversation:
                 )
             return await self._session.step_up(tokens, challenge)
         self._renewals += 1
-        if self._renewals > 1:
-            return await self._session.login(challenge=challenge)
-        return await self._session.renew(tokens, challenge)
+        if self._renewals == 1 or (self._renewals == 2 and self._took_over):
+            refreshes = self._session.refreshes
+            found = await self._session.renew(tokens, challenge)
+            self._took_over = refreshes == self._session.refreshes
+            return found
+        return await self._session.login(challenge=challenge)
 
     def _lacks_scope(self, answer: _Refusal) -> bool:
         challenge = answer.challenge

@@ -56,17 +56,17 @@ class Keeping:
         self._unsaved: _Unsaved | None = None
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def alone(self, *, waits: bool = True) -> AsyncIterator[None]:
         """Be the only one at this server, and at the connection it uses, and know what was kept last.
 
         Tasks, threads and processes wait for each other here; a cancelled wait leaves nothing behind. Raises
-        `LoginRequired` when somebody else holds on for longer than a login takes.
+        `LoginRequired` when somebody else holds on for longer than a login takes, or, unless it `waits`, at all.
         """
         async with AsyncExitStack() as held:
-            await self._hold(held, self._place)
+            await self._hold(held, self._place, waits=waits)
             await self.read()
             if self.server is not None:
-                await self._hold(held, self._name(self.server))
+                await self._hold(held, self._name(self.server), waits=waits)
                 await self.read()
                 await self._keep_unsaved(self._name(self.server))
             self._locks[self._place] = held
@@ -145,14 +145,15 @@ class Keeping:
     def _name(self, record: ServerRecord) -> str:
         return connection_name(record.issuer, record.resource, self._client_key)
 
-    async def _hold(self, held: AsyncExitStack, name: str) -> None:
-        waits = iter(_POLL_SECONDS)
+    async def _hold(self, held: AsyncExitStack, name: str, *, waits: bool = True) -> None:
+        pauses = iter(_POLL_SECONDS)
         with anyio.move_on_after(LOCK_SECONDS):
             # Another process has no event to set.
-            while (unlock := await run_sync(self._store.try_lock, name)) is None:  # noqa: ASYNC110  # as said
-                await anyio.sleep(next(waits, _POLL_SECONDS[-1]))
-            held.callback(unlock)
-            return
+            while (unlock := await run_sync(self._store.try_lock, name)) is None and waits:  # noqa: ASYNC110  # as said
+                await anyio.sleep(next(pauses, _POLL_SECONDS[-1]))
+            if unlock is not None:
+                held.callback(unlock)
+                return
         raise LoginRequired("Another program is signing in to this server and does not come to an end.")
 
 

@@ -8,6 +8,7 @@ Spec: PRM-18, PRM-19, CRED-01 … CRED-06, CLI-01, CLI-07, CLI-09, STEP-05 … S
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -23,7 +24,16 @@ from .discovery import Discovery, check_endpoints, discover, find_server_metadat
 from .documents import ServerMetadata, parse_server_metadata
 from .driving import Driver
 from .effects import Flow
-from .errors import AuthorizationFailed, ClientError, DiscoveryFailed, IssuerChanged, StepUpFailed, TokenRequestFailed
+from .errors import (
+    AccessDenied,
+    AuthorizationFailed,
+    ClientError,
+    DiscoveryFailed,
+    IssuerChanged,
+    LoginRequired,
+    StepUpFailed,
+    TokenRequestFailed,
+)
 from .finishing import finish
 from .flow import LoginWish, log_in
 from .interaction import Interaction
@@ -77,6 +87,10 @@ class Session:
         self._is_proven = False
         self.logins = 0
         """How often a login came to its end, for whoever must not loop."""
+        self.refreshes = 0
+        """How often tokens were refreshed here, rather than by another program."""
+        self._refusals: tuple[AccessDenied | LoginRequired, ...] = ()
+        """What the last login ended with, where it was the person who did not want it, or nobody was there."""
 
     @property
     def held(self) -> Tokens | None:
@@ -127,7 +141,7 @@ class Session:
         """
         await self.load()
         tokens = self.held
-        if tokens is None or not self._ends_within(tokens, REFRESH_EARLY_SECONDS):
+        if tokens is None or not self._ends_within(tokens, _early(tokens)):
             return tokens
         try:
             return await self._renew_early(tokens)
@@ -143,6 +157,7 @@ class Session:
 
         Spec: CLI-07, PRM-18, CRED-03
         """
+        refusals = self._refusals
         async with self._keeping.alone():
             held = self.held
             if held is not None and _is_other(held, refused) and not self._ends_within(held, 0):
@@ -153,6 +168,7 @@ class Session:
                 await self._move_to(discovery)
             if refreshed := await self._try_refresh():
                 return refreshed
+            self._check_willing(refusals)
             return await self._log_in(discovery or await self._discover(challenge), _scopes_of(challenge))
 
     async def step_up(self, refused: Tokens, challenge: Challenge) -> Tokens:
@@ -163,6 +179,7 @@ class Session:
 
         Spec: STEP-05 … STEP-07
         """
+        refusals = self._refusals
         async with self._keeping.alone():
             held = self.held or refused
             needed, discovery = _scopes_of(challenge), None
@@ -174,6 +191,7 @@ class Session:
             if not missing(needed, held.requested):
                 lacking = " ".join(missing(needed, held.scope) or needed) or "it does not say which"
                 raise StepUpFailed(f"{self.server_url} needs scopes that were asked for and not granted: {lacking}.")
+            self._check_willing(refusals)
             return await self._log_in(discovery or await self._discover(challenge), needed, steps_up=True)
 
     async def login(self, *, challenge: Challenge | None = None, fresh: bool = False) -> Tokens:
@@ -214,7 +232,8 @@ class Session:
     async def _renew_early(self, tokens: Tokens) -> Tokens | None:
         if tokens.refresh_token is None and self._options.agent is None:
             return None if self._ends_within(tokens, 0) else tokens
-        async with self._keeping.alone():
+        # A lock may be held for as long as a person takes; a token that is good does not wait for that.
+        async with self._keeping.alone(waits=self._ends_within(tokens, 0)):
             held = self.held
             if held is None or _is_other(held, tokens):
                 return held
@@ -254,6 +273,7 @@ class Session:
         renewed = await self._driver.run(flow)
         await self._keeping.keep(self.connection.with_tokens(renewed))
         self._is_proven = True
+        self.refreshes += 1
         return renewed
 
     async def _log_in(
@@ -268,7 +288,7 @@ class Session:
         await self._bind(discovery.server)
         former = self.connection.registration
         try:
-            registration, tokens = await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))
+            registration, tokens = await self._ask(discovery, challenged, steps_up=steps_up)
         except (TokenRequestFailed, AuthorizationFailed) as error:
             known = self.connection.registration
             if known is None or known.kind != "dynamic" or self._options.agent:
@@ -276,12 +296,25 @@ class Session:
             if error.code != INVALID_CLIENT and (error.code != INVALID_SCOPE or known != former):
                 raise
             await self._keeping.keep(self.connection.with_registration(None))
-            registration, tokens = await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))
+            registration, tokens = await self._ask(discovery, challenged, steps_up=steps_up)
         gained = replace(self.connection, registration=registration, tokens=tokens)
         await finish(lambda: self._keeping.keep(gained))
         self._is_proven = True
         self.logins += 1
         return tokens
+
+    async def _ask(self, discovery: Discovery, challenged: Scopes, *, steps_up: bool) -> tuple[Registration, Tokens]:
+        """What a person, or an agent's grant, gives."""
+        try:
+            return await self._driver.run(self._build_login(discovery, challenged, steps_up=steps_up))
+        except (AccessDenied, LoginRequired) as error:
+            self._refusals = (error,)
+            raise
+
+    def _check_willing(self, former: tuple[AccessDenied | LoginRequired, ...]) -> None:
+        """Raise what another login just ended with that was waited for: nobody is asked once for every request."""
+        if self._refusals is not former:
+            raise copy(self._refusals[0])
 
     def _build_login(
         self, discovery: Discovery, challenged: Scopes, *, steps_up: bool
@@ -334,7 +367,7 @@ class Session:
 
     async def _current_metadata(self, record: ServerRecord) -> ServerMetadata:
         """The issuer's metadata: as it was read today, else read anew, else as it was."""
-        if self._options.clock() - record.read_at < METADATA_SECONDS:
+        if abs(self._options.clock() - record.read_at) < METADATA_SECONDS:  # a clock may have been wrong, or be
             return self._parse(record)
         try:
             server = await self._driver.run(find_server_metadata(record.issuer, self.server_url))
@@ -361,6 +394,12 @@ class Session:
 
     def _ends_within(self, tokens: Tokens, seconds: float) -> bool:
         return tokens.expires_at is not None and tokens.expires_at - self._options.clock() <= seconds
+
+
+def _early(tokens: Tokens) -> float:
+    """How long before its end a token is renewed; a short life is not spent on renewing."""
+    life = REFRESH_EARLY_SECONDS if tokens.expires_at is None else tokens.expires_at - tokens.issued_at
+    return min(REFRESH_EARLY_SECONDS, life / 4)
 
 
 def _is_other(held: Tokens, refused: Tokens | None) -> bool:
