@@ -1,6 +1,7 @@
 """When a session waits, asks again or lets go: for locks, clocks, short lives, and people who said no."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -175,3 +176,29 @@ async def test_what_another_program_kept_and_is_refused_is_refreshed_before_anyb
 
 def _with(answer: httpx2.Response, **members: Any) -> httpx2.Response:
     return httpx2.Response(answer.status_code, json={**json.loads(answer.content), **members})
+
+
+class _Reading(httpx2.AsyncBaseTransport):
+    """Takes a body as it comes, as a connection does."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.bodies: list[bytes] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert isinstance(request.stream, httpx2.AsyncByteStream)
+        self.bodies.append(b"".join([chunk async for chunk in request.stream]))
+        return await self.world.handle(request)
+
+
+async def test_a_body_that_comes_in_pieces_is_sent_again_whole_once_somebody_has_signed_in() -> None:
+    world = World()
+    transport = _Reading(world)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async with httpx2.AsyncClient(auth=world.auth(), transport=transport) as http:
+        assert (await http.post(SERVER, content=pieces())).status_code == 200
+    assert transport.bodies == [b"one two", b"one two"]

@@ -91,6 +91,7 @@ class DoorwardAuth(httpx2.Auth):
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """See `httpx2.Auth`."""
         conversation = _Conversation(self.session, request)
+        await request.aread()  # a body that comes in pieces could not be sent again
         tokens = await self.session.token()
         while True:
             answer = _Refusal.of((yield conversation.build(tokens)), tokens)
@@ -101,6 +102,7 @@ class DoorwardAuth(httpx2.Auth):
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:
         """See `httpx2.Auth`: the same, with everything that waits on the thread of `portal`."""
         conversation = _Conversation(self.session, request)
+        request.read()
         tokens = portal.run(self.session.token)
         while True:
             answer = _Refusal.of((yield conversation.build(tokens)), tokens)
