@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import anyio
+
 from doorward import __version__
 
 from .checks import run_checks
@@ -19,6 +21,8 @@ from .logging_in import Login, log_in
 from .profiles import Profile, known_profiles
 from .sending import JudgedSender, Sender
 from .visits import Visit
+
+REMOVAL_SECONDS = 60
 
 
 async def examine(
@@ -42,7 +46,7 @@ async def examine(
     await visit_server(visit, sender, login=login, most_registrations=most_registrations)
     clients = tuple(judge_client(profile, visit) for profile in visit.profiles)
     findings = tuple(_with_victims(finding, clients) for finding in run_checks(Subject(visit)))
-    registered = tuple((one.client_id, one.removed) for one in visit.registrations if one.client_id)
+    registered = tuple((one.client_id, one.removed) for one in (*visit.unmeant, *visit.registrations) if one.client_id)
     return Report(url, started_at, clock(), __version__, findings, clients, registered)
 
 
@@ -51,10 +55,10 @@ async def visit_server(
 ) -> None:
     """Ask everything there is to ask, and leave nothing behind that can be removed."""
     await gather_metadata(visit, sender)
-    found = await gather_endpoints(visit, sender)
-    if found is None:
-        return
     try:
+        found = await gather_endpoints(visit, sender)
+        if found is None:
+            return
         if visit.registers:
             await register_all(visit, sender, most=most_registrations)
         await authorize_all(visit, sender, found)
@@ -62,7 +66,9 @@ async def visit_server(
         if login is not None:
             visit.login = await log_in(visit, sender, found, login)
     finally:
-        await remove_registrations(visit, sender)
+        # Also when the visit is given up: nobody else knows what was registered.
+        with anyio.move_on_after(REMOVAL_SECONDS, shield=True):
+            await remove_registrations(visit, sender)
 
 
 def _with_victims(finding: Finding, clients: tuple[ClientVerdict, ...]) -> Finding:

@@ -14,7 +14,7 @@ from .places import join, legacy_place, metadata_place, origin_of, resource_plac
 from .profiles import LENIENT, LegacyPlace, MetadataPlace, ResourcePlace
 from .rules import is_absolute, strings_of, text_of
 from .sending import Sender, send_all
-from .visits import MAX_REDIRECTS, Ask, Crossing, Seen, Visit
+from .visits import MAX_REDIRECTS, Ask, Crossing, Registered, Seen, Visit
 
 PROTOCOL_VERSION = "2025-11-25"
 MAX_ISSUERS = 3
@@ -59,6 +59,7 @@ async def gather_endpoints(visit: Visit, sender: Sender) -> Discovered | None:
     if not visit.issuers:
         guessed = Ask("POST", f"{origin_of(visit.url)}/register", _JSON, b"{}")
         visit.endpoints["guessed-register"] = await sender.send(guessed)
+        _note_registration(visit, visit.endpoints["guessed-register"])
     try:
         found = discover(LENIENT, visit)
     except Stopped:
@@ -140,6 +141,15 @@ async def _cross_origins(visit: Visit, sender: Sender, found: Discovered | None)
         preflight = Ask("OPTIONS", ask.url, {"origin": ORIGIN, "access-control-request-method": method, **wanted})
         answers = await send_all(sender, {"preflight": preflight, "actual": ask})
         visit.crossings[name] = Crossing(answers["preflight"], answers["actual"])
+        if name == "register":
+            _note_registration(visit, answers["actual"])
+
+
+def _note_registration(visit: Visit, seen: Seen) -> None:
+    """Nobody should register what says nothing of itself; where somebody does, it is removed and told as any other."""
+    registered = Registered((), {}, seen)
+    if registered.client_id:
+        visit.unmeant.append(registered)
 
 
 def _build_crossings(visit: Visit, found: Discovered | None) -> dict[str, Ask]:

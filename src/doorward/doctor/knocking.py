@@ -68,13 +68,19 @@ def _registration(profile: Profile, visit: Visit) -> tuple[str, dict[str, object
 
 async def remove_registrations(visit: Visit, sender: Sender) -> None:
     """Remove every registration that can be removed. Its token goes nowhere but where it came from."""
-    for number, one in enumerate(visit.registrations):
-        document = one.seen.document or {}
-        url, token = text_of(document, "registration_client_uri"), text_of(document, "registration_access_token")
-        if not one.client_id or not token or origin_of(url) != origin_of(one.seen.url):
-            continue
-        seen = await sender.send(Ask("DELETE", url, {"authorization": f"Bearer {token}"}))
-        visit.registrations[number] = replace(one, removed=seen.status in (200, 204))
+    for registrations in (visit.unmeant, visit.registrations):
+        for number, one in enumerate(registrations):
+            registrations[number] = await _remove(one, sender)
+
+
+async def _remove(one: Registered, sender: Sender) -> Registered:
+    document = one.seen.document or {}
+    url, token = text_of(document, "registration_client_uri"), text_of(document, "registration_access_token")
+    was_made = one.seen.status in (200, 201)  # perhaps with an id that is none
+    if not was_made or not token or origin_of(url) != origin_of(one.seen.url):
+        return one
+    seen = await sender.send(Ask("DELETE", url, {"authorization": f"Bearer {token}"}))
+    return replace(one, removed=seen.status in (200, 204))
 
 
 async def authorize_all(visit: Visit, sender: Sender, found: Discovered) -> None:

@@ -65,6 +65,8 @@ class Seen:
         """The JSON object of the body, whatever the status; None when it is none."""
         try:
             found = json.loads(self.body)
+            if b"\\u" in self.body:  # only an escape can make half a character, which nothing can pass on
+                found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
@@ -195,6 +197,8 @@ class Visit:
     crossings: dict[str, Crossing] = field(default_factory=dict)
     registers: bool = True
     registrations: list[Registered] = field(default_factory=list)
+    unmeant: list[Registered] = field(default_factory=list)
+    """What was registered for a request that says nothing and should have been refused."""
     left_out: tuple[str, ...] = ()
     """Profiles whose body was not tried, because the most that are registered was reached."""
     authorizations: list[Asked] = field(default_factory=list)
