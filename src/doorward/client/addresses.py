@@ -94,8 +94,14 @@ def check_browsable(url: str, *, loopback_http: bool = False) -> None:
 
 
 def same_origin(left: str, right: str) -> bool:
-    """Whether scheme, host and port of two accepted addresses are the same. Spec: RFC 6454 §5; T8"""
-    return _origin(left) == _origin(right)
+    """Whether scheme, host and port of two addresses are the same; what is no address is of no origin.
+
+    Spec: RFC 6454 §5; T8
+    """
+    try:
+        return _origin(left) == _origin(right)
+    except ValueError:
+        return False
 
 
 def shown_origin(url: str) -> str:

@@ -154,8 +154,11 @@ def _resource_places(server_url: str, challenge: Challenge | None, root: str) ->
     """The challenge's, the path-inserted, the root's, and the appended one that some servers have. Spec: PRM-16"""
     places: list[str] = []
     if challenge is not None and challenge.resource_metadata:
-        # Some servers write a path where an address belongs; it can only mean their own.
-        places.append(urljoin(server_url, challenge.resource_metadata))
+        try:
+            # Some servers write a path where an address belongs; it can only mean their own.
+            places.append(urljoin(server_url, challenge.resource_metadata))
+        except ValueError:
+            places.append(challenge.resource_metadata)  # to be refused as any other that is no address
     inserted = well_known_url(server_url, PROTECTED_RESOURCE)
     if urlsplit(server_url).path.endswith("/") and urlsplit(server_url).path != "/" and "?" not in server_url:
         places.append(f"{inserted}/")
