@@ -1,6 +1,7 @@
 """When a session waits, asks again or lets go: for locks, clocks, short lives, and people who said no."""
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +10,12 @@ from urllib.parse import parse_qsl
 import anyio
 import httpx2
 import pytest
+from anyio import to_thread
 
 from doorward.client.errors import AccessDenied
 from doorward.client.records import dump_server, load_server
 from doorward.client.storage import server_name
+from doorward.client.stores import MemoryStore
 from tests.client.world import LIFE, SERVER, Issuer, Person, World
 
 BOUND = 5
@@ -202,3 +205,55 @@ async def test_a_body_that_comes_in_pieces_is_sent_again_whole_once_somebody_has
     async with httpx2.AsyncClient(auth=world.auth(), transport=transport) as http:
         assert (await http.post(SERVER, content=pieces())).status_code == 200
     assert transport.bodies == [b"one two", b"one two"]
+
+
+class SlowStore(MemoryStore):
+    """A store that reads a connection when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_read = threading.Event()
+        self.may_read.set()
+        self.reads = threading.Event()
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        document = super().load(name)
+        if name.startswith("connection "):
+            self.reads.set()
+            assert self.may_read.wait(BOUND)
+        return document
+
+
+async def test_while_one_task_reads_what_is_kept_the_others_are_signed_in_rt_09() -> None:
+    store = SlowStore()
+    world = World(store=store)
+    auth = world.auth()
+    async with world.client(auth) as http, anyio.create_task_group() as tasks:
+        await http.get("")
+        store.may_read.clear()
+        store.reads.clear()
+        tasks.start_soon(auth.session.login)
+        assert await to_thread.run_sync(store.reads.wait, BOUND)
+        asked = len(world.sent)
+        try:
+            assert (await http.get("")).status_code == 200
+            assert len(world.sent) == asked + 1, "with its token, at once"
+        finally:
+            store.may_read.set()
+
+
+async def test_who_reads_what_is_kept_last_does_not_undo_what_was_kept_meanwhile_rt_09() -> None:
+    store = SlowStore()
+    world = World(store=store)
+    await world.auth().session.login()
+    store.may_read.clear()
+    store.reads.clear()
+    auth = world.auth()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(auth.session.load)
+        assert await to_thread.run_sync(store.reads.wait, BOUND)
+        slow, store.may_read = store.may_read, threading.Event()
+        store.may_read.set()
+        tokens = await auth.session.login()
+        slow.set()
+    assert auth.session.held == tokens

@@ -75,13 +75,18 @@ class Keeping:
             finally:
                 del self._locks[self._place]
 
-    async def read(self) -> None:
-        """Read what is kept. What another version wrote, or nobody, counts as nothing."""
-        document = await run_sync(self._store.load, self._place)
-        self.server = _parse_server(document)
-        self.connection = Connection()
-        if self.server is not None:
-            self.connection = await self._load(self._name(self.server))
+    async def read(self, *, first: bool = False) -> None:
+        """Read what is kept. What another version wrote, or nobody, counts as nothing.
+
+        Nobody sees half of it meanwhile. What is read `first` is read without being alone, and is nothing any more when
+        somebody else was faster: they may have kept something since.
+        """
+        server = _parse_server(await run_sync(self._store.load, self._place))
+        name = self._name(server) if server is not None else None
+        stored = await run_sync(self._store.load, name) if name is not None else None
+        if first and self.is_read:
+            return
+        self.server, self.connection = server, self._prefer_unsaved(name, stored)
         self.is_read = True
 
     async def move_to(self, record: ServerRecord) -> None:
@@ -92,7 +97,8 @@ class Keeping:
         former = self.server
         if former is None or self._name(former) != self._name(record):
             await self._hold(self._locks[self._place], self._name(record))
-            self.connection = await self._load(self._name(record))
+            name = self._name(record)
+            self.connection = self._prefer_unsaved(name, await run_sync(self._store.load, name))
         self.server = record
         await run_sync(self._store.save, self._place, dump_server(record))
 
@@ -128,12 +134,12 @@ class Keeping:
         if self.server is not None and (self.server.issuer, self.server.resource) == (registration.issuer, resource):
             await self.keep(replace(self.connection, registration=registration))
 
-    async def _load(self, name: str) -> Connection:
-        """What is kept under `name`; what could not be kept goes before it, unless somebody else kept something."""
-        self._stored = await run_sync(self._store.load, name)
+    def _prefer_unsaved(self, name: str | None, stored: dict[str, Any] | None) -> Connection:
+        """What is `stored` under `name`; what could not be kept goes before it, unless somebody else kept something."""
+        self._stored = stored
         unsaved, self._unsaved = self._unsaved, None
-        if unsaved is None or (unsaved.name, unsaved.instead) != (name, self._stored):
-            return _parse_connection(self._stored)
+        if unsaved is None or (unsaved.name, unsaved.instead) != (name, stored):
+            return _parse_connection(stored)
         self._unsaved = unsaved
         return unsaved.connection
 

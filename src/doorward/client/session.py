@@ -129,7 +129,7 @@ class Session:
     async def load(self) -> None:
         """Read what is kept, once."""
         if not self._keeping.is_read:
-            await self._keeping.read()
+            await self._keeping.read(first=True)
 
     async def token(self) -> Tokens | None:
         """What is held, renewed when its end is near; None when nothing is held that could still be good.
