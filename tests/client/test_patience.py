@@ -257,3 +257,20 @@ async def test_who_reads_what_is_kept_last_does_not_undo_what_was_kept_meanwhile
         tokens = await auth.session.login()
         slow.set()
     assert auth.session.held == tokens
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_signing_out_leaves_nothing_at_an_issuer_that_the_server_had_before(answers: bool) -> None:  # noqa: FBT001  # a case
+    world = World()
+    auth = world.auth()
+    await auth.session.login()
+    former, world.issuer = world.issuer, Issuer("https://other.example.org")
+    world.others = {former.url: former} if answers else {}
+    await auth.session.login()
+    assert [len(issuer.refresh_tokens) for issuer in (former, world.issuer)] == [1, 1]
+    assert await auth.session.logout() is answers
+    assert (world.issuer.refresh_tokens, world.issuer.clients) == ({}, {})
+    assert (len(former.refresh_tokens), len(former.clients)) == ((0, 0) if answers else (1, 1))
+    assert [name for name in world.store.names() if name.startswith("connection ")] == []
+    assert auth.session.server is not None
+    assert auth.session.server.issuer == world.issuer.url

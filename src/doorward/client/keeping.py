@@ -48,6 +48,8 @@ class Keeping:
         self._client_key = client_key
         self._place = server_name(server_key, client_key)
         self._locks: dict[str, AsyncExitStack] = {}
+        self._mine: set[str] = set()
+        """The connections whose locks are held by who is alone."""
         self.server: ServerRecord | None = None
         self.connection = Connection()
         self.is_read = False
@@ -70,6 +72,7 @@ class Keeping:
                 await self.read()
                 await self._keep_unsaved(self._name(self.server))
             self._locks[self._place] = held
+            self._mine = {self._name(self.server)} if self.server is not None else set()
             try:
                 yield
             finally:
@@ -95,9 +98,11 @@ class Keeping:
         To be called inside `alone`. Nothing of the former connection goes along. Spec: CRED-02, PRM-19
         """
         former = self.server
-        if former is None or self._name(former) != self._name(record):
-            await self._hold(self._locks[self._place], self._name(record))
-            name = self._name(record)
+        name = self._name(record)
+        if former is None or self._name(former) != name:
+            if name not in self._mine:
+                await self._hold(self._locks[self._place], name)
+                self._mine.add(name)
             self.connection = self._prefer_unsaved(name, await run_sync(self._store.load, name))
         self.server = record
         await run_sync(self._store.save, self._place, dump_server(record))
@@ -133,6 +138,18 @@ class Keeping:
         """Keep a new registration at once. Tokens of the former one went with it."""
         if self.server is not None and (self.server.issuer, self.server.resource) == (registration.issuer, resource):
             await self.keep(replace(self.connection, registration=registration))
+
+    async def find_former_issuers(self) -> list[str]:
+        """Those whose connections for the same resource are kept beside the one that is used now."""
+        if self.server is None:
+            return []
+        try:
+            names = await run_sync(self._store.names)
+        except StoreUnavailable:  # of something else that is kept, too
+            return []
+        kept = [parts for name in names if len(parts := name.split(" ")) == 4 and parts[0] == "connection"]
+        here = [self.server.resource, self._client_key]
+        return [issuer for _, issuer, *of_whom in kept if of_whom == here and issuer != self.server.issuer]
 
     def _prefer_unsaved(self, name: str | None, stored: dict[str, Any] | None) -> Connection:
         """What is `stored` under `name`; what could not be kept goes before it, unless somebody else kept something."""

@@ -8,9 +8,10 @@ Spec: PRM-18, PRM-19, CRED-01 … CRED-06, CLI-01, CLI-07, CLI-09, STEP-05 … S
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from doorward.oauth.challenges import Challenge
 from doorward.oauth.errors import INVALID_CLIENT, INVALID_SCOPE, TEMPORARILY_UNAVAILABLE, OAuthError
@@ -203,20 +204,37 @@ class Session:
     async def logout(self) -> bool:
         """Give the tokens back, unregister what was registered here, and forget both; whether the server agreed.
 
-        Which issuer given credentials are for stays written down (T7).
+        The same at every issuer that the server had before. Which issuer given credentials are for stays written down
+        (T7).
 
         Spec: RFC 7009; RFC 7592 §2.3
         """
         async with self._keeping.alone():
-            record, connection = self.server, self.connection
-            if record is None:
+            last = self.server
+            if last is None:
                 return True
-            try:
-                return await self._give_back(record, connection)
-            except ClientError:
-                return False
-            finally:
-                await finish(lambda: self._keeping.keep(Connection()))
+            agreed = await self._leave(last)
+            for issuer in await self._keeping.find_former_issuers():
+                former = await self._recall(issuer, last.resource)
+                await self._keeping.move_to(former)
+                agreed = await self._leave(former) and agreed
+                await self._keeping.move_to(last)
+            return agreed
+
+    async def _leave(self, record: ServerRecord) -> bool:
+        try:
+            return await self._give_back(record, self.connection)
+        except ClientError:
+            return False
+        finally:
+            await finish(lambda: self._keeping.keep(Connection()))
+
+    async def _recall(self, issuer: str, resource: str) -> ServerRecord:
+        """A former issuer, as it is now; without endpoints where it cannot be read."""
+        document: dict[str, Any] = {"issuer": issuer}
+        with suppress(ClientError):
+            document = dict((await self._driver.run(find_server_metadata(issuer, self.server_url))).document)
+        return ServerRecord(issuer, resource, document, self._options.clock())
 
     async def _give_back(self, record: ServerRecord, connection: Connection) -> bool:
         registration, agreed = self._complete(connection.registration), True

@@ -38,7 +38,9 @@ class Store(Protocol):
 
 
 def connection_name(issuer: str, resource: str, client: str) -> str:
-    """The name of a `Connection`: URLs cannot hold a space, so no two triples share one. Spec: CRED-01, CRED-02"""
+    """The name of a `Connection`: URLs cannot hold a space, so no two triples share one, and each can be
+    read back. Spec: CRED-01, CRED-02
+    """
     return f"connection {issuer} {resource} {client}"
 
 
