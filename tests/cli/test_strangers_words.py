@@ -47,3 +47,9 @@ def test_json_for_programs_moves_nothing_on_a_terminal_and_says_the_same_t11(
 def test_a_name_of_several_lines_is_one_row_of_a_table_t11(capsys: pytest.CaptureFixture[str]) -> None:
     show([{"name": "delete_all\nharmless  reads", "does": "changes"}], as_json=False, columns=("name", "does"))
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_an_address_to_copy_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    address = "https://as.example:8443/realm:key:1/authorize?[bold]"
+    Teller().say(f"Open this:\n\n  {address}\n")
+    assert address in capsys.readouterr().err

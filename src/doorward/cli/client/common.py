@@ -44,7 +44,7 @@ class Teller:
     def __init__(self) -> None:
         from rich.console import Console  # slow to import
 
-        self._console: Console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console: Console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line, or some, kept whole: addresses are copied from here."""
