@@ -1,13 +1,14 @@
 """Arguments of tools as people write them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from doorward.cli.client.arguments import read_arguments, split_pairs, type_arguments
+from doorward.cli.client.arguments import check_arguments, read_arguments, split_pairs, type_arguments
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "city": {"type": "string"},
@@ -89,3 +90,32 @@ def test_json_is_read_from_the_line_or_a_file(tmp_path: Path) -> None:
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no JSON|cannot be read"):
         read_arguments(text)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (set(), "look: it needs city. It takes: city (string), days (integer, may be left out)."),
+        ({"city", "day"}, "look: it knows no day. It takes: "),
+        ({"days", "towns"}, "look: it needs city and it knows no towns. It takes: "),
+    ],
+)
+def test_a_tool_is_not_called_without_what_it_needs_or_with_what_it_does_not_know(names: set[str], said: str) -> None:
+    schema = {"properties": {name: SCHEMA["properties"][name] for name in ("city", "days")}, "required": ["city"]}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check_arguments("look", names, schema)
+    check_arguments("look", {"city", "days"}, schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"properties": "?", "required": "?"},
+        {"properties": {"a": {}}, "additionalProperties": True},
+        {"properties": {"a": {}}, "additionalProperties": {"type": "string"}},
+        {"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}]},
+    ],
+)
+def test_what_a_schema_leaves_open_is_for_the_server_to_judge(schema: dict[str, Any]) -> None:
+    check_arguments("look", {"b"}, schema)

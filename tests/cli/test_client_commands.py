@@ -117,6 +117,10 @@ def test_what_keeps_a_person_out_is_said_without_a_traceback(
     assert f"doorward: Access was denied at {server.issuer}" in denied.stderr
     assert denied.stdout == ""
     assert "Nothing answers" in run(home, "tools", "http://127.0.0.1:1/mcp", code=1).stderr
+    # What the SDK logs of a page that is no stream of events is nothing for a person.
+    start_page = run(home, "tools", server.issuer, code=1).stderr
+    assert start_page.startswith("doorward: The MCP server at ")
+    assert start_page.endswith("Check the address: no MCP server seems to be there.\n")
     for words in (["call", "demo"], ["call", "demo", "x", "city"], ["call", "demo", "x", "a=1", "--arguments", "{}"]):
         assert "Usage: " in run(home, *words, code=2).stderr
 
@@ -127,7 +131,14 @@ def test_a_tool_that_fails_or_may_not_be_called_ends_with_1_and_a_terminal_is_as
     home, browser = signed_in, write_browser(tmp_path)
     failed = run(home, "call", server.demo, "weather_forecast", "city=Nowhere", code=1)
     assert (failed.stdout, "The sample data knows these cities" in failed.stderr) == ("", True)
-    assert run(home, "call", server.demo, "no_such_tool", code=1).stdout == ""
+    missing = run(home, "call", server.demo, "no_such_tool", code=1)
+    assert (missing.stdout, "There are: weather_forecast, stock_quotes," in missing.stderr) == ("", True)
+    assert "There are: weather_forecast" in run(home, "tools", server.demo, "no_such_tool", code=1).stderr
+    assert "it needs city. It takes: city (string), days" in (
+        run(home, "call", server.demo, "weather_forecast", code=2).stderr
+    )
+    assert "\n  city       string: Name of a city" in run(home, "tools", server.demo, "weather_forecast").stdout
+    assert {len(line) for line in run(home, "tools", server.demo).stdout.splitlines()} & set(range(90, 200))
     assert "Usage: " in run(home, "call", server.demo, "weather_forecast", "city=Lisbon", "days=many", code=2).stderr
 
     booking = ["call", server.demo, "book_flight", "flight_number=DW101", "passenger_name=Ada", "--json"]

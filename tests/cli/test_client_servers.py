@@ -100,6 +100,7 @@ def test_a_client_secret_is_in_the_store_alone_and_goes_with_its_server_cli_03_t
         (["acme", URL, "--metadata-url", "http://me.example.com/c.json"], "--metadata-url: "),
         (["acme", URL, "--client-id", "x", "--client-secret-file", "/does/not/exist"], "cannot be read"),
         (["acme", URL, "--port", "70000"], "--port"),
+        (["acme", URL, "--client-id", "x", "--signing-key", "/does/not/exist"], "There is no key in /does/not/exist"),
         (["acme"], "Missing argument"),
     ],
 )
@@ -114,6 +115,37 @@ def test_what_cannot_be_is_wrong_usage_and_changes_nothing(home: Path, words: li
 def test_an_address_that_must_not_be_contacted_is_not_added_cli_05(home: Path, url: str) -> None:
     assert "The server" in run(home, "add", "acme", url, code=1).stderr
     assert not home.exists()
+
+
+def test_a_signing_key_is_used_from_where_it_is_and_its_server_can_be_forgotten_without_it_cimd_29_t17(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = "https://me.example.com/client.json"
+    told = run(home, "cimd", "create", document, "--signing-key", "key.pem").stderr
+    assert told.endswith(f"then use it with --metadata-url {document} --signing-key key.pem.\n")
+    key, options = tmp_path / "key.pem", ["--signing-key", "key.pem"]
+    for words, said in (
+        (["acme", URL, *options], "--signing-key needs --client-id or --metadata-url"),
+        (["acme", URL, *options, "--client-id", "me", "--client-secret-file", "-"], "--signing-key, not both"),
+    ):
+        assert said in run(home, "add", *words, code=2, stdin="secret\n").stderr
+    run(home, "add", "acme", URL, "--metadata-url", document, *options)
+    assert json.loads((home / "servers.json").read_text())["servers"]["acme"]["signing_key"] == str(key)
+    key.chmod(0o644)
+    assert f"chmod 600 '{key}'" in run(home, "tools", "acme", code=78).stderr
+    key.unlink()
+    assert f"There is no key in {key}" in run(home, "tools", "acme", code=78).stderr
+    assert json.loads(run(home, "status", "--json").stdout)[0]["state"] == "signed out"
+    run(home, "remove", "acme")
+
+
+def test_an_address_without_its_beginning_is_told_from_a_name(home: Path) -> None:
+    for words in (["tools", "127.0.0.1:8400/mcp"], ["status", "api.example.com/mcp"]):
+        assert "is neither the name of a server nor an address: one begins with https://" in (
+            run(home, *words, code=1).stderr
+        )
+    assert "does not begin with https:// or http://" in run(home, "add", "acme", "api.example.com", code=1).stderr
 
 
 def test_a_name_is_taken_once_and_a_missing_one_is_told_with_those_there_are(home: Path) -> None:

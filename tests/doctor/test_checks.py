@@ -111,6 +111,16 @@ FAULTS: dict[str, tuple[dict[str, str], Change]] = {
         {"unauthorized-empty": "failed"},
         mcp(400, lambda asked: asked.method == "POST" and not asked.body),
     ),
+    "it asks nobody for a token": (
+        {"unauthorized-post": "failed"},
+        lambda server: server.answers.update(
+            dict.fromkeys(("/mcp", "/mcp/"), lambda asked: answer_json({"jsonrpc": "2.0", "id": 1, "result": {}}))
+        ),
+    ),
+    "no MCP server is at the address": (
+        {"unauthorized-post": "failed"},
+        lambda server: server.answers.update(dict.fromkeys(("/mcp", "/mcp/"), lambda asked: NOT_FOUND)),
+    ),
     "anything gets in": (
         {"challenge-invalid-token": "failed"},
         mcp(200, lambda asked: "authorization" in asked.headers),
@@ -299,3 +309,21 @@ async def test_each_fault_is_told_by_its_own_check(fault: str) -> None:
         assert finding.outcome in ("passed", "skipped") or (finding.why and finding.change), finding
     for client in report.clients:
         assert client.outcome != "failed" or {check for check in client.because if check in told(report)}, client
+
+
+async def test_a_server_that_asks_for_no_token_lets_clients_in_and_one_at_another_address_is_looked_for() -> None:
+    with pretend() as server:
+        for path in ("/mcp", "/mcp/"):
+            server.answers[path] = lambda asked: answer_json({"jsonrpc": "2.0", "id": 1, "result": {}})
+        report = await examine(server.url, profiles=PLAYED)
+        assert {(one.outcome, one.because) for one in report.clients} == {("warning", ("unauthorized-post",))}
+        first = next(one for one in report.findings if one.check == "unauthorized-post")
+        assert "begins a session with whoever has no token" in first.why
+        report = await examine(f"{server.rs}/typo", profiles=PLAYED)
+    assert {one.outcome for one in report.clients} == {"failed"}
+    first, about = (
+        next(one for one in report.findings if one.check == check)
+        for check in ("unauthorized-post", "resource-equals-url")
+    )
+    assert first.why == "There seems to be no MCP server at this address."
+    assert (server.url in about.why, about.change.startswith("Give people the address")) == (True, True)

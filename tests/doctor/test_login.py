@@ -14,7 +14,17 @@ from doorward.doctor.examining import examine
 from doorward.doctor.findings import Finding, Report
 from doorward.doctor.logging_in import Login
 from doorward.doctor.profiles import find_profile, known_profiles
-from tests.doctor.pretending import NOT_FOUND, REDIRECT, Members, Pretended, Willing, answer_json, pretend
+from tests.doctor.pretending import (
+    NOT_FOUND,
+    REDIRECT,
+    Answer,
+    Asked,
+    Members,
+    Pretended,
+    Willing,
+    answer_json,
+    pretend,
+)
 from tests.person import Person
 from tests.running import RunningDoorward
 
@@ -109,6 +119,23 @@ async def test_a_token_that_the_server_refuses_is_told_with_everybody_it_keeps_o
     assert set(failing(report)) >= {"first-call"}
     assert failing(report)["first-call"].hurts == ("typescript-sdk-2",)
     assert report.clients[0].stage == "Login"
+
+
+async def test_a_tool_that_says_that_it_failed_is_told() -> None:
+    with pretend() as server:
+        wrong = {"content": [{"type": "text", "text": "Unknown tool"}], "isError": True}
+
+        def fail(asked: Asked) -> Answer:
+            called = b"tools/call" in asked.body
+            return (
+                answer_json({"jsonrpc": "2.0", "id": 3, "result": wrong}) if called else server.answer_healthily(asked)
+            )
+
+        server.answers["/mcp"] = fail
+        report = await examine(server.url, profiles=ONE, login=Login(Willing(), tool="typo"))
+    assert {(one.check, one.outcome, one.evidence) for one in failing(report).values()} == {
+        ("tool-call", "warning", "typo")
+    }
 
 
 async def test_a_second_refresh_at_the_same_time_that_is_refused_is_told() -> None:

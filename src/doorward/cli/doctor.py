@@ -133,17 +133,19 @@ class _Telling:
 
 def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
     """The report; on the way a terminal shows what is being looked at."""
+    # Whole lines: an address is copied from here.
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     trust = str(wishes.ca_file) if wishes.ca_file else None
     login = None
     if wishes.signs_in:
         client_id, tool = wishes.client_id or "", wishes.tool or ""
-        login = Login(BrowserInteraction(), client_id=client_id, tool=tool, arguments=arguments)
+        login = Login(BrowserInteraction(announce=console.print), client_id=client_id, tool=tool, arguments=arguments)
 
     async def run(tell: Callable[[str], None]) -> Report:
         sender = _Telling(JudgedSender(wishes.url, trust=trust), tell)
         return await examine(wishes.url, register=wishes.registers, login=login, sender=sender)
 
-    with Console(stderr=True).status("", spinner="line") as status:
+    with console.status("", spinner="line") as status:
         report = anyio.run(run, lambda words: status.update(Text(words, overflow="ellipsis", no_wrap=True)))
     nothing = next((one for one in report.findings if one.check == "reachable" and one.outcome == "failed"), None)
     if nothing is not None:

@@ -1,15 +1,22 @@
 """What commands print: tables for people, JSON for machines."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 _SHOWN_AT_MOST = 60
+_UNWRAPPED = 10_000
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Many things: a table of `columns`, or every member as JSON."""
+def print_rows(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, limit: int | None = _SHOWN_AT_MOST
+) -> None:
+    """Many things: a table of `columns`, cut where they are longer than `limit`, or every member as JSON.
+
+    Another program gets a line for each: nothing is wrapped where nobody reads.
+    """
     if as_json:
         print(render_json(list(rows)))
         return
@@ -24,8 +31,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(column, row.get(column))) for column in columns))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(_cell(column, row.get(column), limit=limit)) for column in columns))
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(highlight=False, width=_UNWRAPPED)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_one(members: Mapping[str, Any], *, as_json: bool) -> None:

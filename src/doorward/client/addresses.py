@@ -149,7 +149,9 @@ def _parse(url: str, what: str, *, bounded: bool = True) -> SplitResult:
         parse_resource(url if bounded else url.partition("?")[0])
         parts = urlsplit(url)
     except (OAuthError, ValueError):
-        raise _refused(what, url, "is not a plain http or https address") from None
+        lacks_scheme = "://" not in url
+        why = "does not begin with https:// or http://" if lacks_scheme else "is not a plain http or https address"
+        raise _refused(what, url, why) from None
     if not AUTHORITY.fullmatch(parts.netloc) or parts.port == 0:
         raise _refused(what, url, "has a host or port that can be read in two ways")
     literal = parse_address(_host(parts))

@@ -37,7 +37,8 @@ class BrowserInteraction:
     """Opens the person's browser, and receives the answer on this machine.
 
     `port` is tried first, for clients whose redirect URI is registered exactly; any free one is taken where it is not.
-    `announce` tells the person where to go, in case that no browser opens. Spec: AUTHZ-18, RDU-08
+    `announce` tells the person where to go, in case that no browser opens, and `otherwise` what else they may do then.
+    Spec: AUTHZ-18, RDU-08
     """
 
     uses_device_grant = False
@@ -47,10 +48,12 @@ class BrowserInteraction:
         port: int | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         announce: Announce = announce_on_stderr,
+        otherwise: str = "",
     ) -> None:
         self._port = port
         self._timeout_seconds = timeout_seconds
         self._announce = announce
+        self._otherwise = f" {otherwise}" if otherwise else ""
 
     def open(self, *, registered: tuple[str, ...] = ()) -> AbstractAsyncContextManager[Redirect]:
         """A listener on the port that was given, else on one of an earlier registration, else on a free one."""
@@ -64,15 +67,16 @@ class BrowserInteraction:
     async def _open(self, ports: list[int]) -> AsyncIterator[Redirect]:
         async with listen(ports) as listener:
             tell_of_taken_port(self._port, listener.port, self._announce)
-            yield _InBrowser(listener, self._timeout_seconds, self._announce)
+            yield _InBrowser(listener, self._timeout_seconds, self._announce, self._otherwise)
 
 
 class _InBrowser:
-    def __init__(self, listener: LoopbackListener, timeout_seconds: float, announce: Announce) -> None:
+    def __init__(self, listener: LoopbackListener, timeout_seconds: float, announce: Announce, otherwise: str) -> None:
         self.redirect_uri = listener.redirect_uri
         self._listener = listener
         self._timeout_seconds = timeout_seconds
         self._announce = announce
+        self._otherwise = otherwise
 
     async def visit(self, url: str, *, state: str) -> str:
         check_browsable(url, loopback_http=True)
@@ -97,7 +101,8 @@ class _InBrowser:
         while thread.is_alive():  # noqa: ASYNC110  # a thread sets no event of any event loop
             await anyio.sleep(0.05)
         if opened == [False]:
-            self._announce("No browser could be opened here: please open the address above by hand.")
+            text = "No browser could be opened here: please open the address above by hand."
+            self._announce(f"{text}{self._otherwise}")
 
 
 def wanted_ports(port: int | None, registered: tuple[str, ...]) -> list[int]:

@@ -20,6 +20,7 @@ from doorward.oauth.challenges import parse_challenges
 from doorward.oauth.errors import printable
 
 from .errors import ClientError, ServerRefused, ServerUnreachable
+from .transport import explain_tls
 
 INTERNAL_ERROR = -32603
 METHOD_NOT_FOUND = -32601
@@ -281,12 +282,17 @@ def _describe(response: httpx2.Response) -> str:
         "",
     )
     told = f" and says: {printable(said)}" if said else ""
-    return f"The MCP server at {_without_query(response.request)} answered {status} {response.reason_phrase}{told}"
+    nobody = status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    hint = ". Check the address: no MCP server seems to be there." if nobody else ""
+    address = _without_query(response.request)
+    return f"The MCP server at {address} answered {status} {response.reason_phrase}{told}{hint}"
 
 
 def _explain(request: httpx2.Request, broken: httpx2.TransportError) -> ServerUnreachable:
     address = _without_query(request)
-    if isinstance(broken, httpx2.ConnectError | httpx2.ConnectTimeout):
+    if told := explain_tls(broken):
+        text = f"There is no safe connection to {address}: {told}. Check the address, and the server's certificate."
+    elif isinstance(broken, httpx2.ConnectError | httpx2.ConnectTimeout):
         text = f"Nothing answers at {address}: check the address, and that the server runs."
     elif isinstance(broken, httpx2.TimeoutException):
         text = f"The MCP server at {address} took too long to answer."

@@ -23,6 +23,16 @@ _SLOWER_BY = 5
 _MAX_LIFE = 1800
 
 
+def check_offers_codes(server: ServerMetadata) -> str:
+    """Where codes are asked for. Raises `DiscoveryFailed` where the server knows none."""
+    if server.device_authorization_endpoint is None:
+        raise DiscoveryFailed(
+            f"{server.issuer} does not let devices sign in by a code. Sign in with a browser instead; it may be on"
+            " another machine: doorward client login --paste."
+        )
+    return server.device_authorization_endpoint
+
+
 def authorize_device(
     server: ServerMetadata, registration: Registration, prover: Prover, *, resource: str, scope: Scopes
 ) -> Flow[Tokens]:
@@ -30,11 +40,7 @@ def authorize_device(
 
     Raises `AccessDenied`, `LoginRequired` when the code ran out, and `AuthorizationFailed`. Spec: RFC 8628 §3.1 … §3.5
     """
-    endpoint = server.device_authorization_endpoint
-    if endpoint is None:
-        raise DiscoveryFailed(
-            f"{server.issuer} does not let devices sign in by a code. Sign in with a browser instead."
-        )
+    endpoint = check_offers_codes(server)
     form = {"resource": resource, **({"scope": format_scope(scope)} if scope else {})}
     answer = yield from post_form(server, endpoint, registration, form, prover, what="a code for this device")
     members = parse_object(answer.body) if answer.status == 200 else None

@@ -11,7 +11,7 @@ from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, union
 from .addresses import check_browsable
 from .agents import AgentGrant
 from .authorization import PendingAuthorization, build_authorization, check_pkce, check_response, choose_scope
-from .device_authorization import authorize_device
+from .device_authorization import authorize_device, check_offers_codes
 from .discovery import Discovery
 from .documents import ServerMetadata
 from .effects import Answer, Flow, LoadRegistration, OpenRedirect, SaveRegistration, Send, Visit
@@ -59,6 +59,7 @@ def log_in(discovery: Discovery, wish: LoginWish, prover: Prover) -> Flow[tuple[
         wish.held, choose_scope(wish.wanted, wish.challenged, discovery.metadata, discovery.server, refreshes=True)
     )
     if wish.uses_device_grant:
+        check_offers_codes(discovery.server)
         registration = yield from resolve_registration(
             wish.identity,
             discovery.server,

@@ -34,6 +34,14 @@ def resolve_signing_key(path: Path, *, alg: str | None = None) -> tuple[SigningK
     return key, True
 
 
+def read_signing_key(path: Path) -> SigningKey:
+    """The key in the file. Raises `StoreUnavailable` where there is none, and `ValueError` for anything else in it."""
+    path = path.absolute()
+    if found := _read(path, None):
+        return found
+    raise StoreUnavailable(f"There is no key in {path}. Bring the file back, or make one: doorward client cimd create.")
+
+
 def _read(path: Path, alg: str | None) -> SigningKey | None:
     pem = read_private(path)
     if pem is None:

@@ -6,6 +6,7 @@ Spec: MCP Authorization, Client Registration Approaches (REG-01 … REG-03, CRED
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -163,8 +164,17 @@ def register(
     if answer.status not in {200, 201}:
         code, description = _error_of(answer)
         said = f"{code}: {description}" if description else code or f"HTTP {answer.status}"
-        raise RegistrationFailed(f"{server.issuer} refused to register this client ({said}).")
+        raise RegistrationFailed(f"{server.issuer} refused to register this client ({said}). {_advise(answer.status)}")
     return _parse_answer(answer, server, endpoint, body)
+
+
+def _advise(status: int) -> str:
+    """What the person may do about a refused registration."""
+    if status == HTTPStatus.NOT_FOUND:
+        return "Perhaps the MCP server needs no sign-in; if it does, its operator has to give you a client_id."
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "Try again later."
+    return "Its operator can give you a client_id to use instead."
 
 
 def unregister(registration: Registration) -> Flow[bool]:

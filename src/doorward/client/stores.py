@@ -126,7 +126,7 @@ def open_store(folder: Path | None = None, *, keyring_seconds: float = ANSWERS_W
         except NoKeyring:
             return FileStore(folder / "files")
     except FolderUnwritable as error:
-        return MemoryStore(because=str(error))
+        return MemoryStore(because=str(error).removesuffix("."))
 
 
 def describe_store(store: Store) -> str:

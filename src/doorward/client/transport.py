@@ -162,8 +162,8 @@ def _named(effect: Send) -> str:
     return f"{effect.what[:1].upper()}{effect.what[1:]} at {shown_origin(effect.url)}"
 
 
-def _reason(error: Exception) -> str:
-    """Why, in few words, none of which are the other side's."""
+def explain_tls(error: Exception) -> str:
+    """What was wrong with TLS, in few words, none of which are the other side's; nothing where it was not that."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -171,6 +171,13 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, ssl.SSLError):
             return "the TLS connection failed"
         cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """Why, in few words."""
+    if told := explain_tls(error):
+        return told
     if isinstance(error, httpx2.ConnectError):
         return str(error) if "resolved" in str(error) else "no connection"
     return "the connection broke"

@@ -33,6 +33,8 @@ def judge_client(profile: Profile, visit: Visit) -> ClientVerdict:
     troubles: list[str] = []
     try:
         troubles += _cross(profile, visit)
+        if visit.is_open:
+            return _verdict(profile, "warning", "", (*troubles, "unauthorized-post"))
         found = discover(profile, visit)
         if not has_usable_endpoints(visit, found):
             raise Stopped(SERVER, "endpoints-https")

@@ -76,7 +76,8 @@ def _contact(profile: Profile, visit: Visit) -> None:
     if profile.needs_401 and seen.status == 403:
         raise Stopped(CHALLENGE, "challenge-forbidden")
     if profile.needs_401 and seen.status != 401 and not seen.location:
-        raise Stopped(CHALLENGE, f"unauthorized-{profile.first.lower()}")
+        first = "POST" if visit.is_elsewhere else profile.first  # of the one cause that is told
+        raise Stopped(CHALLENGE, f"unauthorized-{first.lower()}")
 
 
 def _find_resource(profile: Profile, visit: Visit) -> tuple[dict[str, Any] | None, list[str]]:

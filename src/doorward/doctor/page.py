@@ -208,7 +208,7 @@ def _render_footer(report: Report) -> str:
     parts = []
     if left:
         ids = ", ".join(f"<code>{escape(client_id)}</code>" for client_id in left)
-        parts.append(f"<p>Left at the authorization server, which removes no registration: {ids}.</p>")
+        parts.append(f"<p>Left at the authorization server, which did not remove them: {ids}.</p>")
     elif report.registered:
         parts.append(f"<p>{count(len(report.registered), 'registration')} made, and removed again.</p>")
     made = f"Made by <code>doorward doctor</code> {escape(report.version)}"

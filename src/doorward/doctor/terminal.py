@@ -134,7 +134,7 @@ def _render_rest(report: Report, *, shows_all: bool) -> Iterable[RenderableType]
         yield Text(f"\n{count(counted['passed'], 'check')} passed; --all lists them.", style="dim")
     left = [client_id for client_id, removed in report.registered if not removed]
     if left:
-        words = "Left at the authorization server, which removes no registration"
+        words = "Left at the authorization server, which did not remove them"
         yield Text(f"\n{words}: {', '.join(left)}.", style=_STYLES["warning"])
     elif report.registered:
         yield Text(f"\n{count(len(report.registered), 'registration')} made, and removed again.", style="dim")

@@ -230,6 +230,18 @@ class Visit:
         """What was asked of the authorization endpoint in that way, by that client or any."""
         return [one for one in self.authorizations if one.kind == kind and profile in ("", one.profile)]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server begins a session with whoever has no token."""
+        seen = self.probes.get("POST")
+        return seen is not None and seen.status == 200 and b'"jsonrpc"' in seen.body and b'"result"' in seen.body
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether there seems to be no MCP server at this address."""
+        seen = self.probes.get("POST")
+        return seen is not None and seen.status in (404, 405)
+
     def challenge_fields(self, probe: str = "POST") -> list[str]:
         """The `WWW-Authenticate` fields of a probe, when it was answered 401 or 403."""
         seen = self.probes.get(probe)

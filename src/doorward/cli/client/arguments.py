@@ -3,8 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
+
+_OPENING = {"patternProperties", "allOf", "anyOf", "oneOf", "if", "$ref"}
+"""What may bring further arguments in."""
 
 
 def read_arguments(text: str) -> dict[str, Any]:
@@ -13,7 +17,8 @@ def read_arguments(text: str) -> dict[str, Any]:
         try:
             text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{text[1:]} cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ValueError(f"{text[1:]} cannot be read: {reason}") from None
     try:
         arguments = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -44,6 +49,35 @@ def type_arguments(texts: Mapping[str, str], schema: Mapping[str, Any] | None) -
     properties = schema.get("properties") if schema else None
     known = properties if isinstance(properties, dict) else {}
     return {name: _type_value(name, text, _types(known.get(name))) for name, text in texts.items()}
+
+
+def check_arguments(tool: str, names: AbstractSet[str], schema: Mapping[str, Any]) -> None:
+    """Accept the names that a tool takes, all that it needs among them. Raises `ValueError` that tells what it takes.
+
+    What the schema leaves open is the server's to judge.
+    """
+    properties, required = schema.get("properties"), schema.get("required")
+    known = properties if isinstance(properties, dict) else {}
+    missing = [name for name in required if name not in names] if isinstance(required, list) else []
+    is_open = not known or schema.get("additionalProperties", False) is not False or bool(_OPENING & schema.keys())
+    unknown = [] if is_open else sorted(names - known.keys())
+    if not missing and not unknown:
+        return
+    faults = [f"it needs {', '.join(map(str, missing))}"] if missing else []
+    faults += [f"it knows no {', '.join(unknown)}"] if unknown else []
+    takes = ", ".join(f"{name} ({kind})" for name, kind in describe_arguments(schema).items())
+    raise ValueError(f"{tool}: {' and '.join(faults)}." + (f" It takes: {takes}." if takes else ""))
+
+
+def describe_arguments(schema: Mapping[str, Any]) -> dict[str, str]:
+    """In words what each argument is, by its name."""
+    properties, required = schema.get("properties"), schema.get("required")
+    needed = required if isinstance(required, list) else []
+    found: dict[str, str] = {}
+    for name, member in (properties if isinstance(properties, dict) else {}).items():
+        kind = " or ".join(sorted(_types(member))) or "anything"
+        found[name] = f"{kind}{'' if name in needed else ', may be left out'}"
+    return found
 
 
 def _type_value(name: str, text: str, types: set[str]) -> Any:

@@ -9,7 +9,7 @@ def bridge(server: NameOrUrl) -> None:
     """Speak MCP on standard input and output, and pass it on to a server; signs in where that is needed."""
     from doorward.client.bridge import run_bridge
     from doorward.client.connect import DoorwardClient
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
     from .known import ServersFile
 
@@ -18,6 +18,7 @@ def bridge(server: NameOrUrl) -> None:
         # Standard input carries messages: nobody can paste anything there.
         known = replace(known, way="browser" if known.way == "paste" else known.way)
         interaction = build_interaction(known.way, known.port, teller.say)
-        await run_bridge(DoorwardClient(known.url, **build_auth_options(known, open_store(), interaction)))
+        options = await build_auth_options(known, DefaultStore(), interaction)
+        await run_bridge(DoorwardClient(known.url, **options))
 
     run(act, server)

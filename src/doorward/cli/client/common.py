@@ -1,12 +1,15 @@
 """What the commands of a client share: options, whom they ask, and what becomes of everything that can go wrong."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from anyio import to_thread
 
 from doorward.cli.output import print_one, print_rows, printable
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from doorward.client.connect import AuthOptions
     from doorward.client.interaction import Interaction
     from doorward.client.storage import Store
+    from doorward.oauth.jwt import SigningKey
 
     from .known import KnownServer, Way
 
@@ -29,6 +33,9 @@ Paste = Annotated[
 ]
 EX_CONFIG = 78
 INTERRUPTED = 130
+_ELSEWHERE = "Is your browser on another machine? Press Ctrl-C, and sign in with: doorward client login --paste"
+_UNHEARD = logging.NullHandler()
+"""What libraries log of failures is said by the command, in words, or not at all."""
 
 
 def choose_way(*, device: bool, paste: bool) -> "Way | None":
@@ -76,6 +83,7 @@ def run(work: Callable[[], Awaitable[T]], called: str = "") -> T:
     async def main() -> T:
         return await work()
 
+    logging.getLogger().addHandler(_UNHEARD)
     try:
         return asyncio.run(main())
     except StoreUnavailable as unsafe:
@@ -91,7 +99,7 @@ def run(work: Callable[[], Awaitable[T]], called: str = "") -> T:
 def show(result: dict[str, Any] | list[dict[str, Any]], *, as_json: bool, columns: tuple[str, ...] = ()) -> None:
     """Print one thing, or many in `columns`."""
     if isinstance(result, list):
-        print_rows(result, columns, as_json=as_json)
+        print_rows(result, columns, as_json=as_json, limit=None)
     else:
         print_one(result, as_json=as_json)
 
@@ -117,12 +125,16 @@ def build_interaction(way: "Way", port: int | None, announce: "Announce") -> "In
         return DeviceInteraction(announce=announce)
     if way == "paste":
         return PasteInteraction(port=port, announce=announce)
-    return BrowserInteraction(port=port, announce=announce)
+    return BrowserInteraction(port=port, announce=announce, otherwise=_ELSEWHERE)
 
 
-def build_auth_options(server: "KnownServer", store: "Store", interaction: "Interaction") -> "AuthOptions":
-    """What `DoorwardAuth` and `DoorwardClient` take to get into a server."""
-    kept = store.load(server.secret_name) if server.has_secret else None
+async def build_auth_options(server: "KnownServer", store: "Store", interaction: "Interaction") -> "AuthOptions":
+    """What `DoorwardAuth` and `DoorwardClient` take to get into a server.
+
+    Raises `StoreUnavailable` where its secret or key cannot be had.
+    """
+    # A keyring may wait for its password to be typed in.
+    kept = await to_thread.run_sync(store.load, server.secret_name) if server.has_secret else None
     return {
         "client_id": server.client_id,
         "client_secret": kept["client_secret"] if kept else None,
@@ -133,16 +145,27 @@ def build_auth_options(server: "KnownServer", store: "Store", interaction: "Inte
         "account": server.account,
         "store": store,
         "interaction": interaction,
+        "signing_key": _read_signing_key(server.signing_key) if server.signing_key else None,
         "dpop": server.dpop,
     }
 
 
-def build_auth(server: "KnownServer", interaction: "Interaction", store: "Store | None" = None) -> "DoorwardAuth":
+def _read_signing_key(path: str) -> "SigningKey":
+    from doorward.client.errors import StoreUnavailable
+    from doorward.client.key_files import read_signing_key
+
+    try:
+        return read_signing_key(Path(path))
+    except ValueError as error:
+        raise StoreUnavailable(str(error)) from None
+
+
+async def build_auth(server: "KnownServer", interaction: "Interaction", store: "Store | None" = None) -> "DoorwardAuth":
     """The session of a server, with what is kept of it."""
     from doorward.client.auth import DoorwardAuth
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
-    return DoorwardAuth(server.url, **build_auth_options(server, store or open_store(), interaction))
+    return DoorwardAuth(server.url, **await build_auth_options(server, store or DefaultStore(), interaction))
 
 
 def choose_interaction(server: "KnownServer", teller: Teller) -> "Interaction":

@@ -63,4 +63,5 @@ def create(
     except (ValueError, StoreUnavailable) as error:
         raise typer.BadParameter(str(error)) from None
     print(render_client_document(document).decode(), end="")
-    print(f"Publish this at {url} as application/json, then use it with --metadata-url.", file=sys.stderr)
+    options = f"--metadata-url {url}" + (f" --signing-key {signing_key}" if signing_key else "")
+    print(f"Publish this at {url} as application/json, then use it with {options}.", file=sys.stderr)

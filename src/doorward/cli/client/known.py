@@ -38,6 +38,7 @@ class KnownServer:
     has_secret: bool = False
     issuer: str | None = None
     metadata_url: str | None = None
+    signing_key: str | None = None
     port: int | None = None
     way: Way = "browser"
     account: str = ""
@@ -94,6 +95,11 @@ class ServersFile:
         if "://" not in name_or_url:
             if name_or_url in servers:
                 return servers[name_or_url]
+            if not _NAME.fullmatch(name_or_url):
+                raise UnknownServer(
+                    f"{name_or_url} is neither the name of a server nor an address: one begins with https://, or with"
+                    " http:// on this machine."
+                )
             known = f" Known are: {', '.join(servers)}." if servers else ""
             raise UnknownServer(
                 f"There is no server called {name_or_url}.{known} Add it: doorward client add {name_or_url} URL"
@@ -126,6 +132,10 @@ def check_server(server: KnownServer) -> None:
     check_server_url(server.url)
     if server.has_secret and not server.client_id:
         raise ValueError("--client-secret-file needs --client-id")
+    if server.signing_key and not (server.client_id or server.metadata_url):
+        raise ValueError("--signing-key needs --client-id or --metadata-url: whom the key is of")
+    if server.signing_key and server.has_secret:
+        raise ValueError("a client has --client-secret-file or --signing-key, not both")
     if server.client_id and server.metadata_url:
         raise ValueError("a client has --client-id or --metadata-url, not both")
     if server.metadata_url:

@@ -1,10 +1,12 @@
 """`doorward client add`, `remove` and `status`: which servers there are, and what is held for each."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from anyio import to_thread
 
 from .common import AsJson, Device, Paste, build_auth, choose_way, run, show
 
@@ -33,6 +35,9 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
     metadata_url: Annotated[
         str | None, typer.Option(help="https address of your own client metadata document.")
     ] = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file of the key that the client proves itself with.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the redirect URI, where it is registered exactly.")
     ] = None,
@@ -56,6 +61,7 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
         has_secret=secret is not None,
         issuer=issuer,
         metadata_url=metadata_url,
+        signing_key=_check_key(signing_key) if signing_key else None,
         port=port,
         way=choose_way(device=device, paste=paste) or "browser",
         account=account,
@@ -67,7 +73,7 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
             check_server(server)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-        _add(ServersFile(), server, secret)
+        await to_thread.run_sync(_add, ServersFile(), server, secret)
 
     run(act)
     if as_json:
@@ -83,19 +89,19 @@ def remove(
 ) -> None:
     """Sign out of a server and forget it."""
     from doorward.client.devices import NoInteraction
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
     from .known import ServersFile
 
     async def act() -> bool:
         file = ServersFile()
-        server, store = file.resolve(name), open_store()
+        server, store = _without_lost_key(file.resolve(name)), DefaultStore()
         if not server.name:
             raise typer.BadParameter("give the name of a server")
         others = [other for other in file.read().values() if other.name != server.name]
         shared = any(_sign_in(server) == _sign_in(other) for other in others)  # and is still needed
-        agreed = True if shared else await build_auth(server, NoInteraction(), store).session.logout()
-        store.delete(server.secret_name)
+        agreed = True if shared else await (await build_auth(server, NoInteraction(), store)).session.logout()
+        await to_thread.run_sync(store.delete, server.secret_name)
         file.remove(server.name)
         return agreed
 
@@ -115,16 +121,16 @@ def status(
 ) -> None:
     """Say which servers there are, and whether you are signed in to them; nothing is contacted."""
     from doorward.client.devices import NoInteraction
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
     from .known import ServersFile
 
     async def act() -> list[dict[str, Any]]:
-        file, store = ServersFile(), open_store()
+        file, store = ServersFile(), DefaultStore()
         servers = [file.resolve(server)] if server else list(file.read().values())
         found = []
         for known in servers:
-            session = build_auth(known, NoInteraction(), store).session
+            session = (await build_auth(_without_lost_key(known), NoInteraction(), store)).session
             await session.load()
             found.append(describe(known, session, store))
         return found
@@ -178,11 +184,29 @@ def _add(file: "ServersFile", server: "KnownServer", secret: str | None) -> None
         raise
 
 
+def _without_lost_key(server: "KnownServer") -> "KnownServer":
+    """The server without a key whose file is gone: what is held can be looked at and forgotten all the same."""
+    lost = server.signing_key is not None and not Path(server.signing_key).exists()
+    return replace(server, signing_key=None) if lost else server
+
+
 def _sign_in(server: "KnownServer") -> tuple[str | None, ...]:
     """What tells one sign-in from another, whatever it is called."""
     from doorward.oauth.resources import match_key
 
     return match_key(server.url), server.client_id, server.metadata_url, server.account
+
+
+def _check_key(path: Path) -> str:
+    """Where the key is, from everywhere. Raises `typer.BadParameter` for a file without one that is its owner's."""
+    from doorward.client.errors import StoreUnavailable
+    from doorward.client.key_files import read_signing_key
+
+    try:
+        read_signing_key(path)
+    except (StoreUnavailable, ValueError) as error:
+        raise typer.BadParameter(f"--signing-key: {error}") from None
+    return str(path.absolute())
 
 
 def _read_secret(path: Path) -> str:
@@ -195,7 +219,8 @@ def _read_secret(path: Path) -> str:
             if sys.platform != "win32" and path.stat().st_mode & _READABLE_BY_OTHERS:
                 print(f"doorward: others can read {path}; make it private: chmod 600 '{path}'", file=sys.stderr)
         except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{path} cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise typer.BadParameter(f"{path} cannot be read: {reason}") from None
     secret = text.strip()
     if not secret or not secret.isascii() or not secret.isprintable():
         raise typer.BadParameter(f"{path} holds no client secret")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def login(server: NameOrUrl, *, device: Device = False, paste: Paste = False, as_json: AsJson = False) -> None:
     """Sign in to a server, in your browser unless you say otherwise."""
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
     from .known import ServersFile
     from .servers import describe
@@ -35,10 +35,11 @@ def login(server: NameOrUrl, *, device: Device = False, paste: Paste = False, as
     way = choose_way(device=device, paste=paste)
 
     async def act() -> dict[str, Any]:
-        teller, store = Teller(), open_store()
+        teller, store = Teller(), DefaultStore()
         known = ServersFile().resolve(server)
         known = replace(known, way=way or known.way)
-        session = build_auth(known, build_interaction(known.way, known.port, teller.say), store).session
+        interaction = build_interaction(known.way, known.port, teller.say)
+        session = (await build_auth(known, interaction, store)).session
         with teller.waiting(f"Signing in to {known.called} …", quiet=known.way == "paste"):
             await session.login()
         return describe(known, session, store)
@@ -59,7 +60,8 @@ def logout(server: NameOrUrl, *, as_json: AsJson = False) -> None:
     from .known import ServersFile
 
     async def act() -> bool:
-        return await build_auth(ServersFile().resolve(server), NoInteraction()).session.logout()
+        auth = await build_auth(ServersFile().resolve(server), NoInteraction())
+        return await auth.session.logout()
 
     agreed = run(act)
     if as_json:
@@ -93,7 +95,7 @@ def token(
     async def act() -> "Tokens":
         teller = Teller()
         known = ServersFile().resolve(server)
-        session = build_auth(known, choose_interaction(known, teller)).session
+        session = (await build_auth(known, choose_interaction(known, teller))).session
         return await session.token() or await session.login()
 
     held = run(act, server)

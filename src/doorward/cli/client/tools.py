@@ -1,15 +1,15 @@
 """`doorward client tools` and `call`."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from doorward.cli.output import printable, render_json
 
-from .arguments import read_arguments, split_pairs, type_arguments
-from .common import AsJson, NameOrUrl, Teller, build_auth_options, choose_interaction, run, show
+from .arguments import check_arguments, describe_arguments, read_arguments, split_pairs, type_arguments
+from .common import AsJson, NameOrUrl, Teller, build_auth_options, choose_interaction, refuse, run, show
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult, ContentBlock, Tool
@@ -20,14 +20,26 @@ T = TypeVar("T")
 _AT_A_TERMINAL = "Run this at a terminal, where you can be asked."
 
 
-def tools(server: NameOrUrl, *, as_json: AsJson = False) -> None:
-    """List the tools of a server; signs in first where that is needed."""
+def tools(
+    server: NameOrUrl,
+    tool: Annotated[
+        str | None, typer.Argument(metavar="[TOOL]", help="One tool, with what it takes.", show_default="all")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the tools of a server, or tell what one takes; signs in first where that is needed."""
 
     async def act(client: "DoorwardClient", _: Callable[[str], None]) -> "list[Tool]":
         return await client.list_tools()
 
     found = _connected(server, act)
-    if as_json:
+    if tool is not None:
+        one = _find(found, tool)
+        if one is None:
+            refuse(_list_names(found, tool))
+        show(_dump(one) if as_json else _describe_whole(one), as_json=as_json)
+    elif as_json:
         show([_dump(tool) for tool in found], as_json=True)
     else:
         show([_describe(tool) for tool in found], as_json=False, columns=("name", "does", "description"))
@@ -37,7 +49,7 @@ def call(
     server: NameOrUrl,
     tool: Annotated[str, typer.Argument(help="Name of the tool.")],
     pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="Its arguments, such as city=Lisbon days=3.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Its arguments, such as city=Lisbon days=3.")
     ] = None,
     *,
     arguments: Annotated[
@@ -60,11 +72,12 @@ def call(
             share = f"{progress:g} of {total:g}" if total else f"{progress:g}"
             tell(f"{tool}: {message or share}")
 
-        wanted = type_arguments(texts, await _find_schema(client, tool)) if texts else given
-        return await client.call_tool(tool, wanted or {}, progress=report)
+        wanted = await _build_arguments(client, tool, texts, unlisted) if given is None else given
+        return await client.call_tool(tool, wanted, progress=report)
 
+    unlisted: list[str] = []
     try:
-        result = _connected(server, act)
+        result = _connected(server, act, unlisted)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:
@@ -72,23 +85,30 @@ def call(
     else:
         _print_result(result)
     if result.is_error:
+        for told in unlisted:
+            print(f"doorward: {printable(told)}", file=sys.stderr)
         raise typer.Exit(1)
 
 
-def _connected(server: str, act: "Callable[[DoorwardClient, Callable[[str], None]], Awaitable[T]]") -> T:
-    """Do something with a connected client; a line on the terminal moves meanwhile."""
+def _connected(
+    server: str, act: "Callable[[DoorwardClient, Callable[[str], None]], Awaitable[T]]", hints: Sequence[str] = ()
+) -> T:
+    """Do something with a connected client; a line on the terminal moves meanwhile.
+
+    `hints` are said beside what the server answers in place of a result.
+    """
     from mcp import MCPError
 
     from doorward.client.connect import DoorwardClient
     from doorward.client.errors import ClientError, LoginRequired
-    from doorward.client.stores import open_store
+    from doorward.client.stores import DefaultStore
 
     from .known import ServersFile
 
     async def work() -> T:
         teller = Teller()
         known = ServersFile().resolve(server)
-        options = build_auth_options(known, open_store(), choose_interaction(known, teller))
+        options = await build_auth_options(known, DefaultStore(), choose_interaction(known, teller))
         with teller.waiting(f"Talking to {known.called} …", quiet=known.way == "paste") as tell:
             async with DoorwardClient(known.url, transport="auto", **options) as client:
                 try:
@@ -99,7 +119,8 @@ def _connected(server: str, act: "Callable[[DoorwardClient, Callable[[str], None
                         raise ClientError(message) from None
                     raise
                 except MCPError as error:
-                    raise ClientError(f"{known.called} answered with an error: {error.message}") from None
+                    message = f"{known.called} answered with an error: {error.message}"
+                    raise ClientError("\n".join((message, *hints))) from None
 
     return run(work, server)
 
@@ -110,9 +131,40 @@ def _is_signed_in(client: "DoorwardClient") -> bool:
     return isinstance(client.auth, DoorwardAuth) and client.auth.session.is_signed_in
 
 
-async def _find_schema(client: "DoorwardClient", name: str) -> dict[str, Any] | None:
-    """The schema of a tool's arguments, or None where the server does not list the tool: it may still have it."""
-    return next((tool.input_schema for tool in await client.list_tools() if tool.name == name), None)
+async def _build_arguments(
+    client: "DoorwardClient", tool: str, texts: dict[str, str], unlisted: list[str]
+) -> dict[str, Any]:
+    """What the tool's schema makes of the texts. A tool that is not listed is noted: the server may still have it.
+
+    Raises `ValueError`.
+    """
+    listed = await client.list_tools()
+    found = _find(listed, tool)
+    if found is None:
+        unlisted.append(_list_names(listed, tool))
+        return type_arguments(texts, None)
+    check_arguments(tool, texts.keys(), found.input_schema)
+    return type_arguments(texts, found.input_schema)
+
+
+def _find(listed: "list[Tool]", name: str) -> "Tool | None":
+    return next((tool for tool in listed if tool.name == name), None)
+
+
+def _list_names(listed: "list[Tool]", name: str) -> str:
+    names = ", ".join(tool.name for tool in listed)
+    return f"No tool called {name} is listed. There are: {names}." if names else "No tool is listed."
+
+
+def _describe_whole(tool: "Tool") -> dict[str, Any]:
+    """Everything that a person needs to call it."""
+    properties = tool.input_schema.get("properties", {})
+    takes = {}
+    for name, kind in describe_arguments(tool.input_schema).items():
+        member = properties[name]
+        told = member.get("description") if isinstance(member, dict) else None
+        takes[f"  {name}"] = f"{kind}: {told}" if isinstance(told, str) else kind
+    return {**_describe(tool), "description": (tool.description or tool.title or "").strip(), **takes}
 
 
 def _describe(tool: "Tool") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from doorward.doctor.discovery import CHALLENGE
 from doorward.doctor.findings import Finding
 from doorward.doctor.places import origin_of
 from doorward.doctor.rules import is_absolute
+from doorward.doctor.visits import Seen
 from doorward.oauth.challenges import Challenge, parse_challenges
 
 from .subject import Check, Subject
@@ -29,6 +30,7 @@ _ABSOLUTE = Check("challenge-metadata-absolute", CHALLENGE, "It names it by an a
 _ORIGIN = Check("challenge-metadata-origin", CHALLENGE, "That address is of the server's own origin", ("WWW-01",))
 _ERROR = Check("challenge-error", CHALLENGE, "The challenge names an error only where there was a token", ("WWW-04",))
 _INVALID = Check("challenge-invalid-token", CHALLENGE, "A token that is no good is answered 401", ("WWW-05", "RS-17"))
+_TOLD = "The first request was not answered 401, which is told above."
 _ONE_FIELD = 'Send one field that begins "Bearer resource_metadata=…"; other schemes follow after a comma.'
 
 
@@ -44,17 +46,30 @@ def _check_probe(subject: Subject, probe: str) -> Finding:
         return check.skipped("There was no answer." if seen is None else f"There was no answer: {seen.fault}.")
     if seen.status == 401:
         return check.passed()
+    if probe != "POST" and (subject.visit.is_open or subject.visit.is_elsewhere):
+        return check.skipped(_TOLD)
     if seen.status == 403:
         return check.skipped("It was 403, which is told below.")
     if seen.location and probe != "SLASH":
         return check.skipped("It was a redirect, which is told above.")
     if probe == "POST":
-        why = "A client only starts a login when it is told to: 401 is how."
-        return check.failed(why, _FIRST, seen.in_words)
+        return _fail_first(subject, check, seen)
     why = "Some clients make this request first, and start a login when it is answered 401."
     if probe == "SLASH":
         why = "People type the URL in both ways."
     return check.warned(why, _FIRST, seen.in_words)
+
+
+def _fail_first(subject: Subject, check: Check, seen: Seen) -> Finding:
+    """The first request of most clients is not answered 401: the one cause of whatever comes after."""
+    if subject.visit.is_open:
+        why = "The server begins a session with whoever has no token. If it protects nothing, anybody gets in."
+        return check.failed(why, f"If it is to be protected: {_FIRST[:1].lower()}{_FIRST[1:]}", seen.in_words)
+    if subject.visit.is_elsewhere:
+        why = "There seems to be no MCP server at this address."
+        change = f"Check the address, its path most of all. If it is right: {_FIRST[:1].lower()}{_FIRST[1:]}"
+        return check.failed(why, change, seen.in_words)
+    return check.failed("A client only starts a login when it is told to: 401 is how.", _FIRST, seen.in_words)
 
 
 def check_forbidden(subject: Subject) -> Finding:
@@ -149,6 +164,8 @@ def check_invalid_token(subject: Subject) -> Finding:
     if seen is None or not seen.status:
         return _INVALID.skipped("There was no answer.")
     bearer = _bearer(subject, "GARBAGE")
+    if subject.visit.is_open or subject.visit.is_elsewhere:
+        return _INVALID.skipped(_TOLD)
     if 200 <= seen.status < 300:
         why = "A token that the doctor made up was let in: the server does not look at tokens."
         return _INVALID.failed(why, "Check signature, issuer, audience and time of every token.", seen.in_words)

@@ -53,7 +53,7 @@ def check_certificate(subject: Subject) -> Finding:
         if 0 < certificate.not_after - seen.received_at < SOON_SECONDS:
             days = int((certificate.not_after - seen.received_at) / 86_400)
             change = "Renew it, and look at why it was not renewed by itself."
-            return _CERTIFICATE.warned(f"It ends in {days} days.", change, origin_of(seen.url))
+            return _CERTIFICATE.warned(f"It ends in {days} day{'' if days == 1 else 's'}.", change, origin_of(seen.url))
     return _CERTIFICATE.passed(secured[0][1].protocol)
 
 

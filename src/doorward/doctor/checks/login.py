@@ -83,6 +83,9 @@ def _check_call(check: Check, seen: Seen | None, *, what: str = "") -> Finding:
         return check.failed("The server fails.", "Look at its log for this time.", seen.in_words)
     if b'"error"' in seen.body and b'"result"' not in seen.body:
         return check.warned("The server answers with an error of its own.", "Look at its log for this time.", what)
+    if b'"isError":true' in seen.body.replace(b" ", b""):
+        why = "The tool answers that it failed. Perhaps there is none of this name, or it wants other arguments."
+        return check.warned(why, "Check --tool and --arguments, and the server's log for this time.", what)
     return check.passed(what)
 
 

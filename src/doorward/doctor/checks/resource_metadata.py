@@ -48,6 +48,8 @@ def _check_found(subject: Subject) -> Finding:
     )
     if not subject.visit.documents:
         return _FOUND.skipped("The server did not answer.")
+    if subject.visit.is_open:
+        return _FOUND.skipped("The server asks nobody for a token, which is told above.")
     why = "Without it no client knows which authorization server to go to."
     change = f"Publish it at {resource_place(subject.visit.url, 'path')}, and name that address in the challenge."
     return _FOUND.failed(why, change, asked)
@@ -109,6 +111,8 @@ def _check_equals(subject: Subject, documents: dict[str, Seen]) -> Finding:
             if resource.startswith("http:") and url.startswith("https:"):
                 why += " The server seems not to know that it is behind TLS."
             change = f"Set resource to {url}: same scheme, host and path, and no other slash at the end."
+            if subject.visit.is_elsewhere:
+                change = f"Give people the address that it is about. If this one is right: {change}"
             return _EQUALS.failed(why, change, f"{seen.in_words}, with resource {shown}")
     return _EQUALS.passed()
 

@@ -213,6 +213,8 @@ def check_legacy(subject: Subject) -> Finding:
     seen = subject.visit.get(place)
     if seen is not None and seen.status == 200 and seen.document is not None:
         return _LEGACY.passed()
+    if subject.visit.is_open:
+        return _LEGACY.skipped("The server asks nobody for a token, which is told above.")
     why = "Clients of the revision of March 2025, such as Raycast, look for it on the MCP server's own origin."
     change = f"Serve a copy of the authorization server's metadata at {place}, too."
     return _LEGACY.warned(why, change, seen.in_words if seen is not None else "")
