@@ -9,6 +9,7 @@ from doorward.doctor.examining import examine
 from doorward.doctor.findings import Report
 from doorward.doctor.logging_in import Login
 from doorward.doctor.profiles import find_profile, known_profiles
+from doorward.doctor.wording import headline
 from tests.doctor.pretending import NOT_FOUND, Answer, Asked, Members, Pretended, Willing, answer_json, pretend
 from tests.needs import ROOT
 
@@ -319,6 +320,7 @@ async def test_a_server_that_asks_for_no_token_lets_clients_in_and_one_at_anothe
         assert {(one.outcome, one.because) for one in report.clients} == {("warning", ("unauthorized-post",))}
         first = next(one for one in report.findings if one.check == "unauthorized-post")
         assert "begins a session with whoever has no token" in first.why
+        assert headline(report) == "The server asks nobody to sign in."
         report = await examine(f"{server.rs}/typo", profiles=PLAYED)
     assert {one.outcome for one in report.clients} == {"failed"}
     first, about = (

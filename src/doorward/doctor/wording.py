@@ -50,6 +50,8 @@ def headline(report: Report) -> str:
     """The whole report in one sentence."""
     clients, checks = count_outcomes(report.clients), count_outcomes(report.findings)
     tried = len(report.clients) - clients["skipped"]
+    if any(one.outcome == "warning" and "unauthorized-post" in one.because for one in report.clients):
+        return "The server asks nobody to sign in."
     if clients["failed"] and clients["failed"] == tried:
         return "No client will get in."
     if clients["failed"]:
