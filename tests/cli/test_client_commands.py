@@ -84,6 +84,8 @@ def test_a_person_adds_a_server_signs_in_looks_calls_and_signs_out_authz_18(
     held = json.loads(run(home, "status", "demo", "--json").stdout)
     assert (held["state"], held["issuer"], held["renews_itself"]) == ("signed in", server.issuer, True)
 
+    assert "signed in  renews itself" in run(home, "status").stdout
+
     assert "weather_forecast  reads" in run(home, "tools", "demo").stdout
     listed = json.loads(run(home, "tools", server.demo, "--json").stdout)
     assert {"weather_forecast", "book_flight"} <= {tool["name"] for tool in listed}

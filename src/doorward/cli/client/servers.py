@@ -138,8 +138,12 @@ def status(
     rows = run(act)
     if server:
         show(rows[0], as_json=as_json)
-    elif rows or as_json:
-        show(rows, columns=_COLUMNS, as_json=as_json)
+    elif as_json:
+        show(rows, as_json=True)
+    elif rows:
+        # When a token ends that is renewed by itself is nothing that a person has to know.
+        told = [{**row, "expires_at": "renews itself"} if _lasts(row) else row for row in rows]
+        show(told, columns=_COLUMNS, as_json=False)
     else:
         print("No server was added yet. Add one with: doorward client add NAME URL")
 
@@ -164,6 +168,10 @@ def describe(server: "KnownServer", session: "Session", store: "Store") -> dict[
         "client_id": registration.client_id if registration else server.client_id,
         "kept": describe_store(store),
     }
+
+
+def _lasts(row: dict[str, Any]) -> bool:
+    return bool(row["state"] == "signed in" and row["renews_itself"])
 
 
 def _add(file: "ServersFile", server: "KnownServer", secret: str | None) -> None:

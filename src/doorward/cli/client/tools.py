@@ -23,7 +23,7 @@ _AT_A_TERMINAL = "Run this at a terminal, where you can be asked."
 def tools(
     server: NameOrUrl,
     tool: Annotated[
-        str | None, typer.Argument(metavar="[TOOL]", help="One tool, with what it takes.", show_default="all")
+        str | None, typer.Argument(metavar="TOOL", help="One tool, with what it takes.", show_default="all")
     ] = None,
     *,
     as_json: AsJson = False,
