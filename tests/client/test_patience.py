@@ -12,7 +12,8 @@ import httpx2
 import pytest
 from anyio import to_thread
 
-from doorward.client.errors import AccessDenied
+from doorward.client.devices import NoInteraction
+from doorward.client.errors import AccessDenied, LoginRequired
 from doorward.client.records import dump_server, load_server
 from doorward.client.storage import server_name
 from doorward.client.stores import MemoryStore
@@ -274,3 +275,19 @@ async def test_signing_out_leaves_nothing_at_an_issuer_that_the_server_had_befor
     assert [name for name in world.store.names() if name.startswith("connection ")] == []
     assert auth.session.server is not None
     assert auth.session.server.issuer == world.issuer.url
+
+
+@pytest.mark.parametrize("status", [400, 401])
+async def test_a_refusal_that_is_none_of_oauth_does_not_cost_the_grant_rt_09(status: int) -> None:
+    world = World()
+    async with world.client() as http:
+        await http.get("")
+    world.issuer.access_tokens.clear()
+    world.issuer.token_error = (status, {"message": "blocked by the firewall of the hotel"})
+    async with world.client(world.auth(interaction=NoInteraction())) as http:
+        with pytest.raises(LoginRequired):
+            await http.get("")
+    world.issuer.token_error = None
+    async with world.client() as http:
+        assert (await http.get("")).status_code == 200
+    assert world.visits == 1

@@ -31,7 +31,8 @@ def print_rows(
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(column, row.get(column), limit=limit)) for column in columns))
+        cells = [_cell(column, row.get(column), limit=limit) for column in columns]
+        table.add_row(*(Text(cell.replace("\n", "�")) for cell in cells))  # a line end would begin a row of its own
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -74,6 +75,4 @@ def _cell(name: str, value: Any, *, limit: int | None = _SHOWN_AT_MOST) -> str:
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
     text = printable(str(value))
-    if limit is not None:
-        text = text.replace("\n", "�")  # in a table it would begin a row of its own
     return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"

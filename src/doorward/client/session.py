@@ -278,6 +278,8 @@ class Session:
         except TokenRequestFailed as error:
             if error.status not in {400, 401} or error.code == TEMPORARILY_UNAVAILABLE:
                 raise
+            if not error.code:
+                return None  # no answer of OAuth, perhaps somebody's on the way: the token may be good another time
             kept = self.connection.with_tokens(replace(tokens, refresh_token=None))
             if error.code == INVALID_CLIENT:
                 if registration.kind != "dynamic":
