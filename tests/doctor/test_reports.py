@@ -68,6 +68,18 @@ def test_a_terminal_shows_what_is_wrong_and_counts_the_rest() -> None:
     assert all(finding.title in everything for finding in MIXED.findings)
 
 
+def test_clients_with_one_trouble_are_told_in_one_row() -> None:
+    alike = tuple(
+        ClientVerdict(f"client-{number}", f"Client {number}", "1", "failed", "Challenge", ("challenge-status",))
+        for number in range(31)
+    )
+    report = build_report(PORT, clients=alike)
+    assert in_terminal(report).count("challenge-status") == 1
+    assert build_page(report).count("<td>") == 1
+    assert "Client 30" in in_terminal(report)
+    assert "Client 30" in build_page(report)
+
+
 def test_a_terminal_of_80_columns_without_colour_is_enough() -> None:
     text = in_terminal(MIXED, shows_all=True)
     assert max(map(len, text.splitlines())) <= 80

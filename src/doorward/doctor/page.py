@@ -13,12 +13,12 @@ from .findings import ClientVerdict, Finding, Outcome, Report
 from .wording import (
     count,
     count_outcomes,
+    group_alike,
     group_by_step,
     headline,
     name_clients,
     tally,
     without_secrets,
-    worst_first,
 )
 
 _PAGE = Template("""<!doctype html>
@@ -110,7 +110,8 @@ def _render_clients(report: Report) -> str:
     if not report.clients:
         return ""
     linked = {finding.check for finding in report.findings if finding.outcome in _PROBLEMS}
-    rows = [_render_client(client, linked) for client in worst_first(report.clients) if client.outcome in _PROBLEMS]
+    troubled = [client for client in report.clients if client.outcome in _PROBLEMS]
+    rows = [_render_alike(alike, linked) for alike in group_alike(troubled)]
     parts = ["<section>"]
     if rows:
         head = '<thead><tr><th scope="col">Client</th><th scope="col">Verdict</th></tr></thead>'
@@ -131,7 +132,9 @@ def _render_name(client: ClientVerdict) -> str:
     )
 
 
-def _render_client(client: ClientVerdict, linked: set[str]) -> str:
+def _render_alike(alike: list[ClientVerdict], linked: set[str]) -> str:
+    """One row for all clients that end at the same place for the same reason."""
+    client = alike[0]
     because = ", ".join(
         f'<a href="#{escape(check)}"><code>{escape(check)}</code></a>'
         if check in linked
@@ -140,9 +143,12 @@ def _render_client(client: ClientVerdict, linked: set[str]) -> str:
     )
     where = f"stops at {escape(client.stage)}" if client.stage else ""
     told = ": ".join(filter(None, (where, because)))
+    names = "; ".join(
+        f'<span class="client">{escape(one.name)}</span> <span class="version">{escape(one.version)}</span>'
+        for one in alike
+    )
     return (
-        f'<tr><th scope="row"><span class="client">{escape(client.name)}</span> '
-        f'<span class="version">{escape(client.version)}</span>'
+        f'<tr><th scope="row">{names}'
         + (f'<span class="because">{told}</span>' if told else "")
         + f"</th><td>{_mark(client.outcome, _VERDICTS[client.outcome])}</td></tr>"
     )

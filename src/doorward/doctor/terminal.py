@@ -11,12 +11,12 @@ from .findings import ClientVerdict, Finding, Outcome, Report
 from .wording import (
     count,
     count_outcomes,
+    group_alike,
     group_by_step,
     headline,
     name_clients,
     tally,
     without_secrets,
-    worst_first,
 )
 
 MAX_WIDTH = 100
@@ -74,15 +74,16 @@ def _spaced(shown: Iterable[tuple[RenderableType, bool]]) -> Iterable[Renderable
 
 
 def _render_clients(clients: tuple[ClientVerdict, ...], *, shows_all: bool) -> Iterable[RenderableType]:
-    rows = [client for client in worst_first(clients) if shows_all or client.outcome in {"failed", "warning"}]
-    if rows:
+    shown = [client for client in clients if shows_all or client.outcome in {"failed", "warning"}]
+    if shown:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for column in ("gets in", "client", "stops at", "because of"):
             table.add_column(column, overflow="fold", header_style="dim")
-        for client in rows:
+        for alike in group_alike(shown):
+            client = alike[0]
             verdict = Text(_VERDICTS[client.outcome], style=_STYLES[client.outcome])
-            name = Text(f"{client.name} {client.version}")
-            table.add_row(verdict, name, Text(client.stage or "–"), Text("\n".join(client.because) or "–"))
+            names = Text("; ".join(f"{one.name} {one.version}" for one in alike))
+            table.add_row(verdict, names, Text(client.stage or "–"), Text("\n".join(client.because) or "–"))
         yield _indent(table)
     if shows_all:
         return

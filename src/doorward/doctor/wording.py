@@ -127,6 +127,14 @@ def for_clients(report: Report, ids: Collection[str]) -> Report:
     return replace(report, clients=clients, findings=kept)
 
 
+def group_alike(clients: Iterable[ClientVerdict]) -> list[list[ClientVerdict]]:
+    """Clients with one and the same trouble together, worst first: thirty rows of it would hide what it is."""
+    groups: dict[tuple[Outcome, str, tuple[str, ...]], list[ClientVerdict]] = {}
+    for client in worst_first(clients):
+        groups.setdefault((client.outcome, client.stage, client.because), []).append(client)
+    return list(groups.values())
+
+
 def worst_first(clients: Iterable[ClientVerdict]) -> list[ClientVerdict]:
     """Those that do not get in before the others; otherwise in their order."""
     return sorted(clients, key=lambda client: OUTCOMES.index(client.outcome))
