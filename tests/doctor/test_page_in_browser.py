@@ -66,7 +66,7 @@ async def test_the_page_fits_and_can_be_read_on_a_screen_and_on_paper(
     await page.get_by_role("link", name="loopback-port").first.click()
     assert page.url.endswith("#loopback-port")
     table = page.get_by_role("table", name="Who has trouble")
-    assert await table.get_by_role("row").count() == 1 + 3
+    assert await table.get_by_role("row").count() == 1 + 2
     assert await page.get_by_role("heading", name="Who gets in").is_visible()
     assert complaints == []
     await context.close()
