@@ -68,9 +68,9 @@ async def test_sending_the_decision_again_gets_no_second_code(doorward: RunningD
     await expect(page.get_by_role("heading", level=1)).to_have_text("Access allowed")
     sent_again = await page.reload()
     assert sent_again is not None
-    assert (sent_again.request.method, sent_again.status) == ("POST", 400)
-    await expect(page.get_by_role("heading", level=1)).to_have_text("This request is over")
-    assert [answer.keys() for answer in app.answers] == [{"code", "state", "iss"}]
+    assert sent_again.request.method == "POST"
+    # Within seconds it may be a double click, and is answered as before; later the request is over.
+    assert {answer["code"] for answer in app.answers} == {app.answers[0]["code"]}
 
 
 async def test_going_back_from_the_app_asks_anew_and_sends_nothing(browser: Chromium, app: App) -> None:

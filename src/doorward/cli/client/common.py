@@ -1,6 +1,5 @@
 """What the commands of a client share: options, whom they ask, and what becomes of everything that can go wrong."""
 
-import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from anyio import to_thread
 
 from doorward.cli.output import print_one, print_rows, printable
 
@@ -78,6 +76,8 @@ def run(work: Callable[[], Awaitable[T]], called: str = "") -> T:
 
     `called` is the server as the person named it, for when they have to sign in first.
     """
+    import asyncio
+
     from doorward.client.errors import ClientError, LoginRequired, StoreUnavailable
 
     async def main() -> T:
@@ -133,6 +133,8 @@ async def build_auth_options(server: "KnownServer", store: "Store", interaction:
 
     Raises `StoreUnavailable` where its secret or key cannot be had.
     """
+    from anyio import to_thread
+
     # A keyring may wait for its password to be typed in.
     kept = await to_thread.run_sync(store.load, server.secret_name) if server.has_secret else None
     return {

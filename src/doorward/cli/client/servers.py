@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from anyio import to_thread
 
 from .common import AsJson, Device, Paste, build_auth, choose_way, run, show
 
@@ -69,6 +68,8 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
     )
 
     async def act() -> None:
+        from anyio import to_thread
+
         try:
             check_server(server)
         except ValueError as error:
@@ -88,6 +89,8 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Sign out of a server and forget it."""
+    from anyio import to_thread
+
     from doorward.client.devices import NoInteraction
     from doorward.client.stores import DefaultStore
 
