@@ -49,7 +49,7 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
     as_json: AsJson = False,
 ) -> None:
     """Give a server a name, and say how to get in; nothing is contacted."""
-    from .known import KnownServer, ServersFile, check_server
+    from .known import KnownServer
 
     secret = _read_secret(client_secret_file) if client_secret_file else None
     server = KnownServer(
@@ -66,6 +66,16 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
         account=account,
         dpop=dpop,
     )
+    _keep(server, secret)
+    if as_json:
+        show({"name": name, "url": url}, as_json=True)
+    else:
+        print(f"{name} is added. Sign in with: doorward client login {name}")
+
+
+def _keep(server: "KnownServer", secret: str | None) -> None:
+    """Write a server down once all of it is in order. Raises `BadParameter`."""
+    from .known import ServersFile, check_server
 
     async def act() -> None:
         from anyio import to_thread
@@ -77,10 +87,6 @@ def add(  # noqa: PLR0913  # one parameter for each option, all named
         await to_thread.run_sync(_add, ServersFile(), server, secret)
 
     run(act)
-    if as_json:
-        show({"name": name, "url": url}, as_json=True)
-    else:
-        print(f"{name} is added. Sign in with: doorward client login {name}")
 
 
 def remove(
