@@ -201,7 +201,7 @@ def _server(party: RelyingParty) -> Fido2Server:
         verify_origin=lambda origin: origin == party.origin,
     )
     server.allowed_algorithms = [each for each in server.allowed_algorithms if each.alg in _ALGORITHMS]
-    server.timeout = CEREMONY_LIFE_MS
+    server.timeout = CEREMONY_LIFE_MS  # type: ignore[assignment]  # fido2 gives its attribute the type of None
     return server
 
 

@@ -166,7 +166,7 @@ def _render_authenticator(
     visit: Visit, user: User, secret: str, *, error: str | None = None, status: int = 200
 ) -> Response:
     uri = totp_uri(secret, account=user.email, issuer=visit.view.project.name)
-    picture = segno.make(uri, error="m").svg_inline(scale=4, border=3, dark="#000", light="#fff")
+    picture = segno.make(uri, error="m").svg_inline(border=3, omitsize=True, dark="#000", light="#fff")
     return visit.render(
         "authenticator.html",
         status=status,
