@@ -78,7 +78,7 @@ async def test_a_passkey_from_adding_to_removing_i7(door: Door, person: Person) 
     page = await add_passkey(person, device, name="  My <b>phone\x07 ")
     assert "“My <b>phone” was added." in page.text
     assert "<b>" not in page.html
-    assert "on all your devices" in page.text
+    assert "on your other devices, too" in page.text
     page = await change(person, "/passkeys/rename", name="Ada's phone")
     assert "Ada's phone" in page.text
     other = await another(door)
