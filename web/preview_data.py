@@ -137,7 +137,7 @@ def second_step(**changes: Any) -> tuple[str, dict[str, Any]]:
         "error": None,
         "passkey_options": "{}",
     }
-    return "second_step.html", context | changes
+    return "second_step.html", context | {"needs_app": False} | changes
 
 
 def security(**changes: Any) -> tuple[str, dict[str, Any]]:
@@ -151,7 +151,7 @@ PASSKEY = {
     "added": "on 03 May 2026",
     "last_used": "2 hours ago",
 }
-SECURITY = {
+SECURITY: dict[str, Any] = {
     "user": ADA,
     "problem": None,
     "password_problem": None,
@@ -178,6 +178,9 @@ AUTHENTICATOR = {
     ),
     "secret": "HSBE BPIJ CKQ7 PSQD MFBZ S3C5 F7RM 7T4M",
     "uri": "otpauth://totp/sample",
+    "action": "/account/security/authenticator/confirm",
+    "next": "",
+    "can_cancel": True,
     "error": None,
 }
 RECOVERY = ["cduq-od7v-dj5z-whly", "izzo-df43-o5z6-rkxw", "tfw6-iwkv-5fjq-n7xf", "zd2r-ffrf-fffd-vqvj"]
@@ -346,11 +349,15 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "login-confirm": login(is_confirming=True, email=ADA["email"]),
     "second-step": second_step(),
     "second-step-error": second_step(error="That code is not right, or it was used before."),
+    "second-step-new": second_step(needs_app=True),
     "security": security(**SECURED, notice="“Safari on iPhone” was added."),
     "security-empty": security(),
     "security-error": security(password_problem="Use at least 15 characters.", problem="Use at least 15 characters."),
     "authenticator": ("authenticator.html", AUTHENTICATOR),
-    "recovery-codes": ("recovery_codes.html", {"codes": RECOVERY * 2 + RECOVERY[:2], "is_new": True}),
+    "recovery-codes": (
+        "recovery_codes.html",
+        {"codes": RECOVERY * 2 + RECOVERY[:2], "is_new": True, "onward": "/account/security"},
+    ),
     "return-allowed": back("allowed"),
     "return-denied": back("denied", "https", "claude.ai"),
     "return-error": back(

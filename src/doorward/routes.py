@@ -29,7 +29,13 @@ from doorward.web.account import (
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
 from doorward.web.dashboard import show_dashboard, show_home
 from doorward.web.device import post_device, post_device_decision, show_device
-from doorward.web.second_step import post_second_step, post_start_over, show_second_step
+from doorward.web.second_step import (
+    post_confirm_app,
+    post_second_step,
+    post_set_up_app,
+    post_start_over,
+    show_second_step,
+)
 from doorward.web.setup import post_setup, show_setup
 from doorward.web.sign_in import post_passkey, post_sign_in, post_sign_out, show_sign_in
 
@@ -85,6 +91,8 @@ ROUTES: Mapping[str, Route] = {
     "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True, step="sign_in"),
     "/login/passkey": Route({"POST": post_passkey}, html=True, step="sign_in"),
     "/login/second-step": Route({"GET": show_second_step, "POST": post_second_step}, html=True, step="sign_in"),
+    "/login/set-up-app": Route({"POST": post_set_up_app}, html=True),
+    "/login/set-up-app/confirm": Route({"POST": post_confirm_app}, html=True, step="sign_in"),
     "/login/start-over": Route({"POST": post_start_over}, html=True),
     "/logout": Route({"POST": post_sign_out}, html=True),
     "/account": Route({"GET": show_account}, html=True),

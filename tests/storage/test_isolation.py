@@ -13,7 +13,7 @@ from sqlalchemy import select
 import doorward.storage
 from doorward.core.models import AuditEvent
 from doorward.core.vault import Vault
-from doorward.oauth.ids import ClientId, TokenHash, UserId
+from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.jwt import generate_signing_key
 from doorward.storage import (
     access_tokens,
@@ -29,14 +29,11 @@ from doorward.storage import (
     interactions,
     key_rotation,
     keys,
-    passkeys,
-    pending_sign_ins,
     projects,
     pushed_requests,
     registrations,
     resources,
     revocations,
-    second_factors,
     signing_keys,
     spent_ids,
     superseding,
@@ -53,18 +50,8 @@ from doorward.storage.database import Database, Transaction
 from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
-from tests.storage.filled import (
-    ALLOWED_HASH,
-    ENDED_GRANT,
-    HELD_USER_CODE,
-    LIMIT,
-    PENDING_HASH,
-    RECOVERY_HASH,
-    fill,
-    make_passkey,
-    make_pending,
-    make_step,
-)
+from tests.storage.factor_verbs import FACTOR_CHANGES, FACTOR_LOOKS
+from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
     BROWSER_HASH,
     CLIENT,
@@ -129,6 +116,7 @@ async def resume_resource(tx: Transaction, tenant: Tenant) -> bool:
 
 # What each verb is called with to change something of a project that `fill` filled.
 CHANGES: dict[Callable[..., Any], Act] = {
+    **FACTOR_CHANGES,
     tools.change_tools: lambda tx, t: tools.change_tools(
         tx, t.project_id, RESOURCE, lambda stored: replace(stored, scopes=()), actor="a", now=NOW
     ),
@@ -276,40 +264,6 @@ CHANGES: dict[Callable[..., Any], Act] = {
     tokens.rotate_family: lambda tx, t: tokens.rotate_family(tx, t.project_id, FAMILY, 0, now=NOW, idle_expires_at=NOW),
     tokens.revoke_family: lambda tx, t: tokens.revoke_family(tx, t.project_id, FAMILY, NOW),
     tokens.revoke_access_token: lambda tx, t: tokens.revoke_access_token(tx, t.project_id, "mat_new", NOW, NOW),
-    passkeys.add_passkey: lambda tx, t: passkeys.add_passkey(
-        tx, make_passkey(t.project, passkey_id="pky_new", credential_id=b"new")
-    ),
-    passkeys.rename_passkey: lambda tx, t: passkeys.rename_passkey(tx, t.project_id, USER, "pky_one", name="New"),
-    passkeys.use_passkey: lambda tx, t: passkeys.use_passkey(
-        tx, make_passkey(t.project), sign_count=2, is_backed_up=True, now=NOW
-    ),
-    passkeys.remove_passkey: lambda tx, t: passkeys.remove_passkey(tx, t.project_id, USER, "pky_one"),
-    passkeys.remove_passkeys: lambda tx, t: passkeys.remove_passkeys(tx, t.project_id, USER),
-    second_factors.propose_totp: lambda tx, t: second_factors.propose_totp(
-        tx, t.project_id, UserId("usr_staff"), b"new", NOW + 1
-    ),
-    second_factors.confirm_totp: lambda tx, t: second_factors.confirm_totp(
-        tx, t.project_id, UserId("usr_staff"), proposed_at=NOW, step=1, now=NOW
-    ),
-    second_factors.spend_totp_step: lambda tx, t: second_factors.spend_totp_step(tx, t.project_id, USER, 2),
-    second_factors.replace_totp_ciphertext: lambda tx, t: second_factors.replace_totp_ciphertext(
-        tx, t.project_id, USER, b"anew"
-    ),
-    second_factors.remove_totp: lambda tx, t: second_factors.remove_totp(tx, t.project_id, USER),
-    second_factors.replace_recovery_codes: lambda tx, t: second_factors.replace_recovery_codes(
-        tx, t.project_id, USER, [TokenHash(b"new")], NOW
-    ),
-    second_factors.spend_recovery_code: lambda tx, t: second_factors.spend_recovery_code(
-        tx, t.project_id, USER, RECOVERY_HASH, NOW
-    ),
-    pending_sign_ins.add_pending_sign_in: lambda tx, t: pending_sign_ins.add_pending_sign_in(
-        tx, make_pending(t.project, token_hash=TokenHash(b"new"))
-    ),
-    pending_sign_ins.consume_pending_sign_in: lambda tx, t: pending_sign_ins.consume_pending_sign_in(
-        tx, t.project_id, PENDING_HASH, BROWSER_HASH, NOW
-    ),
-    pending_sign_ins.end_pending_sign_ins: lambda tx, t: pending_sign_ins.end_pending_sign_ins(tx, t.project_id, USER),
-    users.end_own_session: lambda tx, t: users.end_own_session(tx, t.project_id, USER, SESSION_HASH),
     users.add_user: lambda tx, t: users.add_user(tx, make_user(t.project, "usr_new"), "new@example.com", "hash"),
     users.update_user: lambda tx, t: users.update_user(tx, make_user(t.project, enabled=False), NOW),
     users.void_user_grants: lambda tx, t: users.void_user_grants(tx, t.project_id, USER, NOW),
@@ -333,6 +287,7 @@ async def is_newest_known(tx: Transaction, tenant: Tenant) -> bool:
 
 # What each verb is called with to see something of a filled project, and what an empty project answers.
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
+    **FACTOR_LOOKS,
     timeline.list_timeline_events: (
         lambda tx, t: timeline.list_timeline_events(tx, t.project_id, after=0),
         [],
@@ -464,30 +419,8 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     throttles.is_spent: (lambda tx, t: throttles.is_spent(tx, t.project_id, LIMIT, "somebody", NOW), 0),
     tokens.find_family: (lambda tx, t: tokens.find_family(tx, t.project_id, FAMILY), None),
     tokens.is_access_token_revoked: (lambda tx, t: tokens.is_access_token_revoked(tx, t.project_id, "mat_one"), False),
-    passkeys.find_passkey: (lambda tx, t: passkeys.find_passkey(tx, t.project_id, b"credential"), None),
-    passkeys.list_passkeys: (lambda tx, t: passkeys.list_passkeys(tx, t.project_id, USER), []),
-    passkeys.count_passkeys: (lambda tx, t: passkeys.count_passkeys(tx, t.project_id), {}),
-    second_factors.find_totp: (lambda tx, t: second_factors.find_totp(tx, t.project_id, USER), None),
-    second_factors.list_totp_owners: (lambda tx, t: second_factors.list_totp_owners(tx, t.project_id), frozenset()),
-    second_factors.list_totp_ciphertexts: (
-        lambda tx, t: second_factors.list_totp_ciphertexts(tx, t.project_id),
-        [],
-    ),
-    second_factors.list_recovery_codes: (
-        lambda tx, t: second_factors.list_recovery_codes(tx, t.project_id, USER),
-        [],
-    ),
-    second_factors.count_recovery_codes: (
-        lambda tx, t: second_factors.count_recovery_codes(tx, t.project_id),
-        {},
-    ),
-    pending_sign_ins.find_pending_sign_in: (
-        lambda tx, t: pending_sign_ins.find_pending_sign_in(tx, t.project_id, PENDING_HASH, BROWSER_HASH, NOW),
-        None,
-    ),
     users.find_credentials: (lambda tx, t: users.find_credentials(tx, t.project_id, t.user.email), None),
     users.find_user: (lambda tx, t: users.find_user(tx, t.project_id, USER), None),
-    users.has_password: (lambda tx, t: users.has_password(tx, t.project_id, USER), False),
     users.list_users: (lambda tx, t: users.list_users(tx, t.project_id), []),
     users.count_staff: (lambda tx, t: users.count_staff(tx, t.project_id), 0),
     users.find_session: (

@@ -2,14 +2,18 @@
 
 import pytest
 
+from doorward.core.factors import totp_purpose
 from doorward.core.limits import SECOND_STEP_ACCOUNT
-from doorward.manage import connections, factors, users
+from doorward.core.vault import Vault
+from doorward.manage import connections, factors, projects, users
 from doorward.server.jobs import sweep
+from doorward.storage.encryption import rewrap
+from doorward.storage.second_factors import find_totp
 from tests.inside import Door
 from tests.person import Page, Person, answer_parameters
 from tests.running import ADMIN_EMAIL
 from tests.server.steps import VERIFIER
-from tests.web.authenticators import App, add_app, form_of, start_app
+from tests.web.authenticators import App, Device, add_app, add_passkey, form_of, read_app, start_app, use_passkey
 from tests.web.people import BROWSER, DEVICE, SESSION, add_bob, bob, is_signed_in
 
 PENDING = "__Host-mcpas-pending"
@@ -131,6 +135,7 @@ async def test_a_code_may_be_typed_with_a_gap(door: Door, app: App) -> None:
 
 
 async def test_a_recovery_code_lets_in_once_however_it_is_typed_i1(door: Door, app: App) -> None:
+    visitor = door.person()
     for typed in (app.codes[0], app.codes[1].upper().replace("-", " ")):
         visitor, page = await half(door)
         await visitor.submit(page, code=typed)
@@ -158,9 +163,11 @@ async def test_a_recovery_code_of_somebody_else_is_no_help(door: Door, app: App)
 
 async def test_guessing_codes_is_slow_from_wherever_t39(door: Door, app: App) -> None:
     statuses = []
-    for n in range(SECOND_STEP_ACCOUNT.burst + 1):
+    for n in range(SECOND_STEP_ACCOUNT.burst):
         visitor, page = await half(door)
         statuses.append((await visitor.submit(page, code=f"{n:06}")).status)
+    visitor, page = await half(door)
+    statuses.append((await visitor.submit(page, code="999999")).status)
     assert statuses == [401] * SECOND_STEP_ACCOUNT.burst + [429]
     page = await visitor.submit(page, code=app.code(door))
     assert (page.status, "Too many tries. Wait 3 minutes" in page.text) == (429, True)
@@ -229,3 +236,73 @@ async def test_no_secret_and_no_code_lies_open_on_the_disk_t49(door: Door, app: 
         stored = path.read_bytes()
         for secret in (app.secret, *app.codes, *(code.replace("-", "") for code in app.codes)):
             assert secret.encode() not in stored
+
+
+async def test_a_secret_goes_along_to_another_master_key(door: Door, app: App) -> None:
+    key = bytes(range(32))
+    door.operator.vault.learn([key])
+    assert await door.context.database.write(rewrap, door.operator.vault) > 0
+    user = await users.get(door.operator, door.project, ADMIN_EMAIL)
+    totp = await door.context.database.read(find_totp, user.project_id, user.user_id)
+    assert totp is not None
+    kept = Vault([key]).decrypt(totp.ciphertext, totp_purpose(user.project_id, user.user_id))
+    assert kept.decode() == app.secret
+
+
+@pytest.fixture
+async def strict(door: Door) -> Door:
+    """A project whose administrators need a second step."""
+    await projects.change_project(door.operator, door.project, {"require_second_factor": True})
+    door.clock.advance(seconds=1)
+    return door
+
+
+async def test_an_administrator_who_needs_an_app_is_let_in_by_setting_one_up_t41(strict: Door) -> None:
+    client_id = (await strict.register())["client_id"]
+    url = strict.authorization_url(client_id, VERIFIER)
+    visitor, page = await half(strict, url)
+    assert "Your account needs a second step" in page.text
+    for path in ("/account", "/account/security", "/dashboard", url):
+        assert STEP in (await visitor.open(path)).url, path
+    page = await visitor.submit(page)
+    assert not await is_signed_in(visitor)
+    app = read_app(page)
+    page = await visitor.submit(page, code="000000")
+    assert (page.status, "That is not the code" in page.text) == (400, True)
+    assert not await is_signed_in(visitor)
+    page = await visitor.submit(page, code=app.code(strict))
+    assert "Keep these recovery codes" in page.text
+    assert await is_signed_in(visitor)
+    (onward,) = [link for link in page.links.values() if "/oauth/authorize" in link]
+    assert ("decision", "allow") in (await visitor.open(onward)).buttons
+    strict.clock.advance(seconds=30)
+    again, page = await half(strict)
+    await again.submit(page, code=app.code(strict))
+    assert await is_signed_in(again)
+
+
+async def test_who_has_an_app_cannot_set_up_another_before_its_code_t41(strict: Door) -> None:
+    owner, page = await half(strict)
+    page = await owner.submit(page)
+    app = read_app(page)
+    await owner.submit(page, code=app.code(strict))
+    visitor, page = await half(strict)
+    for path in ("/login/set-up-app", "/login/set-up-app/confirm"):
+        shown = await visitor.submit(page, {**page.forms[0], "action": path}, code="000000")
+        assert "authenticator app shows for" in shown.text
+        assert not await is_signed_in(visitor)
+    stranger = strict.person()
+    page = await stranger.open("/login")
+    for path in ("/login/set-up-app", "/login/set-up-app/confirm"):
+        assert (await stranger.submit(page, {**page.forms[0], "action": path})).url.endswith("/login")
+
+
+async def test_a_passkey_is_enough_for_administrators_and_members_need_nothing(door: Door, person: Person) -> None:
+    device = Device()
+    await add_passkey(person, device)
+    await projects.change_project(door.operator, door.project, {"require_second_factor": True})
+    door.clock.advance(seconds=1)
+    other = door.person()
+    await use_passkey(other, device)
+    assert await is_signed_in(other)
+    assert await is_signed_in(await bob(door))

@@ -44,6 +44,7 @@ IDLE_MS = 3_600_000
 LIFE_MS = 24 * 3_600_000
 STAFF_LIFE_MS = 12 * 3_600_000
 TOUCH_EVERY_MS = 60_000
+_ADMINISTRATORS = frozenset({"owner", "admin"})
 _DEVICE = "device"
 
 
@@ -87,7 +88,7 @@ class SignInTry:
 async def sign_in(
     context: Context, view: ProjectView, email: str, password: str, attempt: SignInTry
 ) -> SignedIn | HalfSignedIn | None:
-    """Check a password: start a session with a new id, or wait for the second step of a person who has one.
+    """Check a password: start a session with a new id, or wait for the second step of a person who has or needs one.
 
     None when the two do not match anybody enabled. Every try is counted before any work is done, on the source and on
     the account; a browser that signed in before has a bucket of its own, so that strangers cannot lock the owner out.
@@ -110,7 +111,8 @@ async def sign_in(
         await context.database.write(set_password, project_id, user.user_id, await context.passwords.hash(password))
     await context.database.write(reset, project_id, limit, key[:128])
     totp = await context.database.read(find_totp, project_id, user.user_id)
-    if totp is not None and totp.confirmed_at is not None:
+    must_have_app = view.project.settings.require_second_factor and user.role in _ADMINISTRATORS
+    if must_have_app or (totp is not None and totp.confirmed_at is not None):
         return await _wait_for_second_step(context, user, attempt)
     session_token, session = new_session(user, attempt)
     await context.database.write(start_recorded_session, session, attempt.source, by="password")

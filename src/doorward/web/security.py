@@ -85,7 +85,7 @@ async def _remove_passkey(visit: Visit, form: Form, operator: Operator, user: Us
 
 
 async def _start_authenticator(visit: Visit, _: Form, operator: Operator, user: User, __: Session) -> Response:
-    return _render_authenticator(visit, user, await factors.propose_authenticator(operator, user))
+    return render_authenticator(visit, user, await factors.propose_authenticator(operator, user))
 
 
 async def _confirm_authenticator(visit: Visit, form: Form, operator: Operator, user: User, _: Session) -> Response:
@@ -95,8 +95,8 @@ async def _confirm_authenticator(visit: Visit, form: Form, operator: Operator, u
         secret = await factors.find_proposed(operator, user)
         if secret is None or refused.about == "start":
             raise
-        return _render_authenticator(visit, user, secret, error=str(refused), status=400)
-    return _render_codes(visit, codes, is_new=True)
+        return render_authenticator(visit, user, secret, error=str(refused), status=400)
+    return render_codes(visit, codes, is_new=True)
 
 
 async def _remove_authenticator(visit: Visit, _: Form, operator: Operator, user: User, session: Session) -> Response:
@@ -107,7 +107,7 @@ async def _remove_authenticator(visit: Visit, _: Form, operator: Operator, user:
 
 
 async def _make_codes(visit: Visit, _: Form, operator: Operator, user: User, __: Session) -> Response:
-    return _render_codes(visit, await factors.make_recovery_codes(operator, user), is_new=False)
+    return render_codes(visit, await factors.make_recovery_codes(operator, user), is_new=False)
 
 
 async def _change_password(visit: Visit, form: Form, operator: Operator, user: User, session: Session) -> Response:
@@ -162,14 +162,25 @@ async def _render(
     )
 
 
-def _render_authenticator(
-    visit: Visit, user: User, secret: str, *, error: str | None = None, status: int = 200
+def render_authenticator(
+    visit: Visit,
+    user: User,
+    secret: str,
+    *,
+    error: str | None = None,
+    status: int = 200,
+    action: str = f"{_PATH}/authenticator/confirm",
+    next_path: str = "",
 ) -> Response:
+    """The page with the picture for the app, and the form for its first code, which goes to `action`."""
     uri = totp_uri(secret, account=user.email, issuer=visit.view.project.name)
     picture = segno.make(uri, error="m").svg_inline(border=3, omitsize=True, dark="#000", light="#fff")
     return visit.render(
         "authenticator.html",
         status=status,
+        action=f"{visit.view.project.path}{action}",
+        next=next_path,
+        can_cancel=visit.user is not None,
         # Made here of letters and digits alone; there is no text in it.
         picture=Markup(picture),  # noqa: S704
         secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
@@ -178,8 +189,10 @@ def _render_authenticator(
     )
 
 
-def _render_codes(visit: Visit, codes: list[str], *, is_new: bool) -> Response:
-    return visit.render("recovery_codes.html", codes=codes, is_new=is_new)
+def render_codes(visit: Visit, codes: list[str], *, is_new: bool, next_path: str = "") -> Response:
+    """The one page that shows recovery codes."""
+    onward = next_path or f"{visit.view.project.path}{_PATH}"
+    return visit.render("recovery_codes.html", codes=codes, is_new=is_new, onward=onward)
 
 
 def _describe(passkey: Passkey, now: int) -> dict[str, object]:

@@ -92,13 +92,18 @@ async def post_sign_out(context: Context, view: ProjectView, request: Request) -
 
 
 async def land(visit: Visit, next_path: str, signed_in: SignedIn) -> Response:
-    """Give the browser its new session in place of the one it had, and go on to where the person was on the way to."""
+    """Give the browser its new session, and go on to where the person was on the way to."""
+    return visit.finish(redirect(await settle(visit, next_path, signed_in)))
+
+
+async def settle(visit: Visit, next_path: str, signed_in: SignedIn) -> str:
+    """Give the browser its new session in place of the one it had; where the person goes from here."""
     if visit.session is not None:
         await sign_out(visit.context, visit.session, now=visit.request.now)
     visit.remember(signed_in)
     visit.request.learn(user_id=signed_in.user.user_id)
     default = "/dashboard" if signed_in.user.role != "member" else "/account"
-    return visit.finish(redirect(next_path or f"{visit.view.project.path}{default}"))
+    return next_path or f"{visit.view.project.path}{default}"
 
 
 def passkey_offer(visit: Visit) -> str | None:
