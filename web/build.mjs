@@ -1,5 +1,5 @@
-// Compiles pages.css for the templates and names the result by its content, so that it can be cached for ever.
-// `--check` only tells whether the committed file is the one these sources give.
+// Compiles pages.css for the templates, and names it and the script by their content, so that they can be cached for
+// ever. `--check` only tells whether the committed files are those that these sources give.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -18,19 +18,26 @@ const css = execFileSync(process.execPath, [cli, "--input", "pages.css", "--mini
 // The pages' policy is img-src 'self': a data: image would be refused by the browser, and noisily.
 if (css.includes("data:")) throw new Error("the compiled CSS holds a data: URL, which the pages' policy refuses");
 
-const name = `doorward.${createHash("sha256").update(css).digest("hex").slice(0, 8)}.css`;
-const built = (file) => /^doorward\.[0-9a-f]{8}\.css$/.test(file);
+const hashed = (stem, content, suffix) =>
+  `${stem}.${createHash("sha256").update(content).digest("hex").slice(0, 8)}.${suffix}`;
+const script = readFileSync(join(here, "passkeys.js"));
+const names = { css: hashed("doorward", css, "css"), passkeys: hashed("passkeys", script, "js") };
+const contents = { [names.css]: css, [names.passkeys]: script };
+const built = (file) => /^(doorward\.[0-9a-f]{8}\.css|passkeys\.[0-9a-f]{8}\.js)$/.test(file);
 
 if (process.argv.includes("--check")) {
-  const committed = JSON.parse(readFileSync(join(target, "assets.json"), "utf8")).css;
-  if (committed !== name || !readFileSync(join(target, committed)).equals(css)) {
-    console.error(`${committed} is not what the sources give (${name}): run npm run build`);
+  const committed = JSON.parse(readFileSync(join(target, "assets.json"), "utf8"));
+  for (const [kind, name] of Object.entries(names)) {
+    if (committed[kind] === name && readFileSync(join(target, name)).equals(contents[name])) continue;
+    console.error(`${committed[kind]} is not what the sources give (${name}): run npm run build`);
     process.exit(1);
   }
 } else {
   mkdirSync(target, { recursive: true });
   for (const file of readdirSync(target).filter(built)) rmSync(join(target, file));
-  writeFileSync(join(target, name), css);
-  writeFileSync(join(target, "assets.json"), JSON.stringify({ css: name }) + "\n");
-  console.log(`${name}  ${(css.length / 1024).toFixed(1)} kB`);
+  for (const [name, content] of Object.entries(contents)) {
+    writeFileSync(join(target, name), content);
+    console.log(`${name}  ${(content.length / 1024).toFixed(1)} kB`);
+  }
+  writeFileSync(join(target, "assets.json"), JSON.stringify(names) + "\n");
 }

@@ -17,10 +17,11 @@ from preview_data import PAGES
 WEB = Path(__file__).parent
 SITE = WEB.parent / "src/doorward/web"
 OUTPUT = WEB / "output"
-ORIGIN = "http://preview.test"
+ORIGIN = "https://preview.test"  # passkeys are for secure pages alone
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
+ASSETS = json.loads((SITE / "static/assets.json").read_text())
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = ((360, 800), (1280, 900))
@@ -34,7 +35,8 @@ pages = Environment(
 pages.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
 common = {
     "project_name": "Acme Travel",
-    "css_href": "/static/" + json.loads((SITE / "static/assets.json").read_text())["css"],
+    "css_href": f"/static/{ASSETS['css']}",
+    "script_href": None,
     "base": "",
     "user": None,
     "csrf": "sample",
@@ -49,8 +51,10 @@ def answer(route: Route) -> None:
         route.fulfill(path=SITE / path[1:])
     elif (name := path[1:]) in PAGES:
         template, context = PAGES[name]
-        html = pages.get_template(template).render(common | context)
-        route.fulfill(body=html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+        script = {"script_href": f"/static/{ASSETS['passkeys']}"} if context.get("passkey_options") else {}
+        html = pages.get_template(template).render(common | context | script)
+        policy = f"{POLICY}; script-src 'self'" if script else POLICY
+        route.fulfill(body=html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
     else:
         route.fulfill(status=204)
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import segno
+from markupsafe import Markup
+
 ADA = {"email": "ada@example.org", "name": "Ada Lovelace", "role": "owner"}
 LONG = "Totally Official Assistant " * 4 + "by The Real Platform"  # 128 characters
 UNBROKEN = "W" * 128
@@ -123,7 +126,64 @@ def device_consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -
 
 def login(**changes: Any) -> tuple[str, dict[str, Any]]:
     context = {"action": "/login", "next": "/", "email": "", "error": None, "client": None, "for_device": False}
-    return "login.html", context | changes
+    return "login.html", context | {"is_confirming": False, "passkey_options": "{}"} | changes
+
+
+def second_step(**changes: Any) -> tuple[str, dict[str, Any]]:
+    context = {
+        "action": "/login/second-step",
+        "next": "",
+        "email": ADA["email"],
+        "error": None,
+        "passkey_options": "{}",
+    }
+    return "second_step.html", context | {"needs_app": False} | changes
+
+
+def security(**changes: Any) -> tuple[str, dict[str, Any]]:
+    return "security.html", SECURITY | changes
+
+
+PASSKEY = {
+    "id": "p1",
+    "name": "Safari on iPhone",
+    "is_backed_up": True,
+    "added": "on 03 May 2026",
+    "last_used": "2 hours ago",
+}
+SECURITY: dict[str, Any] = {
+    "user": ADA,
+    "problem": None,
+    "password_problem": None,
+    "passkeys": [],
+    "passkey_options": "{}",
+    "suggested_name": "Chrome on Windows",
+    "has_password": True,
+    "has_authenticator": False,
+    "codes_left": 0,
+    "codes_in_all": 0,
+    "code_used": None,
+    "min_password": 15,
+}
+SECURED = {
+    "passkeys": [PASSKEY, PASSKEY | {"id": "p2", "name": UNBROKEN[:64], "is_backed_up": False, "last_used": None}],
+    "has_authenticator": True,
+    "codes_left": 8,
+    "codes_in_all": 10,
+    "code_used": "3 minutes ago",
+}
+AUTHENTICATOR = {
+    "picture": Markup(  # noqa: S704  # made here
+        segno.make("otpauth://totp/sample?secret=ABCD", error="m").svg_inline(border=3, omitsize=True, light="#fff")
+    ),
+    "secret": "HSBE BPIJ CKQ7 PSQD MFBZ S3C5 F7RM 7T4M",
+    "uri": "otpauth://totp/sample",
+    "action": "/account/security/authenticator/confirm",
+    "next": "",
+    "can_cancel": True,
+    "error": None,
+}
+RECOVERY = ["cduq-od7v-dj5z-whly", "izzo-df43-o5z6-rkxw", "tfw6-iwkv-5fjq-n7xf", "zd2r-ffrf-fffd-vqvj"]
 
 
 def setup(**changes: Any) -> tuple[str, dict[str, Any]]:
@@ -136,9 +196,9 @@ def error(**changes: Any) -> tuple[str, dict[str, Any]]:
 
 
 SESSIONS = [
-    {"session_id": "1", "agent": "Firefox on Linux", "created": "today at 09:12", "last_seen": "now", "current": True},
+    {"name": "1", "agent": "Firefox on Linux", "created": "today at 09:12", "last_seen": "now", "current": True},
     {
-        "session_id": "2",
+        "name": "2",
         "agent": "Safari on iPhone",
         "created": "on 3 November",
         "last_seen": "2 days ago",
@@ -147,6 +207,7 @@ SESSIONS = [
 ]
 CONNECTION = {
     "grant_id": "g1",
+    "budgets": [],
     "client_name": "Claude Code",
     "client_host": None,
     "resource_name": "Travel desk",
@@ -285,6 +346,18 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "device-allowed": ("device_decided.html", {"allowed": True, "client_name": "Claude Code"}),
     "device-denied": ("device_decided.html", {"allowed": False, "client_name": MIXED}),
     "login-device": login(for_device=True),
+    "login-confirm": login(is_confirming=True, email=ADA["email"]),
+    "second-step": second_step(),
+    "second-step-error": second_step(error="That code is not right, or it was used before."),
+    "second-step-new": second_step(needs_app=True),
+    "security": security(**SECURED, notice="“Safari on iPhone” was added."),
+    "security-empty": security(),
+    "security-error": security(password_problem="Use at least 15 characters.", problem="Use at least 15 characters."),
+    "authenticator": ("authenticator.html", AUTHENTICATOR),
+    "recovery-codes": (
+        "recovery_codes.html",
+        {"codes": RECOVERY * 2 + RECOVERY[:2], "is_new": True, "onward": "/account/security"},
+    ),
     "return-allowed": back("allowed"),
     "return-denied": back("denied", "https", "claude.ai"),
     "return-error": back(
@@ -316,12 +389,21 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "connections": CONNECTIONS,
             "kept_out": [KEPT_OUT],
             "sessions": SESSIONS,
+            "ways_in": ["2 passkeys", "a password and an authenticator app"],
+            "has_second_step": True,
             "notice": "Notes app revoked.",
         },
     ),
     "account-empty": (
         "account.html",
-        {"user": ADA | {"name": None, "role": "member"}, "connections": [], "kept_out": [], "sessions": SESSIONS[:1]},
+        {
+            "user": ADA | {"name": None, "role": "member"},
+            "connections": [],
+            "kept_out": [],
+            "sessions": SESSIONS[:1],
+            "ways_in": ["a password"],
+            "has_second_step": False,
+        },
     ),
     "dashboard": ("dashboard.html", DASHBOARD),
     "dashboard-empty": ("dashboard.html", DASHBOARD | {"resources": [], "clients": [], "events": []}),

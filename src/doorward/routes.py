@@ -18,12 +18,26 @@ from doorward.server.revocations import answer_revocations
 from doorward.server.tenancy import ProjectView
 from doorward.server.token import answer_token
 from doorward.server.tools import TOOLS_BODY_LIMIT, answer_tools
-from doorward.web.account import post_end_sessions, post_reopen_connection, post_revoke_connection, show_account
+from doorward.web import security
+from doorward.web.account import (
+    post_end_session,
+    post_end_sessions,
+    post_reopen_connection,
+    post_revoke_connection,
+    show_account,
+)
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
 from doorward.web.dashboard import show_dashboard, show_home
 from doorward.web.device import post_device, post_device_decision, show_device
+from doorward.web.second_step import (
+    post_confirm_app,
+    post_second_step,
+    post_set_up_app,
+    post_start_over,
+    show_second_step,
+)
 from doorward.web.setup import post_setup, show_setup
-from doorward.web.sign_in import post_sign_in, post_sign_out, show_sign_in
+from doorward.web.sign_in import post_passkey, post_sign_in, post_sign_out, show_sign_in
 
 REGISTRATION = registration_management.PATH
 Endpoint = Callable[[Context, ProjectView, Request], Awaitable[Response]]
@@ -75,11 +89,27 @@ ROUTES: Mapping[str, Route] = {
     "/device/decide": Route({"POST": post_device_decision}, html=True, step="consent"),
     "/setup": Route({"GET": show_setup, "POST": post_setup}, html=True),
     "/login": Route({"GET": show_sign_in, "POST": post_sign_in}, html=True, step="sign_in"),
+    "/login/passkey": Route({"POST": post_passkey}, html=True, step="sign_in"),
+    "/login/second-step": Route({"GET": show_second_step, "POST": post_second_step}, html=True, step="sign_in"),
+    "/login/set-up-app": Route({"POST": post_set_up_app}, html=True),
+    "/login/set-up-app/confirm": Route({"POST": post_confirm_app}, html=True, step="sign_in"),
+    "/login/start-over": Route({"POST": post_start_over}, html=True),
     "/logout": Route({"POST": post_sign_out}, html=True),
     "/account": Route({"GET": show_account}, html=True),
     "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),
     "/account/connections/reopen": Route({"POST": post_reopen_connection}, html=True),
     "/account/sessions/revoke": Route({"POST": post_end_sessions}, html=True),
+    "/account/sessions/end": Route({"POST": post_end_session}, html=True),
+    "/account/security": Route({"GET": security.show_security}, html=True),
+    "/account/security/passkeys/add": Route({"POST": security.post_add_passkey}, html=True),
+    "/account/security/passkeys/rename": Route({"POST": security.post_rename_passkey}, html=True),
+    "/account/security/passkeys/remove": Route({"POST": security.post_remove_passkey}, html=True),
+    "/account/security/authenticator": Route({"POST": security.post_start_authenticator}, html=True),
+    "/account/security/authenticator/confirm": Route({"POST": security.post_confirm_authenticator}, html=True),
+    "/account/security/authenticator/remove": Route({"POST": security.post_remove_authenticator}, html=True),
+    "/account/security/recovery-codes": Route({"POST": security.post_make_codes}, html=True),
+    "/account/security/password": Route({"POST": security.post_change_password}, html=True),
+    "/account/security/password/remove": Route({"POST": security.post_remove_password}, html=True),
     "/dashboard": Route({"GET": show_dashboard}, html=True),
 }
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""

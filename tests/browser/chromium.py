@@ -61,7 +61,7 @@ async def sign_in_if_asked(page: Page) -> None:
 async def sign_in(page: Page, email: str = ADMIN_EMAIL, password: str = ADMIN_PASSWORD) -> None:
     await page.get_by_label("Email").fill(email)
     await page.get_by_label("Password").fill(password)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 async def decide(page: Page, decision: Literal["allow", "deny"]) -> None:

@@ -44,7 +44,7 @@ async def test_the_first_browser_that_opens_it_has_it_whoever_fetched_the_link_b
     await expect(another.get_by_role("heading", level=1)).to_have_text("This request is over")
 
     await page.get_by_label("Password").fill(ADMIN_PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
     await expect(page).to_have_title("Allow access? · Doorward")
     await page.reload()
     await expect(page).to_have_title("Allow access? · Doorward")

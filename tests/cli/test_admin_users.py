@@ -29,8 +29,9 @@ def test_a_person_from_adding_to_removing(doorward: Command) -> None:
         "created_at": added["created_at"],
         "last_login_at": None,
     }
-    assert doorward.json("admin", "user", "list") == [added]
-    assert doorward.json("admin", "user", "show", EMAIL.upper()) == added
+    shown = {**added, "passkeys": 0, "authenticator": False, "recovery_codes": 0}
+    assert doorward.json("admin", "user", "list") == [shown]
+    assert doorward.json("admin", "user", "show", EMAIL.upper()) == shown
     changed = doorward.json("admin", "user", "set", EMAIL, "--role", "auditor", "--disable")
     assert changed == {**added, "role": "auditor", "enabled": False}
     assert doorward.json("admin", "user", "set", EMAIL, "--enable", "--name", "Robert")["enabled"] is True
@@ -100,3 +101,11 @@ def test_an_address_is_taken_in_any_case_and_free_in_another_project(doorward: C
     assert "is a person of this project already" in doorward.refused(*words, stdin=f"{PASSWORD}\n")
     doorward("admin", "project", "add", "acme")
     doorward(*words, "--project", "acme", stdin=f"{PASSWORD}\n")
+
+
+def test_what_somebody_lost_is_reset(doorward: Command) -> None:
+    add_bob(doorward)
+    assert doorward("admin", "user", "reset-factors", EMAIL).stdout.startswith(f"reset {EMAIL}: ")
+    (event,) = [event for event in doorward.json("admin", "audit", "list") if event["action"] == "user.factors_reset"]
+    assert event["detail"] == {"passkeys": 0, "authenticator": False, "sessions": 0}
+    assert "There is nobody" in doorward.refused("admin", "user", "reset-factors", "nobody@example.com")

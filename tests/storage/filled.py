@@ -1,11 +1,13 @@
 """A project with a row in every table."""
 
 from dataclasses import replace
+from typing import Any
 
+from doorward.core.factors import Passkey, PendingSignIn
 from doorward.core.limits import Limit
-from doorward.core.models import AuditEvent
+from doorward.core.models import AuditEvent, Project
 from doorward.core.timeline import TimelineEvent
-from doorward.oauth.ids import ClientId, GrantId, TokenHash
+from doorward.oauth.ids import ClientId, GrantId, TokenHash, UserId
 from doorward.storage import (
     access_tokens,
     audit,
@@ -17,8 +19,11 @@ from doorward.storage import (
     identities,
     interactions,
     keys,
+    passkeys,
+    pending_sign_ins,
     pushed_requests,
     registrations,
+    second_factors,
     signing_keys,
     spent_ids,
     throttles,
@@ -29,6 +34,7 @@ from doorward.storage import (
 )
 from doorward.storage.database import Transaction
 from tests.storage.rows import (
+    BROWSER_HASH,
     DAY,
     GRANT,
     IDP,
@@ -61,6 +67,29 @@ LIMIT = Limit("test", burst=1, period_ms=DAY)
 HELD_USER_CODE = TokenHash(b"held user code")
 ALLOWED_HASH = TokenHash(b"allowed device")
 ENDED_GRANT = GrantId("grt_ended")
+RECOVERY_HASH = TokenHash(b"recovery code")
+PENDING_HASH = TokenHash(b"half a sign-in")
+
+
+def make_passkey(project: Project, **changes: Any) -> Passkey:
+    made = Passkey(
+        project_id=project.project_id,
+        passkey_id="pky_one",
+        user_id=USER,
+        credential_id=b"credential",
+        credential=b"public key",
+        sign_count=1,
+        is_backup_eligible=True,
+        is_backed_up=False,
+        name="Telephone",
+        created_at=NOW,
+    )
+    return replace(made, **changes)
+
+
+def make_pending(project: Project, **changes: Any) -> PendingSignIn:
+    made = PendingSignIn(project.project_id, PENDING_HASH, USER, BROWSER_HASH, NOW, NOW + DAY)
+    return replace(made, **changes)
 
 
 def make_step() -> TimelineEvent:
@@ -72,6 +101,12 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     project, project_id = tenant.project, tenant.project_id
     await users.add_user(tx, make_user(project, "usr_staff", role="owner"), "staff@example.com", "hash")
     await users.start_session(tx, make_session(project))
+    await passkeys.add_passkey(tx, make_passkey(project))
+    await second_factors.propose_totp(tx, project_id, USER, b"ciphertext", NOW)
+    await second_factors.confirm_totp(tx, project_id, USER, proposed_at=NOW, step=1, now=NOW)
+    await second_factors.propose_totp(tx, project_id, UserId("usr_staff"), b"proposed", NOW)
+    await second_factors.replace_recovery_codes(tx, project_id, USER, [RECOVERY_HASH], NOW)
+    await pending_sign_ins.add_pending_sign_in(tx, make_pending(project))
     await users.replace_setup_link(tx, project_id, SETUP_HASH, NOW, NOW + DAY)
     await interactions.add_interaction(tx, make_interaction(project), NOW)
     await pushed_requests.add_pushed_request(tx, make_pushed_request(project), NOW)

@@ -50,6 +50,7 @@ from doorward.storage.database import Database, Transaction
 from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
+from tests.storage.factor_verbs import FACTOR_CHANGES, FACTOR_LOOKS
 from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
     BROWSER_HASH,
@@ -115,6 +116,7 @@ async def resume_resource(tx: Transaction, tenant: Tenant) -> bool:
 
 # What each verb is called with to change something of a project that `fill` filled.
 CHANGES: dict[Callable[..., Any], Act] = {
+    **FACTOR_CHANGES,
     tools.change_tools: lambda tx, t: tools.change_tools(
         tx, t.project_id, RESOURCE, lambda stored: replace(stored, scopes=()), actor="a", now=NOW
     ),
@@ -285,6 +287,7 @@ async def is_newest_known(tx: Transaction, tenant: Tenant) -> bool:
 
 # What each verb is called with to see something of a filled project, and what an empty project answers.
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
+    **FACTOR_LOOKS,
     timeline.list_timeline_events: (
         lambda tx, t: timeline.list_timeline_events(tx, t.project_id, after=0),
         [],

@@ -21,6 +21,9 @@ FORMS: dict[str, Mapping[str, str]] = {
     "/account/connections/revoke": {"grant_id": "grt_x"},
     "/account/connections/reopen": {"grant_id": "grt_x"},
     "/account/sessions/revoke": {"ignored": "field"},
+    "/account/sessions/end": {"session": "00"},
+    "/account/security/password": {"password": ADMIN_PASSWORD},
+    "/account/security/authenticator/remove": {"ignored": "field"},
 }
 FOREIGN_SITES = ["cross-site", "same-site", "nonsense"]
 OWN_SITES = [{"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}, {"origin": "null"}]

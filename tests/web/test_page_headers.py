@@ -13,6 +13,7 @@ from tests.inside import LOOPBACK, Door
 from tests.person import Person, read_page
 from tests.server.devices import add_device, ask, offer
 from tests.server.steps import VERIFIER, WEB_REDIRECT
+from tests.web.authenticators import add_app, form_of
 
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; object-src 'none'; "
@@ -77,6 +78,23 @@ async def wrong_password(door: Door, _: Person) -> httpx2.Response:
     return await stranger.http.post("/login", data={**form, "email": "a@b.c", "password": "wrong"})
 
 
+async def second_step(door: Door, person: Person) -> httpx2.Response:
+    await add_app(door, person)
+    other = door.person()
+    return await other.http.get((await other.sign_in(await other.open("/login"))).url)
+
+
+async def authenticator(_: Door, person: Person) -> httpx2.Response:
+    form = form_of(await person.open("/account/security"), "/account/security/authenticator")
+    return await person.http.post(form.pop("action"), data=form)
+
+
+async def recovery_codes(door: Door, person: Person) -> httpx2.Response:
+    await add_app(door, person)
+    form = form_of(await person.open("/account/security"), "/recovery-codes")
+    return await person.http.post(form.pop("action"), data=form)
+
+
 async def too_many_requests(door: Door, person: Person) -> httpx2.Response:
     client_id = (await door.register())["client_id"]
     for _ in range(AUTHORIZE_SESSION.burst):
@@ -94,6 +112,10 @@ PAGES: dict[str, tuple[int, Visit]] = {
     "home": (200, get("/")),
     "sign-in": (200, get("/login")),
     "account": (200, get("/account")),
+    "second step": (200, second_step),
+    "ways to sign in": (200, get("/account/security")),
+    "setting up an app": (200, authenticator),
+    "recovery codes": (200, recovery_codes),
     "dashboard": (200, get("/dashboard")),
     "consent": (200, consent),
     "the way back to a client": (200, interstitial),
@@ -124,6 +146,7 @@ IN_A_CLIENTS_FLOW = {
     "too many requests",
     "unavailable",
 }
+ASKS_FOR_PASSKEYS = {"sign-in", "second step", "ways to sign in", "wrong password"}
 POSTS_NOTHING = {"the way back to a client", "an error for a stranger's client"}
 
 
@@ -135,6 +158,8 @@ async def test_every_page_carries_every_header_authz_08_09(door: Door, person: P
     expected = dict(HEADERS)
     if name in POSTS_NOTHING:
         expected["content-security-policy"] = CSP.format("'none'")
+    if name in ASKS_FOR_PASSKEYS:
+        expected["content-security-policy"] += "; script-src 'self'"
     if name not in IN_A_CLIENTS_FLOW:
         # A page that a web client opened in a popup stays connected to it; the others are cut off.
         expected["cross-origin-opener-policy"] = "same-origin"
@@ -145,14 +170,18 @@ async def test_every_page_carries_every_header_authz_08_09(door: Door, person: P
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_no_page_needs_a_script_or_anything_from_elsewhere_authz_09(
+async def test_no_page_has_anything_from_elsewhere_and_only_passkeys_have_a_script_authz_09(
     door: Door, person: Person, name: str
 ) -> None:
     response = await PAGES[name][1](door, person)
     html = response.text
     assert html.startswith("<!doctype html>")
     assert '<html lang="en">' in html
-    assert "<script" not in html
+    scripts = re.findall(r"<script[^>]*>.*?</script>", html, re.DOTALL)
+    assert len(scripts) == (name in ASKS_FOR_PASSKEYS)
+    assert all(
+        re.fullmatch(r'<script src="/static/passkeys\.[0-9a-f]{8}\.js" defer></script>', each) for each in scripts
+    )
     assert not re.search(r"\son\w+=", html)
     assert not re.search(r"""\sstyle=["']""", html)
     loaded = re.findall(r"""<(?:link|img|iframe|object|embed)[^>]+(?:href|src)=["']([^"']+)""", html)
@@ -182,4 +211,4 @@ async def test_a_page_is_read_or_posted_to_and_nothing_else(person: Person, path
 async def test_head_is_the_page_without_its_body(person: Person) -> None:
     head = await person.http.head("/login")
     assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-security-policy"] == CSP.format("'self'")
+    assert head.headers["content-security-policy"] == HEADERS["content-security-policy"] + "; script-src 'self'"

@@ -1,4 +1,4 @@
-"""The style sheet and the icon: kept for ever under names that change with them, and nothing else is served."""
+"""The style sheet, the script and the icon: kept for ever under names that change with them; nothing else is served."""
 
 import hashlib
 import re
@@ -11,24 +11,27 @@ from tests.inside import Door
 
 async def addresses(door: Door) -> list[str]:
     html = (await door.call("GET", "/login")).body.decode()
-    found: list[str] = re.findall(r'href="(/static/[^"]+)"', html)
+    found: list[str] = re.findall(r'(?:href|src)="(/static/[^"]+)"', html)
     return found
 
 
 async def test_every_page_names_files_that_are_there(door: Door) -> None:
     found = await addresses(door)
-    assert {path.rpartition(".")[2] for path in found} == {"css", "svg"}
+    assert {path.rpartition(".")[2] for path in found} == {"css", "js", "svg"}
     for path in found:
         answer = await door.call("GET", path)
         assert (answer.status, answer.body) == (200, (STATIC / path.rpartition("/")[2]).read_bytes())
         assert answer.header("x-content-type-options") == "nosniff"
 
 
-async def test_the_style_sheet_is_kept_for_ever_under_a_name_of_its_content(door: Door) -> None:
-    (path,) = [path for path in await addresses(door) if path.endswith(".css")]
+@pytest.mark.parametrize(("suffix", "media"), [(".css", "text/css"), (".js", "text/javascript")])
+async def test_style_and_script_are_kept_for_ever_under_a_name_of_their_content(
+    door: Door, suffix: str, media: str
+) -> None:
+    (path,) = [path for path in await addresses(door) if path.endswith(suffix)]
     answer = await door.call("GET", path)
     assert answer.header("cache-control") == "public, max-age=31536000, immutable"
-    assert answer.header("content-type") == "text/css; charset=utf-8"
+    assert answer.header("content-type") == f"{media}; charset=utf-8"
     assert path.split(".")[-2] == hashlib.sha256(answer.body).hexdigest()[:8]
 
 

@@ -47,6 +47,15 @@ IDENTITY_UNLINKED = "identity.unlinked"
 SIGNING_KEY_ADDED = "signing_key.added"
 SIGNING_KEY_REMOVED = "signing_key.removed"
 MASTER_KEY_CHANGED = "master_key.changed"
+PASSKEY_ADDED = "passkey.added"
+PASSKEY_RENAMED = "passkey.renamed"
+PASSKEY_REMOVED = "passkey.removed"
+PASSKEY_COPIED = "passkey.copied"
+AUTHENTICATOR_ADDED = "authenticator.added"
+AUTHENTICATOR_REMOVED = "authenticator.removed"
+RECOVERY_CODES_MADE = "recovery_codes.made"
+RECOVERY_CODE_USED = "recovery_code.used"
+FACTORS_RESET = "user.factors_reset"
 SIGNED_IN = "session.started"
 SIGNED_OUT = "session.ended"
 CONSENT_ALLOWED = "consent.allowed"
@@ -65,7 +74,7 @@ TOKEN_REVOKED = "token.revoked"
 GRANT_REVOKED = "grant.revoked"
 GRANT_REOPENED = "grant.reopened"
 
-INCIDENTS = (CODE_REUSED, REFRESH_REUSED)
+INCIDENTS = (CODE_REUSED, REFRESH_REUSED, PASSKEY_COPIED)
 """What looks as if somebody holds a credential that is not theirs."""
 
 

@@ -28,6 +28,10 @@ LOGIN_DEVICE = Limit("login-device", burst=10, period_ms=90_000)
 """The same for a browser that signed in before, on a bucket of its own: the owner is not locked out by others."""
 LOGIN_SOURCE = Limit("login-source", burst=30, period_ms=20_000)
 """30 in 10 min from one address."""
+SECOND_STEP_ACCOUNT = Limit("second-step-account", burst=5, period_ms=180_000)
+"""5 wrong codes of the second step, then one every 3 minutes, whoever gives them: they knew the password (T39)."""
+SECOND_STEP_DEVICE = Limit("second-step-device", burst=5, period_ms=180_000)
+"""The same for a browser that signed in before, on a bucket of its own, as for passwords."""
 REGISTER_SOURCE = Limit("register-source", burst=120, period_ms=30_000)
 """120 registrations an hour from one address: some clients register at every login, and hosted ones share a few
 addresses (complaint 18, T15)."""

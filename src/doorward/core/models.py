@@ -69,6 +69,8 @@ class ProjectSettings:
     """Whether apps without a browser may ask people to enter a code on another device."""
     dpop_nonces: bool = False
     """Whether proofs of possession must carry a nonce of this server."""
+    require_second_factor: bool = False
+    """Whether owners and admins need a passkey or an authenticator app to sign in."""
     public_refresh_policy: ReusePolicy = "until_used"
     confidential_refresh_policy: ReusePolicy = "strict"
     signing_key_days: int = 90

@@ -12,6 +12,7 @@ from typing import Any
 from doorward.core import audit
 from doorward.core.models import AuditEvent, Grant, Project, Session, User
 from doorward.core.tools import all_scopes
+from doorward.oauth.ids import TokenHash
 from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 from doorward.oauth.scopes import union
 from doorward.storage.asserted_grants import list_ended_connections, reopen_connection
@@ -20,7 +21,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.grants import list_connections, revoke_own_grant
 from doorward.storage.resources import load_scopes, load_settings
 from doorward.storage.trusted_issuers import list_trusted_issuers
-from doorward.storage.users import end_other_sessions, list_sessions
+from doorward.storage.users import end_other_sessions, end_own_session, list_sessions
 
 from .operator import Operator
 
@@ -131,6 +132,11 @@ async def end_others(operator: Operator, current: Session) -> int:
     return await operator.database.write(_end_others, current, operator.actor, operator.clock())
 
 
+async def end_one(operator: Operator, user: User, session_hash: TokenHash) -> bool:
+    """End one session of a person; False when it is not theirs."""
+    return await operator.database.write(_end_one, user, session_hash, operator.actor, operator.clock())
+
+
 def describe_ended(app: EndedApp) -> dict[str, Any]:
     """An ended connection as operators see it."""
     return {
@@ -177,6 +183,14 @@ async def _reopen(tx: Transaction, project: Project, user: User, grant_id: str, 
             await reopen_connection(tx, project.project_id, user.user_id, connection.grant_id)
     event = AuditEvent(audit.GRANT_REOPENED, actor, grant_id, {"client": named.client_id})
     await record(tx, project.project_id, event, now)
+    return True
+
+
+async def _end_one(tx: Transaction, user: User, session_hash: TokenHash, actor: str, now: int) -> bool:
+    if not await end_own_session(tx, user.project_id, user.user_id, session_hash):
+        return False
+    event = AuditEvent(audit.SIGNED_OUT, actor, audit.user_actor(user.user_id), {"sessions": 1})
+    await record(tx, user.project_id, event, now)
     return True
 
 

@@ -19,7 +19,7 @@ from doorward.storage.projects import add_project, find_project, hold_project, l
 from .operator import ActionRefused, Operator
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_SWITCHES = frozenset({"documents", "development", "device_flow", "dpop_nonces"})
+_SWITCHES = frozenset({"documents", "development", "device_flow", "dpop_nonces", "require_second_factor"})
 _CHOICES: dict[str, tuple[str, ...]] = {
     "registration_mode": REGISTRATION_MODES,
     "public_refresh_policy": REUSE_POLICIES,

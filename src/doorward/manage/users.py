@@ -95,10 +95,10 @@ async def change(operator: Operator, user: User, **changes: Any) -> User:
     return await operator.database.write(_change, user, changes, operator)
 
 
-async def change_password(operator: Operator, user: User, password: str) -> None:
-    """Set a person's password and end their sessions. Raises `ActionRefused`."""
-    password_hash = await _hash(password, user.email)
-    await operator.database.write(_change_password, user, password_hash, operator.actor, operator.clock())
+async def change_password(operator: Operator, user: User, password: str, *, spare: TokenHash = _NOBODY) -> None:
+    """Set a person's password and end their sessions, but the one they did it in. Raises `ActionRefused`."""
+    password_hash = await hash_new_password(password, user.email)
+    await operator.database.write(_change_password, user, password_hash, spare, operator.actor, operator.clock())
 
 
 async def remove(operator: Operator, user: User) -> None:
@@ -126,7 +126,7 @@ async def _prepare(
     if key is None:
         raise ActionRefused("This is not an e-mail address.", about="email")
     _check_role(role)
-    password_hash = await _hash(password, email)
+    password_hash = await hash_new_password(password, email)
     user = User(
         project_id=project.project_id,
         user_id=UserId(new_id("usr")),
@@ -140,7 +140,8 @@ async def _prepare(
     return user, key, password_hash
 
 
-async def _hash(password: str, email: str) -> str:
+async def hash_new_password(password: str, email: str) -> str:
+    """The hash to store of a password somebody chose. Raises `ActionRefused` for a weak one."""
     try:
         checked = check_password(password, context=(email.partition("@")[0],))
     except WeakPassword as error:
@@ -193,9 +194,11 @@ async def _change(tx: Transaction, user: User, changes: dict[str, Any], operator
     return changed
 
 
-async def _change_password(tx: Transaction, user: User, password_hash: str, actor: str, now: int) -> None:
+async def _change_password(
+    tx: Transaction, user: User, password_hash: str, spare: TokenHash, actor: str, now: int
+) -> None:
     await set_password(tx, user.project_id, user.user_id, password_hash)
-    await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
+    await end_other_sessions(tx, user.project_id, user.user_id, spare)
     event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), {"changed": ["password"]})
     await record(tx, user.project_id, event, now)
 

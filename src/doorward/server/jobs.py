@@ -16,6 +16,7 @@ from doorward.storage.database import StorageUnavailable
 from doorward.storage.device_codes import sweep_device_codes
 from doorward.storage.grants import sweep_grants
 from doorward.storage.interactions import sweep_interactions
+from doorward.storage.pending_sign_ins import sweep_pending_sign_ins
 from doorward.storage.pushed_requests import sweep_pushed_requests
 from doorward.storage.registrations import sweep_registrations
 from doorward.storage.revocations import sweep_revocations
@@ -49,6 +50,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_tokens, now, revoked_before=now - DAY_MS)
     swept += await database.write(sweep_grants, now - DAY_MS, unused_since=now - ASSERTED_IDLE_MS)
     swept += await database.write(sweep_sessions, now)
+    swept += await database.write(sweep_pending_sign_ins, now)
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)
     swept += await database.write(sweep_spent_ids, now)

@@ -7,12 +7,14 @@ that nobody can read once the old key is gone.
 
 from sqlalchemy import select
 
+from doorward.core.factors import totp_purpose
 from doorward.core.rotation import signing_key_purpose
 from doorward.core.vault import Vault
 
 from .database import Transaction
 from .projects import list_projects, list_server_secrets, replace_server_secret
 from .schema import server_secrets
+from .second_factors import list_totp_ciphertexts, replace_totp_ciphertext
 from .signing_keys import list_signing_keys, replace_private_part
 from .statements import Statement
 
@@ -44,4 +46,8 @@ async def rewrap(tx: Transaction, vault: Vault) -> int:
             rewrapped = vault.rewrap(key.private_ciphertext, signing_key_purpose(project.project_id, key.kid))
             if rewrapped is not None:
                 count += await replace_private_part(tx, project.project_id, key.kid, rewrapped)
+        for user_id, ciphertext in await list_totp_ciphertexts(tx, project.project_id):
+            rewrapped = vault.rewrap(ciphertext, totp_purpose(project.project_id, user_id))
+            if rewrapped is not None:
+                count += await replace_totp_ciphertext(tx, project.project_id, user_id, rewrapped)
     return count

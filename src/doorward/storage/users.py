@@ -9,6 +9,7 @@ from doorward.oauth.ids import ProjectId, TokenHash, UserId
 from doorward.oauth.revocations import RevocationState
 
 from .database import Row, Transaction
+from .pending_sign_ins import end_pending_sign_ins
 from .revocations import announce
 from .schema import projects, sessions, setup_links, users
 from .statements import Statement, insert_row, later_of
@@ -75,6 +76,9 @@ _SET_PASSWORD = Statement(
     .where(users.c.project_id == bindparam("of_project"), users.c.user_id == bindparam("of_user"))
     .values(password_hash=bindparam("new_hash"))
 )
+_HAS_PASSWORD = Statement(
+    select(users.c.password_hash != "").where(_OF_PROJECT, users.c.user_id == bindparam("user_id"))
+)
 _SET_LOGIN = Statement(
     update(users)
     .where(users.c.project_id == bindparam("of_project"), users.c.user_id == bindparam("of_user"))
@@ -115,6 +119,15 @@ _LIST_SESSIONS = Statement(
 _END_SESSION = Statement(
     delete(sessions)
     .where(sessions.c.project_id == bindparam("project_id"), sessions.c.session_hash == bindparam("session_hash"))
+    .returning(sessions.c.user_id)
+)
+_END_OWN = Statement(
+    delete(sessions)
+    .where(
+        sessions.c.project_id == bindparam("project_id"),
+        sessions.c.user_id == bindparam("user_id"),
+        sessions.c.session_hash == bindparam("session_hash"),
+    )
     .returning(sessions.c.user_id)
 )
 _END_OTHERS = Statement(
@@ -221,6 +234,12 @@ async def set_password(tx: Transaction, project_id: ProjectId, user_id: UserId, 
     await tx.run(_SET_PASSWORD, of_project=project_id, of_user=user_id, new_hash=password_hash)
 
 
+async def has_password(tx: Transaction, project_id: ProjectId, user_id: UserId) -> bool:
+    """Whether a person has a password: one who signs in with passkeys alone has none."""
+    row = await tx.one(_HAS_PASSWORD, project_id=project_id, user_id=user_id)
+    return row is not None and bool(row[0])
+
+
 async def remove_user(tx: Transaction, project_id: ProjectId, user_id: UserId, now: int) -> bool:
     """Remove a person with sessions and grants, and announce it."""
     row = await tx.one(_DELETE, project_id=project_id, user_id=user_id)
@@ -274,8 +293,15 @@ async def end_session(tx: Transaction, project_id: ProjectId, session_hash: Toke
     return UserId(row[0]) if row else None
 
 
+async def end_own_session(tx: Transaction, project_id: ProjectId, user_id: UserId, session_hash: TokenHash) -> bool:
+    """End one session of this person; False when it is not theirs."""
+    row = await tx.one(_END_OWN, project_id=project_id, user_id=user_id, session_hash=session_hash)
+    return row is not None
+
+
 async def end_other_sessions(tx: Transaction, project_id: ProjectId, user_id: UserId, except_session: TokenHash) -> int:
-    """End a person's sessions but one; `b""` spares none. Returns how many ended."""
+    """End a person's sessions but one, and what is half a sign-in; `b""` spares none. Returns how many ended."""
+    await end_pending_sign_ins(tx, project_id, user_id)
     return await tx.run(_END_OTHERS, project_id=project_id, user_id=user_id, except_session=except_session)
 
 

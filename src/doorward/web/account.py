@@ -4,8 +4,9 @@ from doorward.asgi import Request, Response, redirect
 from doorward.core import audit
 from doorward.core.agents import describe_agent
 from doorward.core.models import User
-from doorward.manage import connections
+from doorward.manage import connections, factors
 from doorward.manage.operator import Operator
+from doorward.oauth.ids import TokenHash
 from doorward.oauth.redirects import display_host
 from doorward.server.context import Context
 from doorward.server.tenancy import ProjectView
@@ -51,6 +52,24 @@ async def post_end_sessions(context: Context, view: ProjectView, request: Reques
     return await _render(visit, notice="You are signed out everywhere else.")
 
 
+async def post_end_session(context: Context, view: ProjectView, request: Request) -> Response:
+    """Sign out one other browser."""
+    visit = await open_visit(context, view, request)
+    form = await visit.form()
+    _, user = visit.require_signed_in()
+    session_hash = read_session_name(form.get("session", ""))
+    ended = session_hash is not None and await connections.end_one(_operator(visit, user), user, session_hash)
+    return await _render(visit, notice="That browser is signed out." if ended else "It was signed out already.")
+
+
+def read_session_name(name: str) -> TokenHash | None:
+    """What a form calls a session by: the hash that it is stored under, which opens nothing."""
+    try:
+        return TokenHash(bytes.fromhex(name))
+    except ValueError:
+        return None
+
+
 def operator_of(visit: Visit, actor: str) -> Operator:
     """The one who acts through this page."""
     context = visit.context
@@ -63,9 +82,12 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
     apps = await connections.list_apps(operator, project, user)
     ended = await connections.list_ended(operator, project, user)
     sessions = await connections.sessions(operator, project, user)
+    found = await factors.load(operator, user)
     return visit.render(
         "account.html",
         notice=notice,
+        ways_in=_ways_in(found),
+        has_second_step=bool(found.passkeys) or found.has_authenticator,
         connections=[
             {
                 "grant_id": app.grant.grant_id,
@@ -95,11 +117,21 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
                 "agent": describe_agent(entry.agent) or entry.agent,
                 "created": ago(entry.created_at, now),
                 "last_seen": ago(entry.last_seen_at, now),
+                "name": entry.session_hash.hex(),
                 "current": entry.session_hash == session.session_hash,
             }
             for entry in sessions
         ],
     )
+
+
+def _ways_in(found: factors.Factors) -> list[str]:
+    """What a person signs in with, in words."""
+    count = len(found.passkeys)
+    ways = [f"{count} passkeys" if count > 1 else "a passkey"] if count else []
+    if found.has_password:
+        ways.append("a password and an authenticator app" if found.has_authenticator else "a password")
+    return ways
 
 
 def _operator(visit: Visit, user: User) -> Operator:

@@ -46,6 +46,8 @@ async def post_consent(context: Context, view: ProjectView, request: Request) ->
     """The person's decision; answered with a page that takes it to the client."""
     visit = await open_visit(context, view, request)
     form = await visit.form()
+    if visit.signed_in is None and visit.pending_token():
+        return visit.finish(redirect(f"{view.project.path}/login"))  # where the second step is still to be done (T41)
     session, _ = visit.require_signed_in()
     decision = read_decision(form)
     flow = form.get("flow", "")

@@ -22,6 +22,7 @@ _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; object-src 'none'; "
     "frame-ancestors 'none'; form-action {}"
 )
+_OWN_SCRIPT = "; script-src 'self'"
 _HEADERS = (
     ("content-type", "text/html; charset=utf-8"),
     ("cache-control", "no-store"),
@@ -45,11 +46,16 @@ def render(
     in_flow: bool = False,
     **values: Any,
 ) -> Response:
-    """A page with its headers. `in_flow` pages may be in a popup of a web client, so they are not cut off from it."""
+    """A page with its headers. `in_flow` pages may be in a popup of a web client, so they are not cut off from it.
+
+    Pages with `passkey_options` may run the one file that passkeys need; all others run nothing.
+    """
+    with_script = values.get("passkey_options") is not None
     html = _environment().get_template(template)
     body = html.render(
         project_name=view.project.name,
         css_href=f"/static/{_assets()['css']}",
+        script_href=f"/static/{_assets()['passkeys']}" if with_script else None,
         base=view.project.path,
         user=user,
         csrf=csrf,
@@ -57,7 +63,8 @@ def render(
         status=status,
         **values,
     )
-    headers = [*_HEADERS, ("content-security-policy", _CSP.format(form_action))]
+    policy = _CSP.format(form_action) + (_OWN_SCRIPT if with_script else "")
+    headers = [*_HEADERS, ("content-security-policy", policy)]
     if not in_flow:
         headers.append(("cross-origin-opener-policy", "same-origin"))
     if view.issuer.startswith("https://"):

@@ -10,7 +10,7 @@ from doorward.oauth.forms import Form, parse_query
 from doorward.server.context import Context
 from doorward.server.limiter import spend_limit
 from doorward.server.page_error import PageError
-from doorward.server.sessions import sign_in
+from doorward.server.sessions import SignedIn, sign_in
 from doorward.server.tenancy import ProjectView
 
 from .account import operator_of
@@ -35,17 +35,8 @@ async def post_setup(context: Context, view: ProjectView, request: Request) -> R
     except ActionRefused as refused:
         errors = {refused.about or "form": str(refused)}
         return _render(visit, token, values={"email": email, "name": name}, errors=errors, status=400)
-    signed_in = await sign_in(
-        context,
-        view,
-        email,
-        password,
-        source=visit.source,
-        agent=request.header("user-agent"),
-        device_token="",
-        now=request.now,
-    )
-    if signed_in is None:
+    signed_in = await sign_in(context, view, email, password, visit.attempt())
+    if not isinstance(signed_in, SignedIn):
         return visit.finish(redirect(f"{view.project.path}/login"))
     visit.remember(signed_in)
     return visit.finish(redirect(f"{view.project.path}/dashboard"))

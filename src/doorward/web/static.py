@@ -1,4 +1,4 @@
-"""Style sheet and icon, read once. Their names carry a hash of their content, so they may be kept for ever."""
+"""Style sheet, script and icon, read once. Their names carry a hash of their content, so they may be kept for ever."""
 
 from dataclasses import replace
 from functools import cache
@@ -8,7 +8,8 @@ from doorward.asgi import Response
 from .pages import STATIC
 
 PREFIX = "/static/"
-_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_HASHED = frozenset({".css", ".js"})
 
 
 def answer_static(path: str) -> Response | None:
@@ -26,7 +27,7 @@ def _files() -> dict[str, Response]:
             file.read_bytes(),
             [
                 ("content-type", _TYPES[file.suffix]),
-                ("cache-control", "public, max-age=31536000, immutable" if file.suffix == ".css" else "max-age=86400"),
+                ("cache-control", "public, max-age=31536000, immutable" if file.suffix in _HASHED else "max-age=86400"),
                 ("x-content-type-options", "nosniff"),
                 ("cross-origin-resource-policy", "same-origin"),
             ],

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from doorward.asgi import Request, Response, cookie
+from doorward.core.factors import PENDING_LIFE_MS, RECENT_MS
 from doorward.core.models import DEFAULT_SLUG, Session, User
 from doorward.core.secrets import sign_value, verify_value
 from doorward.oauth.forms import Form, parse_form
 from doorward.server.context import Context
 from doorward.server.limiter import source_of
 from doorward.server.page_error import PageError
-from doorward.server.sessions import SignedIn, find_signed_in
+from doorward.server.sessions import HalfSignedIn, SignedIn, SignInTry, find_signed_in
 from doorward.server.tenancy import ProjectView
 
 from .pages import render
@@ -57,6 +58,21 @@ class Visit:
     @property
     def signed_in(self) -> tuple[Session, User] | None:
         return (self.session, self.user) if self.session is not None and self.user is not None else None
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether the person signed in so lately that they may change how they sign in."""
+        return self.session is not None and 0 <= self.request.now - self.session.created_at <= RECENT_MS
+
+    def attempt(self) -> SignInTry:
+        """What is known of this browser when somebody tries to sign in with it."""
+        return SignInTry(
+            source=self.source,
+            agent=self.request.header("user-agent"),
+            device_token=self.device_token(),
+            browser=self.browser,
+            now=self.request.now,
+        )
 
     def keep(self) -> str:
         """What this browser keeps whoever signs in, given to it now when it has none; empty where it cannot be."""
@@ -108,8 +124,24 @@ class Visit:
         """What this browser was given at an earlier sign-in."""
         return self.request.cookies().get(_cookie_name(self.view, "device"), "")
 
+    def pending_token(self) -> str:
+        """What this browser was given after a right password, until the second step."""
+        return self.request.cookies().get(_cookie_name(self.view, "pending"), "")
+
+    def hold(self, half: HalfSignedIn) -> None:
+        """Set the cookie of a half-done sign-in."""
+        name, secure = _cookie_name(self.view, "pending"), self.context.settings.is_secure
+        self.new_cookies.append(cookie(name, half.pending_token, secure=secure, max_age=PENDING_LIFE_MS // 1000))
+
+    def drop_pending(self) -> None:
+        """Remove the cookie of a half-done sign-in, where there is one."""
+        if self.pending_token():
+            name, secure = _cookie_name(self.view, "pending"), self.context.settings.is_secure
+            self.new_cookies.append(cookie(name, "", secure=secure, max_age=0))
+
     def remember(self, signed_in: SignedIn) -> None:
         """Set the cookies of a new session."""
+        self.drop_pending()
         secure = self.context.settings.is_secure
         self.new_cookies.append(cookie(_cookie_name(self.view, "session"), signed_in.session_token, secure=secure))
         self.new_cookies.append(

@@ -30,6 +30,14 @@ def _read_password(file: Path | None) -> str:
         raise typer.BadParameter(f"{file}: {error}") from None
 
 
+async def _describe(operator: "Operator", of: "Project", people: "list[User]") -> list[dict[str, Any]]:
+    """People with what they sign in with besides a password."""
+    from doorward.manage import factors, users  # keeps --help fast
+
+    found = await factors.describe_all(operator, of, people)
+    return [{**users.describe(user), **theirs} for user, theirs in zip(people, found, strict=True)]
+
+
 @user_commands.command("add")
 def user_add(
     email: str,
@@ -58,8 +66,11 @@ def user_list(*, project: ProjectSlug = "default", data: Data = None, as_json: A
     """The people of a project."""
     from doorward.manage import users  # keeps --help fast
 
-    rows = [users.describe(user) for user in run_on(data, project, users.list_all)]
-    show_rows(rows, ("email", "user_id", "name", "role", "enabled", "last_login_at"), as_json=as_json)
+    async def act(operator: "Operator", of: "Project") -> list[dict[str, Any]]:
+        return await _describe(operator, of, await users.list_all(operator, of))
+
+    columns = ("email", "user_id", "name", "role", "enabled", "passkeys", "authenticator", "last_login_at")
+    show_rows(run_on(data, project, act), columns, as_json=as_json)
 
 
 @user_commands.command("show")
@@ -67,8 +78,11 @@ def user_show(email: str, *, project: ProjectSlug = "default", data: Data = None
     """One person."""
     from doorward.manage import users  # keeps --help fast
 
-    found = run_on(data, project, lambda operator, of: users.get(operator, of, email))
-    show_one(users.describe(found), as_json=as_json)
+    async def act(operator: "Operator", of: "Project") -> dict[str, Any]:
+        (described,) = await _describe(operator, of, [await users.get(operator, of, email)])
+        return described
+
+    show_one(run_on(data, project, act), as_json=as_json)
 
 
 @user_commands.command("set")
@@ -111,6 +125,18 @@ def user_revoke(email: str, *, project: ProjectSlug = "default", data: Data = No
 
     run_on(data, project, act)
     typer.echo(f"revoked everything of {email}")
+
+
+@user_commands.command("reset-factors")
+def user_reset_factors(email: str, *, project: ProjectSlug = "default", data: Data = None) -> None:
+    """Remove the passkeys, authenticator app and recovery codes of somebody who lost them, and end every session."""
+    from doorward.manage import factors, users  # keeps --help fast
+
+    async def act(operator: "Operator", of: "Project") -> None:
+        await factors.reset(operator, await users.get(operator, of, email))
+
+    run_on(data, project, act)
+    typer.echo(f"reset {email}: a password is all they sign in with now")
 
 
 @user_commands.command("remove")

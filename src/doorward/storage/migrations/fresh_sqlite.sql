@@ -502,3 +502,66 @@ ALTER TABLE grants ADD COLUMN tools_at BIGINT DEFAULT '0' NOT NULL;
 
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE passkeys (
+    project_id TEXT NOT NULL, 
+    passkey_id TEXT NOT NULL, 
+    user_id TEXT NOT NULL, 
+    credential_id BLOB NOT NULL, 
+    credential BLOB NOT NULL, 
+    sign_count BIGINT NOT NULL, 
+    is_backup_eligible BIGINT NOT NULL, 
+    is_backed_up BIGINT NOT NULL, 
+    name TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    last_used_at BIGINT, 
+    CONSTRAINT pk_passkeys PRIMARY KEY (project_id, passkey_id), 
+    CONSTRAINT fk_passkeys_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_passkeys_project_id_credential_id ON passkeys (project_id, credential_id);
+
+CREATE INDEX ix_passkeys_project_id_user_id ON passkeys (project_id, user_id);
+
+CREATE TABLE totp_secrets (
+    project_id TEXT NOT NULL, 
+    user_id TEXT NOT NULL, 
+    ciphertext BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    confirmed_at BIGINT, 
+    last_step BIGINT NOT NULL, 
+    CONSTRAINT pk_totp_secrets PRIMARY KEY (project_id, user_id), 
+    CONSTRAINT fk_totp_secrets_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE TABLE recovery_codes (
+    project_id TEXT NOT NULL, 
+    code_hash BLOB NOT NULL, 
+    user_id TEXT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_recovery_codes PRIMARY KEY (project_id, code_hash), 
+    CONSTRAINT fk_recovery_codes_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_recovery_codes_project_id_user_id ON recovery_codes (project_id, user_id);
+
+CREATE TABLE pending_sign_ins (
+    project_id TEXT NOT NULL, 
+    token_hash BLOB NOT NULL, 
+    user_id TEXT NOT NULL, 
+    browser_hash BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_pending_sign_ins PRIMARY KEY (project_id, token_hash), 
+    CONSTRAINT fk_pending_sign_ins_users FOREIGN KEY(project_id, user_id) REFERENCES users (project_id, user_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_pending_sign_ins_project_id_user_id ON pending_sign_ins (project_id, user_id);
+
+CREATE INDEX ix_pending_sign_ins_expires_at ON pending_sign_ins (expires_at);
+
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+
