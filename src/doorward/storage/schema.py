@@ -5,50 +5,18 @@ processors are bypassed. Every table of a tenant has `project_id` first in its p
 projects can never be mixed up and a cluster can shard by project. JSON is stored as Text.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _key(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
-
-
-def _hash_key(name: str) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=True)
-
-
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
-
-
-def _number(name: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _bytes(name: str, *, nullable: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=nullable)
-
-
-def _epoch(name: str) -> Column[int]:
-    """A number that starts at 0 for the rows that were there before it, too."""
-    return Column(name, BigInteger, nullable=False, server_default="0")
-
-
-def _belongs_to(table: str, key: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["project_id", key], [f"{table}.project_id", f"{table}.{key}"], ondelete="CASCADE")
-
-
-def _of_project() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["project_id"], ["projects.project_id"], ondelete="CASCADE")
-
+from . import admin_tables as _admin_tables  # noqa: F401  # its tables are in the same metadata
+from .columns import belongs_to as _belongs_to
+from .columns import bytes_ as _bytes
+from .columns import epoch as _epoch
+from .columns import hash_key as _hash_key
+from .columns import key as _key
+from .columns import metadata
+from .columns import number as _number
+from .columns import of_project as _of_project
+from .columns import text as _text
 
 # Not of any tenant: the server's own secrets, encrypted under the master key.
 server_secrets = Table(
