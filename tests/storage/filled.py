@@ -8,12 +8,14 @@ from doorward.core.timeline import TimelineEvent
 from doorward.oauth.ids import ClientId, GrantId, TokenHash
 from doorward.storage import (
     access_tokens,
+    admin_tokens,
     audit,
     clients,
     codes,
     device_codes,
     exchange_rules,
     grants,
+    idempotency,
     identities,
     interactions,
     keys,
@@ -29,6 +31,8 @@ from doorward.storage import (
 )
 from doorward.storage.database import Transaction
 from tests.storage.rows import (
+    ADMIN_HASH,
+    ASKED_HASH,
     DAY,
     GRANT,
     IDP,
@@ -38,8 +42,10 @@ from tests.storage.rows import (
     SETUP_HASH,
     SOFTWARE_ISSUER,
     TRUST,
+    UNANSWERED_HASH,
     USER,
     Tenant,
+    make_admin_token,
     make_client,
     make_code,
     make_device_code,
@@ -98,6 +104,10 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await identities.link_identity(tx, project_id, IDP, "sub-one", USER, NOW)
     await grants.add_grant(tx, make_grant(project, ENDED_GRANT, kind="assertion", granted_by=TRUST, revoked_at=NOW))
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
+    await admin_tokens.add_admin_token(tx, make_admin_token(project), ADMIN_HASH)
+    for asked in (ASKED_HASH, UNANSWERED_HASH):
+        await idempotency.claim_idempotency_key(tx, project_id, asked, TokenHash(b"said"), now=NOW, until=NOW + DAY)
+    await idempotency.keep_idempotent_answer(tx, project_id, ASKED_HASH, "{}")
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
     await timeline.add_timeline_events(tx, project_id, [make_step()])
     await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)

@@ -17,6 +17,7 @@ from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.jwt import generate_signing_key
 from doorward.storage import (
     access_tokens,
+    admin_tokens,
     asserted_grants,
     audit,
     clients,
@@ -25,6 +26,7 @@ from doorward.storage import (
     encryption,
     exchange_rules,
     grants,
+    idempotency,
     identities,
     interactions,
     key_rotation,
@@ -52,6 +54,9 @@ from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
 from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
+    ADMIN_HASH,
+    ADMIN_TOKEN,
+    ASKED_HASH,
     BROWSER_HASH,
     CLIENT,
     CODE_HASH,
@@ -72,11 +77,13 @@ from tests.storage.rows import (
     SETUP_HASH,
     SOFTWARE_ISSUER,
     TRUST,
+    UNANSWERED_HASH,
     USER,
     USER_CODE_HASH,
     Tenant,
     add_tenant,
     dump,
+    make_admin_token,
     make_client,
     make_code,
     make_device_code,
@@ -242,6 +249,20 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
     keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
     keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
+    admin_tokens.add_admin_token: lambda tx, t: admin_tokens.add_admin_token(
+        tx, make_admin_token(t.project, "adt_new"), TokenHash(b"new")
+    ),
+    admin_tokens.touch_admin_token: lambda tx, t: admin_tokens.touch_admin_token(tx, t.project_id, ADMIN_TOKEN, NOW),
+    admin_tokens.revoke_admin_token: lambda tx, t: admin_tokens.revoke_admin_token(tx, t.project_id, ADMIN_TOKEN, NOW),
+    idempotency.claim_idempotency_key: lambda tx, t: idempotency.claim_idempotency_key(
+        tx, t.project_id, ASKED_HASH, TokenHash(b"new"), now=NOW + DAY, until=NOW + 2 * DAY
+    ),
+    idempotency.keep_idempotent_answer: lambda tx, t: idempotency.keep_idempotent_answer(
+        tx, t.project_id, UNANSWERED_HASH, "{}"
+    ),
+    idempotency.release_idempotency_key: lambda tx, t: idempotency.release_idempotency_key(
+        tx, t.project_id, UNANSWERED_HASH
+    ),
     projects.void_project_grants: lambda tx, t: projects.void_project_grants(tx, t.project_id, NOW),
     projects.stop_project: lambda tx, t: projects.stop_project(tx, t.project_id, NOW),
     projects.resume_project: resume_project,
@@ -291,6 +312,16 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     timeline.find_reference_time: (lambda tx, t: timeline.find_reference_time(tx, t.project_id, "ref"), None),
     audit.list_events: (lambda tx, t: audit.list_events(tx, t.project_id), []),
+    audit.search_events: (lambda tx, t: audit.search_events(tx, t.project_id, only={}, at_most=10), []),
+    admin_tokens.find_admin_token: (
+        lambda tx, t: admin_tokens.find_admin_token(tx, t.project_id, ADMIN_HASH, NOW),
+        None,
+    ),
+    admin_tokens.list_admin_tokens: (lambda tx, t: admin_tokens.list_admin_tokens(tx, t.project_id), []),
+    idempotency.find_idempotency_key: (
+        lambda tx, t: idempotency.find_idempotency_key(tx, t.project_id, ASKED_HASH, NOW),
+        None,
+    ),
     audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),

@@ -46,6 +46,7 @@ def build_openapi() -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas["$defs"],
+            "responses": _responses(),
             "securitySchemes": {
                 "adminToken": {
                     "type": "http",
@@ -117,13 +118,18 @@ def _success(operation: Operation, refs: Any) -> dict[str, Any]:
 
 def _refusals(operation: Operation) -> dict[str, Any]:
     statuses = sorted({*ALWAYS, *([409] if operation.writes else [])})
-    schema = {"$ref": _REF.format(model=ProblemDetails.__name__)}
+    return {str(status): {"$ref": f"#/components/responses/refused{status}"} for status in statuses}
+
+
+def _responses() -> dict[str, Any]:
+    """Each refusal once, with the codes that it has."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=ProblemDetails.__name__)}}}
     return {
-        str(status): {
+        f"refused{status}": {
             "description": ", ".join(code for code, (known, _) in PROBLEMS.items() if known == status),
-            "content": {MEDIA_TYPE: {"schema": schema}},
+            "content": content,
         }
-        for status in statuses
+        for status in sorted({known for known, _ in PROBLEMS.values()})
     }
 
 
