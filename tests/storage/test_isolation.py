@@ -17,7 +17,6 @@ from doorward.oauth.ids import ClientId, TokenHash
 from doorward.oauth.jwt import generate_signing_key
 from doorward.storage import (
     access_tokens,
-    admin_tokens,
     asserted_grants,
     audit,
     clients,
@@ -26,7 +25,6 @@ from doorward.storage import (
     encryption,
     exchange_rules,
     grants,
-    idempotency,
     identities,
     interactions,
     key_rotation,
@@ -52,11 +50,9 @@ from doorward.storage.database import Database, Transaction
 from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
+from tests.storage import admin_verbs
 from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
-    ADMIN_HASH,
-    ADMIN_TOKEN,
-    ASKED_HASH,
     BROWSER_HASH,
     CLIENT,
     CODE_HASH,
@@ -77,13 +73,11 @@ from tests.storage.rows import (
     SETUP_HASH,
     SOFTWARE_ISSUER,
     TRUST,
-    UNANSWERED_HASH,
     USER,
     USER_CODE_HASH,
     Tenant,
     add_tenant,
     dump,
-    make_admin_token,
     make_client,
     make_code,
     make_device_code,
@@ -249,20 +243,6 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
     keys.add_project_key: lambda tx, t: keys.add_project_key(tx, make_key(t.project, "key_new"), TokenHash(b"new")),
     keys.revoke_project_key: lambda tx, t: keys.revoke_project_key(tx, t.project_id, KEY, NOW),
-    admin_tokens.add_admin_token: lambda tx, t: admin_tokens.add_admin_token(
-        tx, make_admin_token(t.project, "adt_new"), TokenHash(b"new")
-    ),
-    admin_tokens.touch_admin_token: lambda tx, t: admin_tokens.touch_admin_token(tx, t.project_id, ADMIN_TOKEN, NOW),
-    admin_tokens.revoke_admin_token: lambda tx, t: admin_tokens.revoke_admin_token(tx, t.project_id, ADMIN_TOKEN, NOW),
-    idempotency.claim_idempotency_key: lambda tx, t: idempotency.claim_idempotency_key(
-        tx, t.project_id, ASKED_HASH, TokenHash(b"new"), now=NOW + DAY, until=NOW + 2 * DAY
-    ),
-    idempotency.keep_idempotent_answer: lambda tx, t: idempotency.keep_idempotent_answer(
-        tx, t.project_id, UNANSWERED_HASH, "{}"
-    ),
-    idempotency.release_idempotency_key: lambda tx, t: idempotency.release_idempotency_key(
-        tx, t.project_id, UNANSWERED_HASH
-    ),
     projects.void_project_grants: lambda tx, t: projects.void_project_grants(tx, t.project_id, NOW),
     projects.stop_project: lambda tx, t: projects.stop_project(tx, t.project_id, NOW),
     projects.resume_project: resume_project,
@@ -294,6 +274,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     users.end_other_sessions: lambda tx, t: users.end_other_sessions(tx, t.project_id, USER, TokenHash(b"")),
     users.replace_setup_link: lambda tx, t: users.replace_setup_link(tx, t.project_id, TokenHash(b"new"), NOW, NOW),
     users.consume_setup_link: lambda tx, t: users.consume_setup_link(tx, t.project_id, SETUP_HASH, NOW),
+    **admin_verbs.CHANGES,
 }
 
 
@@ -312,16 +293,6 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     timeline.find_reference_time: (lambda tx, t: timeline.find_reference_time(tx, t.project_id, "ref"), None),
     audit.list_events: (lambda tx, t: audit.list_events(tx, t.project_id), []),
-    audit.search_events: (lambda tx, t: audit.search_events(tx, t.project_id, only={}, at_most=10), []),
-    admin_tokens.find_admin_token: (
-        lambda tx, t: admin_tokens.find_admin_token(tx, t.project_id, ADMIN_HASH, NOW),
-        None,
-    ),
-    admin_tokens.list_admin_tokens: (lambda tx, t: admin_tokens.list_admin_tokens(tx, t.project_id), []),
-    idempotency.find_idempotency_key: (
-        lambda tx, t: idempotency.find_idempotency_key(tx, t.project_id, ASKED_HASH, NOW),
-        None,
-    ),
     audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),
@@ -457,6 +428,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     users.list_sessions: (lambda tx, t: users.list_sessions(tx, t.project_id, USER), []),
     users.is_setup_link_live: (lambda tx, t: users.is_setup_link_live(tx, t.project_id, SETUP_HASH, NOW), False),
+    **admin_verbs.LOOKS,
 }
 
 # These are of no project, or find one.
