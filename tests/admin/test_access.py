@@ -201,6 +201,8 @@ async def test_a_token_makes_nobody_more_than_itself_t44(world: World) -> None:
         assert (await api.ask("changeUser", {"enabled": False}, named=ada)).status == 403
         for name in ("removeUser", "revokeUser", "endSessions"):
             assert (await api.ask(name, named=ada)).status == 403
+        linked = {"issuer": "https://idp.example.com", "subject": "mine", "user_id": ada["user_id"]}
+        assert (await api.ask("linkIdentity", linked)).status == 403
     bob = (await narrow.ask("addUser", new)).json()
     promoted = await narrow.ask("changeUser", {"role": "admin"}, named={"user_id": bob["user_id"]})
     assert promoted.status == 403

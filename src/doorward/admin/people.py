@@ -9,9 +9,8 @@ from doorward.manage import connections, revocations, users
 from doorward.manage.operator import NotFound
 
 from .paging import page_of
-from .problems import FORBIDDEN, Problem
 from .shapes import Answer, Body, Line, Name, Page, Paging, Patch, Time
-from .table import Call, Operation
+from .table import Call, Operation, check_may_handle
 
 Password = Annotated[str, Field(max_length=1024, json_schema_extra={"writeOnly": True})]
 
@@ -112,12 +111,6 @@ def _answer(user: User) -> UserAnswer:
     return UserAnswer(**users.describe(user))
 
 
-def _check_reach(call: Call, role: Role) -> None:
-    """A token handles nobody above itself, and one with scopes nobody who administers anything. Raises `Problem`."""
-    if not call.token.may_handle(role):
-        raise Problem(FORBIDDEN, f"This token may not handle people with the role {role}.")
-
-
 async def _find(call: Call) -> User:
     """The person that the address names by id, whom the token may see."""
     user = await users.get(call.operator, call.project, call.named["user_id"])
@@ -128,7 +121,7 @@ async def _find(call: Call) -> User:
 
 async def _find_to_change(call: Call) -> User:
     user = await _find(call)
-    _check_reach(call, user.role)
+    check_may_handle(call, user.role)
     return user
 
 
@@ -139,7 +132,7 @@ async def list_users(call: Call, paging: Paging) -> UserPage:
 
 
 async def add_user(call: Call, body: UserBody) -> UserAnswer:
-    _check_reach(call, body.role)
+    check_may_handle(call, body.role)
     added = await users.add(call.operator, call.project, body.email, body.password, role=body.role, name=body.name)
     return _answer(added)
 
@@ -151,7 +144,7 @@ async def show_user(call: Call) -> UserAnswer:
 async def change_user(call: Call, body: UserPatch) -> UserAnswer:
     user = await _find_to_change(call)
     if "role" in body.model_fields_set:
-        _check_reach(call, body.role)
+        check_may_handle(call, body.role)
     changes = body.chosen()
     return _answer(await users.change(call.operator, user, **changes) if changes else user)
 

@@ -77,5 +77,7 @@ class ProblemDetails(Answer):
     status: int
     detail: str
     code: str = Field(description="For programs; it does not change.")
-    reference: str = Field(description="To quote when asking about it; it is in the log of the server, too.")
+    reference: str = Field(
+        description="To quote when asking about it; for faults, it is in the log of the server, too."
+    )
     errors: list[FieldError] = Field(default=[], description="What is wrong with which member.")

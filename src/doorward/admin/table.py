@@ -9,10 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from doorward.core.admin_access import AdminToken, Area, TokenRole
-from doorward.core.models import Project
+from doorward.core.models import Project, Role
 from doorward.manage.operator import Operator
 from doorward.server.context import Context
 
+from .problems import FORBIDDEN, Problem
 from .shapes import Body, Query
 
 PREFIX = "/api/admin/v1"
@@ -30,6 +31,12 @@ class Call:
     project: Project
     token: AdminToken
     named: Mapping[str, str]
+
+
+def check_may_handle(call: Call, role: Role) -> None:
+    """A token handles nobody above itself, and one with scopes nobody who administers anything. Raises `Problem`."""
+    if not call.token.may_handle(role):
+        raise Problem(FORBIDDEN, f"This token may not handle people with the role {role}.")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from doorward.oauth.grant_assertions import AssertionKind
 
 from .paging import page_of
 from .shapes import Answer, Body, Line, Lines, Name, Page, Paging, Time
-from .table import Call, Operation
+from .table import Call, Operation, check_may_handle
 
 
 class TrustAnswer(Answer):
@@ -162,6 +162,7 @@ async def list_identities(call: Call, paging: Paging) -> IdentityPage:
 
 async def link_identity(call: Call, body: LinkBody) -> None:
     user = await users.get(call.operator, call.project, body.user_id)
+    check_may_handle(call, user.role)  # whoever the subject is, is that person from now on
     await trust.link(call.operator, user, body.issuer, body.subject, tenant=body.tenant)
 
 

@@ -4,12 +4,13 @@ The key is claimed in the transaction of the change itself: of two requests at o
 process dies, either both are there or neither. The answer is kept after it, for a day, without secrets.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from doorward.core.models import Project
 from doorward.oauth.ids import TokenHash
-from doorward.storage.database import Database, P, Transaction, Verb
+from doorward.storage.database import Database, P, StorageUnavailable, Transaction, Verb
 from doorward.storage.idempotency import (
     claim_idempotency_key,
     find_idempotency_key,
@@ -81,8 +82,12 @@ class OnceDatabase:
         return found.answer
 
     async def keep(self, answer: str) -> None:
-        """Keep what the request was answered; it must hold no secret."""
-        await self.inner.write(keep_idempotent_answer, self.project.project_id, self.key_hash, answer)
+        """Keep what the request was answered; it must hold no secret.
+
+        Where that cannot be, the request was done all the same and is answered; only a repeated one is told less.
+        """
+        with contextlib.suppress(StorageUnavailable):
+            await self.inner.write(keep_idempotent_answer, self.project.project_id, self.key_hash, answer)
 
     async def release(self) -> None:
         """Give the key back: the request was refused after all, and changed nothing."""
