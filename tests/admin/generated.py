@@ -64,7 +64,7 @@ def _spoil(value: Any, name: str, other: Any, random: Any) -> Any:
 
 def _string(schema: Mapping[str, Any]) -> st.SearchStrategy[str]:
     low, high = schema.get("minLength", 0), min(schema.get("maxLength", 40), 40)
-    characters = st.characters(exclude_categories=("Cs", "Cc") if "pattern" in schema else ("Cs",))
+    characters = st.characters(exclude_categories=["Cs", "Cc"] if "pattern" in schema else ["Cs"])
     return st.sampled_from([word for word in WORDS if low <= len(word) <= high] or ["x" * low]) | st.text(
         characters, min_size=low, max_size=high
     )

@@ -1,6 +1,7 @@
 """Who may do what: each case is made for every operation of the table."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ async def test_a_scope_opens_its_area_and_no_other(world: World, area: str) -> N
     for api, writes in ((reader, False), (writer, True)):
         for operation in OPERATIONS:
             if operation.method == "GET" or operation.name in ("addUser", "addResource", "addKey"):
-                body = {} if operation.body else None
+                body: dict[str, Any] | None = {} if operation.body else None
                 answer = await api.ask(operation.name, body)
                 let_in = operation.area == area and (writes or not operation.writes)
                 assert (answer.status != 403) == let_in, (operation.name, answer.body)

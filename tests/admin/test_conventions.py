@@ -22,7 +22,7 @@ from tests.inside import LOOPBACK, Door
 from tests.manage.ground import dump
 
 WITH_BODY = tuple(operation for operation in OPERATIONS if operation.body)
-CREATIONS = {
+CREATIONS: dict[str, dict[str, Any]] = {
     "addProject": {"slug": "once"},
     "addResource": {"uri": "https://once.example.com/mcp"},
     "addClient": {"redirect_uris": [LOOPBACK], "confidential": True},

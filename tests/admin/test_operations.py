@@ -206,4 +206,5 @@ async def test_a_client_known_by_an_address_is_named_by_it(world: World) -> None
 
 async def test_a_person_is_named_by_id_alone(world: World) -> None:
     assert (await world.owner.ask("showUser", named={"user_id": world.ground.owner.email})).status == 404
-    assert await users.get(world.door.operator, world.door.project, world.ground.owner.email)
+    found = await users.get(world.door.operator, world.door.project, world.ground.owner.email)
+    assert found.user_id == world.ground.owner.user_id

@@ -24,7 +24,7 @@ Secret = Annotated[
 class Body(BaseModel):
     """What a request says; a member that is not known is refused, and no type stands for another."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Patch(Body):
@@ -39,7 +39,7 @@ class Patch(Body):
 class Query(BaseModel):
     """Parameters of an address."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Paging(Query):
@@ -52,7 +52,7 @@ class Paging(Query):
 class Answer(BaseModel):
     """What is answered, and nothing beside it."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class Page(Answer, Generic[T]):

@@ -13,7 +13,7 @@ from .columns import bytes_ as _bytes
 from .columns import epoch as _epoch
 from .columns import hash_key as _hash_key
 from .columns import key as _key
-from .columns import metadata
+from .columns import metadata as metadata  # noqa: PLC0414  # the tables are looked for here
 from .columns import number as _number
 from .columns import of_project as _of_project
 from .columns import text as _text
