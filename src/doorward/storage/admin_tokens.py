@@ -5,8 +5,8 @@ from sqlalchemy import bindparam, or_, select, update
 from doorward.core.admin_access import AdminToken
 from doorward.oauth.ids import ProjectId, TokenHash
 
-from .admin_tables import admin_tokens
 from .database import Row, Transaction
+from .schema_admin import admin_tokens
 from .statements import Statement, insert_row
 
 _COLUMNS = (

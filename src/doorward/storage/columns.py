@@ -13,27 +13,27 @@ metadata = MetaData(
 
 
 def key(name: str) -> Column[str]:
-    """A text that is part of the primary key."""
+    """Text of the primary key."""
     return Column(name, Text, primary_key=True)
 
 
 def hash_key(name: str) -> Column[bytes]:
-    """A hash that is part of the primary key."""
+    """A hash of the primary key."""
     return Column(name, LargeBinary, primary_key=True)
 
 
 def text(name: str, *, nullable: bool = False) -> Column[str]:
-    """A text; JSON is stored as one."""
+    """Text, ids and JSON."""
     return Column(name, Text, nullable=nullable)
 
 
 def number(name: str, *, nullable: bool = False) -> Column[int]:
-    """A number: a counter, or a time in epoch milliseconds."""
+    """Epoch milliseconds, counters, and yes or no."""
     return Column(name, BigInteger, nullable=nullable)
 
 
 def bytes_(name: str, *, nullable: bool = False) -> Column[bytes]:
-    """A hash or a ciphertext."""
+    """Hashes and ciphertexts."""
     return Column(name, LargeBinary, nullable=nullable)
 
 
@@ -43,10 +43,10 @@ def epoch(name: str) -> Column[int]:
 
 
 def belongs_to(table: str, key: str) -> ForeignKeyConstraint:
-    """The row goes when the one of its project that it belongs to does."""
+    """Goes with the row of `table` that it names."""
     return ForeignKeyConstraint(["project_id", key], [f"{table}.project_id", f"{table}.{key}"], ondelete="CASCADE")
 
 
 def of_project() -> ForeignKeyConstraint:
-    """The row goes when its project does."""
+    """Goes with its project."""
     return ForeignKeyConstraint(["project_id"], ["projects.project_id"], ondelete="CASCADE")

@@ -6,8 +6,8 @@ from sqlalchemy import BigInteger, bindparam, delete, null, select, update
 
 from doorward.oauth.ids import ProjectId, TokenHash
 
-from .admin_tables import idempotency_keys
 from .database import Transaction
+from .schema_admin import idempotency_keys
 from .statements import Statement
 
 _keys = idempotency_keys.c

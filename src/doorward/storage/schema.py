@@ -7,16 +7,18 @@ projects can never be mixed up and a cluster can shard by project. JSON is store
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text
 
-from . import admin_tables as _admin_tables  # noqa: F401  # its tables are in the same metadata
+from . import columns, schema_admin
 from .columns import belongs_to as _belongs_to
 from .columns import bytes_ as _bytes
 from .columns import epoch as _epoch
 from .columns import hash_key as _hash_key
 from .columns import key as _key
-from .columns import metadata as metadata  # noqa: PLC0414  # the tables are looked for here
 from .columns import number as _number
 from .columns import of_project as _of_project
 from .columns import text as _text
+
+metadata = columns.metadata
+ADMIN_TABLES = schema_admin.ADMIN_TABLES
 
 # Not of any tenant: the server's own secrets, encrypted under the master key.
 server_secrets = Table(

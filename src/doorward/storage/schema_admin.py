@@ -32,3 +32,5 @@ idempotency_keys = Table(
     of_project(),
     Index(None, "project_id", "expires_at"),
 )
+
+ADMIN_TABLES = (admin_tokens, idempotency_keys)
