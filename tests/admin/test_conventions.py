@@ -240,6 +240,32 @@ async def test_a_body_is_read_up_to_a_megabyte_t48(owner: Api) -> None:
     assert (refused.status, refused.json()["code"]) == (413, "body_too_large")
 
 
+async def test_nothing_of_a_body_is_read_before_the_token_is_known_and_no_more_than_allowed_after_t48(
+    door: Door, owner: Api
+) -> None:
+    read = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 65_536
+        return {"type": "http.request", "body": b" " * 65_536, "more_body": True}
+
+    async def post(headers: dict[str, str]) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        raw = [(name.encode(), value.encode()) for name, value in {"host": "auth.example.com", **headers}.items()]
+        scope = {"type": "http", "method": "POST", "path": f"{PREFIX}/keys", "query_string": b"", "headers": raw}
+        await door.app({**scope, "client": ("203.0.113.9", 1), "scheme": "https"}, receive, send)
+        return int(sent[0]["status"])
+
+    assert (await post({}), read) == (401, 0)
+    assert await post({**owner.bearer, "content-type": "application/json"}) == 413
+    assert read <= 1024 * 1024 + 65_536
+
+
 async def test_what_an_operator_names_is_fetched_with_the_guard_or_not_at_all_t45(
     door: Door, owner: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
