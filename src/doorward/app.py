@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from doorward.admin.problems import NOT_FOUND, Problem, problem_response
 from doorward.asgi import (
     BodyTooLarge,
     BodyTooSlow,
@@ -30,7 +31,7 @@ from doorward.oauth.errors import SERVER_ERROR, TEMPORARILY_UNAVAILABLE, OAuthEr
 from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.resource.reports import Repeats, Report
 from doorward.resource.verifier import VerifierUnavailable
-from doorward.routes import ROUTES, Route, find_route
+from doorward.routes import ROUTES, Route, find_route, is_admin
 from doorward.server.context import Context
 from doorward.server.discovery import DOCUMENTS, WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
@@ -194,7 +195,7 @@ class Doorward:
             return _problem(OAuthError("invalid_request", problem, status=400), request)
         if not self._is_for_us(request):
             return json_response({"error": "misdirected_request"}, status=421)
-        if WELL_KNOWN in request.path:
+        if WELL_KNOWN in request.path and not is_admin(request.path):
             return await self._answer_public(request)
         if request.path.startswith(STATIC_PREFIX):
             return answer_static(request.path) or not_found()
@@ -216,13 +217,14 @@ class Doorward:
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is None:
             refusal = OAuthError("invalid_request", "Method not allowed.", status=405)
-            return _problem(refusal, request, {"allow": _allow(route)})
+            return _refuse(route, refusal, request, {"allow": _allow(route)})
         request.body_limit = route.body_limit
         view: ProjectView | None = None
         try:
             view = await self.context.tenancy.find(slug)
             if view is None:
-                return not_found()
+                missing = Problem(NOT_FOUND, "There is no such project.")
+                return problem_response(missing, request) if route.problems else not_found()
             request.learn(project_id=view.project.project_id)
             response = await endpoint(self.context, view, request)
         except Exception as error:  # noqa: BLE001  # the one place where errors become answers
@@ -328,7 +330,7 @@ def _answer_safely(error: Exception, route: Route, view: ProjectView | None, req
         return _answer_error(error, route, view, request)
     except Exception as second:  # noqa: BLE001  # nothing else stands between this and a bare failure
         log.error("an error page failed", reference=request.reference, path=request.path, exc_info=second)
-        return _problem(OAuthError(SERVER_ERROR, "Something failed here.", status=500), request)
+        return _refuse(route, OAuthError(SERVER_ERROR, "Something failed here.", status=500), request)
 
 
 async def _write_nothing(_: Transaction) -> None:
@@ -355,7 +357,14 @@ def _answer_error(error: Exception, route: Route, view: ProjectView | None, requ
         response = render_error(view, page, reference=request.reference)
         response.headers.extend(error.headers.items())
         return response
-    return _problem(error, request)
+    return _refuse(route, error, request)
+
+
+def _refuse(route: Route, error: OAuthError, request: Request, headers: Mapping[str, str] | None = None) -> Response:
+    """The refusal in what programs are answered with at an address."""
+    if route.problems:
+        return problem_response(error, request, headers)
+    return _problem(error, request, headers)
 
 
 def _unavailable(error: StorageUnavailable, request: Request) -> OAuthError:

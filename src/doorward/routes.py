@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from doorward.admin.answer import BODY_LIMIT as ADMIN_BODY_LIMIT
+from doorward.admin.answer import OPENAPI_PATH, answer_admin, answer_openapi
+from doorward.admin.table import PREFIX as ADMIN
 from doorward.asgi import BODY_LIMIT, Request, Response
 from doorward.core.timeline import TimelineStep
 from doorward.server import registration_management
@@ -15,7 +18,7 @@ from doorward.server.registration import answer_register
 from doorward.server.reports import answer_reports
 from doorward.server.revocation import answer_revoke
 from doorward.server.revocations import answer_revocations
-from doorward.server.tenancy import ProjectView
+from doorward.server.tenancy import ProjectView, split_path
 from doorward.server.token import answer_token
 from doorward.server.tools import TOOLS_BODY_LIMIT, answer_tools
 from doorward.web import security
@@ -50,6 +53,8 @@ class Route:
     methods: Mapping[str, Endpoint]
     cors: bool = False
     html: bool = False
+    problems: bool = False
+    """Whether refusals are problem details (RFC 9457), and not in the words of OAuth."""
     step: TimelineStep | None = None
     """What of a client's way in it is, for the timeline."""
     body_limit: int = BODY_LIMIT
@@ -111,6 +116,13 @@ ROUTES: Mapping[str, Route] = {
     "/account/security/password": Route({"POST": security.post_change_password}, html=True),
     "/account/security/password/remove": Route({"POST": security.post_remove_password}, html=True),
     "/dashboard": Route({"GET": show_dashboard}, html=True),
+    # An operator's programs: a bearer token, never a cookie, never another origin
+    OPENAPI_PATH: Route({"GET": answer_openapi}, problems=True),
+    f"{ADMIN}/{{operation}}": Route(
+        dict.fromkeys(("GET", "POST", "PATCH", "DELETE", "PUT"), answer_admin),
+        problems=True,
+        body_limit=ADMIN_BODY_LIMIT,
+    ),
 }
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""
 
@@ -119,4 +131,11 @@ def find_route(path: str) -> Route | None:
     """The route of a path below a project's prefix."""
     if path.startswith(REGISTRATION):
         return ROUTES[f"{REGISTRATION}{{client_id}}"]
+    if path.startswith(f"{ADMIN}/") and path != OPENAPI_PATH:
+        return ROUTES[f"{ADMIN}/{{operation}}"]
     return ROUTES.get(path)
+
+
+def is_admin(path: str) -> bool:
+    """Whether an address, prefix of a project included, is of the admin API, whose ids may look like any address."""
+    return split_path(path)[1].startswith(f"{ADMIN}/")

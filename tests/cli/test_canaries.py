@@ -153,6 +153,18 @@ async def misuse(server: RunningDoorward, http: httpx2.AsyncClient, tokens: dict
     await http.post("/api/oauth/token", data={"grant_type": token, "client_id": token, "x": "y" * 70_000})
 
 
+async def use_admin_api(http: httpx2.AsyncClient, canaries: Canaries, token: str) -> None:
+    """Make a key whose answer is kept to be repeated, set a password, and send what is refused."""
+    bearer = {"authorization": f"Bearer {token}", "idempotency-key": "one"}
+    made = await http.post("/api/admin/v1/keys", json={"capabilities": ["mint"]}, headers=bearer)
+    canaries.keep("key of the admin API", made.json()["secret"])
+    password = canaries.keep("password of the admin API", "canaries are sung to at dawn")
+    person = {"email": "canary@example.com", "password": password}
+    for members in (person, {**person, "role": password}, {**person, password: password}):
+        await http.post("/api/admin/v1/users", json=members, headers={"authorization": f"Bearer {token}"})
+    await http.get("/api/admin/v1/users", headers={"authorization": f"Bearer {token}x"})
+
+
 async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: RunningDoorward, tmp_path: Path) -> None:
     canaries = Canaries()
     key = canaries.keep(
@@ -161,6 +173,8 @@ async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: Running
     admin(server, "resource", "add", OPAQUE, "--token-format", "opaque", "--scope", "read")
     admin(server, "project", "set", "device_flow=true")
     canaries.keep("initial token", printed_secret(admin(server, "initial-token", "create"), "mit"))
+    made = admin(server, "token", "create", "ci", "--role", "owner")
+    token = canaries.keep("admin token", printed_secret(made, "mad"))
     async with httpx2.AsyncClient(base_url=server.issuer, timeout=20) as http:
         person = Person(http, EMAIL, PASSWORD)
         await set_up(server, person, canaries)
@@ -184,6 +198,7 @@ async def test_no_secret_is_in_the_log_or_in_any_file_gen_06_t49(server: Running
             await misuse(server, http, tokens, key)
             await http.post("/api/oauth/revoke", data={**form, "token": tokens["refresh_token"]})
         await let_device_in(person, canaries)
+        await use_admin_api(http, canaries, token)
     assert len(canaries.seen) > 30
     assert_nothing_leaked(server, tmp_path, canaries)
     server.kill()

@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import select
 
+from doorward.core.admin_access import AdminToken
 from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
 from doorward.core.trust import TrustedIssuer, TrustPolicy
 from doorward.manage import (
+    admin_tokens,
     clients,
     exchange,
     keys,
@@ -73,6 +75,7 @@ class Ground:
     stopped: Resource
     """A server that an operator has stopped, and a project."""
     halted: Project
+    admin_token: AdminToken
     token: str
     """An access token of the owner's, as a JWT."""
 
@@ -109,6 +112,7 @@ async def lay_ground(door: Door) -> Ground:
 
     await operator.database.write(add)
     fresh = await projects.create_project(operator, "fresh", "Fresh")
+    admin_token, _ = await admin_tokens.create(operator, project, "backend", "admin")
     stopped = await resources.add(operator, project, "https://stopped.example.com/mcp")
     await revocations.stop_server(operator, stopped)
     halted = await projects.create_project(operator, "halted", "Halted")
@@ -133,6 +137,7 @@ async def lay_ground(door: Door) -> Ground:
         key_file=KeyFile(door.context.settings.data),
         stopped=stopped,
         halted=halted,
+        admin_token=admin_token,
         token=(await door.tokens())[1]["access_token"],
     )
 

@@ -96,7 +96,7 @@ async def test_of_operators_who_give_one_name_to_many_resources_one_is_done(grou
         *(resources.add(ground.operator, ground.project, uri) for uri in (ALIAS, f"{ALIAS}/")),
         return_exceptions=True,
     )
-    assert [type(outcome) for outcome in done].count(ActionRefused) == 11
+    assert sum(isinstance(outcome, ActionRefused) for outcome in done) == 11
     stored = await ground.operator.database.read(list_resources, ground.project.project_id)
     assert len([r for r in stored if ALIAS in r.settings.aliases or r.uri.startswith(ALIAS)]) == 1
 

@@ -37,7 +37,11 @@ from tests.property.wire import (
 )
 from tests.server.steps import add_neighbour
 
-POSTS = sorted(path for path, route in ROUTES.items() if "POST" in route.methods and not path.endswith("register"))
+POSTS = sorted(
+    path
+    for path, route in ROUTES.items()  # the admin API is searched along its own document, in tests/admin
+    if "POST" in route.methods and not path.endswith("register") and not route.problems
+)
 MEGABYTE = 1024 * 1024
 
 

@@ -219,7 +219,7 @@ async def test_a_copy_does_not_stand_in_for_a_host_that_leads_inside(
         del host, port
         return ["10.0.0.1"]
 
-    monkeypatch.setattr(door.context.documents._fetcher, "_resolve", lead_inside)
+    monkeypatch.setattr(door.context.documents.fetcher, "_resolve", lead_inside)
     door.context.documents._kept.clear()
     assert "must not be reached" in told(await authorize(door, client_id))
 

@@ -10,12 +10,14 @@ from doorward.core.timeline import TimelineEvent
 from doorward.oauth.ids import ClientId, GrantId, TokenHash, UserId
 from doorward.storage import (
     access_tokens,
+    admin_tokens,
     audit,
     clients,
     codes,
     device_codes,
     exchange_rules,
     grants,
+    idempotency,
     identities,
     interactions,
     keys,
@@ -34,6 +36,8 @@ from doorward.storage import (
 )
 from doorward.storage.database import Transaction
 from tests.storage.rows import (
+    ADMIN_HASH,
+    ASKED_HASH,
     BROWSER_HASH,
     DAY,
     GRANT,
@@ -44,8 +48,10 @@ from tests.storage.rows import (
     SETUP_HASH,
     SOFTWARE_ISSUER,
     TRUST,
+    UNANSWERED_HASH,
     USER,
     Tenant,
+    make_admin_token,
     make_client,
     make_code,
     make_device_code,
@@ -101,12 +107,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     project, project_id = tenant.project, tenant.project_id
     await users.add_user(tx, make_user(project, "usr_staff", role="owner"), "staff@example.com", "hash")
     await users.start_session(tx, make_session(project))
-    await passkeys.add_passkey(tx, make_passkey(project))
-    await second_factors.propose_totp(tx, project_id, USER, b"ciphertext", NOW)
-    await second_factors.confirm_totp(tx, project_id, USER, proposed_at=NOW, step=1, now=NOW)
-    await second_factors.propose_totp(tx, project_id, UserId("usr_staff"), b"proposed", NOW)
-    await second_factors.replace_recovery_codes(tx, project_id, USER, [RECOVERY_HASH], NOW)
-    await pending_sign_ins.add_pending_sign_in(tx, make_pending(project))
+    await _fill_factors(tx, project)
     await users.replace_setup_link(tx, project_id, SETUP_HASH, NOW, NOW + DAY)
     await interactions.add_interaction(tx, make_interaction(project), NOW)
     await pushed_requests.add_pushed_request(tx, make_pushed_request(project), NOW)
@@ -133,7 +134,26 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await identities.link_identity(tx, project_id, IDP, "sub-one", USER, NOW)
     await grants.add_grant(tx, make_grant(project, ENDED_GRANT, kind="assertion", granted_by=TRUST, revoked_at=NOW))
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
+    await _fill_admin(tx, project)
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
     await timeline.add_timeline_events(tx, project_id, [make_step()])
     await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)
     await audit.record(tx, project_id, AuditEvent("token.refresh_reused", "system", GRANT), NOW)
+
+
+async def _fill_factors(tx: Transaction, project: Project) -> None:
+    project_id = project.project_id
+    await passkeys.add_passkey(tx, make_passkey(project))
+    await second_factors.propose_totp(tx, project_id, USER, b"ciphertext", NOW)
+    await second_factors.confirm_totp(tx, project_id, USER, proposed_at=NOW, step=1, now=NOW)
+    await second_factors.propose_totp(tx, project_id, UserId("usr_staff"), b"proposed", NOW)
+    await second_factors.replace_recovery_codes(tx, project_id, USER, [RECOVERY_HASH], NOW)
+    await pending_sign_ins.add_pending_sign_in(tx, make_pending(project))
+
+
+async def _fill_admin(tx: Transaction, project: Project) -> None:
+    project_id = project.project_id
+    await admin_tokens.add_admin_token(tx, make_admin_token(project), ADMIN_HASH)
+    for asked in (ASKED_HASH, UNANSWERED_HASH):
+        await idempotency.claim_idempotency_key(tx, project_id, asked, TokenHash(b"said"), now=NOW, until=NOW + DAY)
+    await idempotency.keep_idempotent_answer(tx, project_id, ASKED_HASH, "{}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from doorward.core.admin_access import AdminToken
 from doorward.core.models import (
     AuthorizationRequest,
     Client,
@@ -55,6 +56,10 @@ PUSHED_HASH = hash_secret("pushed one")
 BROWSER_HASH = hash_secret("browser one")
 SETUP_HASH = hash_secret("setup one")
 KEY_HASH = hash_secret("key one")
+ADMIN_TOKEN = "adt_one"
+ADMIN_HASH = hash_secret("admin token one")
+ASKED_HASH = hash_secret("idempotency key")
+UNANSWERED_HASH = hash_secret("another idempotency key")
 INITIAL_HASH = hash_secret("initial one")
 EXCHANGE_RULE = "exr_one"
 DEVICE_HASH = hash_secret("device one")
@@ -242,6 +247,11 @@ def make_pushed_request(project: Project, request_hash: TokenHash = PUSHED_HASH,
 def make_key(project: Project, key_id: str = KEY, **changes: Any) -> ProjectKey:
     key = ProjectKey(project.project_id, KeyId(key_id), "backend", ("register",), None, NOW, None, None, None)
     return replace(key, **changes)
+
+
+def make_admin_token(project: Project, token_id: str = ADMIN_TOKEN, **changes: Any) -> AdminToken:
+    token = AdminToken(project.project_id, token_id, "ci", "admin", ("read",), NOW, None, None, None)
+    return replace(token, **changes)
 
 
 def make_signing_key(kid: str = "kid-one", **changes: Any) -> StoredSigningKey:

@@ -50,6 +50,7 @@ from doorward.storage.database import Database, Transaction
 from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
+from tests.storage import admin_verbs
 from tests.storage.factor_verbs import FACTOR_CHANGES, FACTOR_LOOKS
 from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
@@ -275,6 +276,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     users.end_other_sessions: lambda tx, t: users.end_other_sessions(tx, t.project_id, USER, TokenHash(b"")),
     users.replace_setup_link: lambda tx, t: users.replace_setup_link(tx, t.project_id, TokenHash(b"new"), NOW, NOW),
     users.consume_setup_link: lambda tx, t: users.consume_setup_link(tx, t.project_id, SETUP_HASH, NOW),
+    **admin_verbs.CHANGES,
 }
 
 
@@ -429,6 +431,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     users.list_sessions: (lambda tx, t: users.list_sessions(tx, t.project_id, USER), []),
     users.is_setup_link_live: (lambda tx, t: users.is_setup_link_live(tx, t.project_id, SETUP_HASH, NOW), False),
+    **admin_verbs.LOOKS,
 }
 
 # These are of no project, or find one.

@@ -13,6 +13,7 @@ from doorward.storage.codes import REPLAY_MEMORY_MS, Reused, add_code, consume_c
 from doorward.storage.database import Database
 from doorward.storage.device_codes import MEMORY_MS, add_device_code, find_device_code, sweep_device_codes
 from doorward.storage.grants import add_grant, find_live_grant, revoke_grant, sweep_grants
+from doorward.storage.idempotency import claim_idempotency_key, sweep_idempotency_keys
 from doorward.storage.interactions import add_interaction, consume_interaction, find_interaction, sweep_interactions
 from doorward.storage.pushed_requests import (
     add_pushed_request,
@@ -63,6 +64,7 @@ EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
     "codes": lambda database: database.write(sweep_codes, NOW),
     "device codes": lambda database: database.write(sweep_device_codes, NOW),
     "grants": lambda database: database.write(sweep_grants, NOW),
+    "idempotency keys": lambda database: database.write(sweep_idempotency_keys, NOW),
     "interactions": lambda database: database.write(sweep_interactions, NOW),
     "pushed requests": lambda database: database.write(sweep_pushed_requests, NOW),
     "signing keys": lambda database: database.write(sweep_signing_keys, NOW),
@@ -252,3 +254,15 @@ async def test_sweeping_twice_is_sweeping_once(database: Database, tenant: Tenan
     assert [await database.write(sweep_codes, NOW + DAY) for _ in range(2)] == [1, 0]
     assert await database.read(find_live_grant, tenant.project_id, GRANT) is not None
     assert await database.read(find_family, tenant.project_id, FAMILY) is None
+
+
+async def test_an_idempotency_key_is_free_again_once_it_has_expired(database: Database, tenant: Tenant) -> None:
+    def claim(now: int) -> Awaitable[bool]:
+        key, said = TokenHash(b"key"), TokenHash(b"said")
+        return database.write(claim_idempotency_key, tenant.project_id, key, said, now=now, until=now + DAY)
+
+    assert await claim(NOW)
+    assert not await claim(NOW + DAY - 1)
+    assert await claim(NOW + DAY)
+    assert await database.write(sweep_idempotency_keys, NOW + 2 * DAY - 1) == 0
+    assert await database.write(sweep_idempotency_keys, NOW + 2 * DAY) == 1

@@ -32,6 +32,8 @@ USER_GRANTS_REVOKED = "user.grants_revoked"
 USER_REMOVED = "user.removed"
 KEY_CREATED = "key.created"
 KEY_REVOKED = "key.revoked"
+ADMIN_TOKEN_CREATED = "admin_token.created"
+ADMIN_TOKEN_REVOKED = "admin_token.revoked"
 SEALING_KEY_ADDED = "sealing_key.added"
 SEALING_KEY_DROPPED = "sealing_key.dropped"
 INITIAL_TOKEN_CREATED = "initial_token.created"
@@ -101,6 +103,11 @@ def trust_actor(trust_id: str) -> str:
 def key_actor(key_id: str) -> str:
     """A project key, as actor or target."""
     return f"key:{key_id}"
+
+
+def admin_token_actor(token_id: str) -> str:
+    """A token of the admin API, as actor or target."""
+    return f"admin-token:{token_id}"
 
 
 OPERATOR = "operator:cli"

@@ -81,6 +81,8 @@ USER_CODE_PERSON = Limit("user-code-person", burst=5, period_ms=180_000)
 """5 wrong codes, then one every 3 minutes; of the person and so of each of their sessions (DEV-04, T39)."""
 USER_CODE_SOURCE = Limit("user-code-source", burst=30, period_ms=20_000)
 """30 wrong codes in 10 min from one address, whoever is signed in there."""
+ADMIN_SOURCE = Limit("admin-source", burst=30, period_ms=20_000)
+"""30 requests in 10 min from one address that carry no token of the admin API; one that carries one is not held up."""
 SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
 """Tries at the one-time set-up link."""
 

@@ -25,7 +25,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.grants import count_live_grants
 from doorward.storage.registrations import bury_client, lift_tombstone
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 MAX_LISTED = 10_000
 
@@ -84,7 +84,7 @@ async def reactivate(operator: Operator, client: Client) -> None:
 async def reinstate(operator: Operator, project: Project, client_id: str) -> None:
     """Forget that a client was removed or denied, so that it may come back. Raises `ActionRefused`."""
     if not await operator.database.write(_reinstate, project, client_id, operator.actor, operator.clock()):
-        raise ActionRefused(f"{client_id} was not removed.")
+        raise NotFound(f"{client_id} was not removed.")
 
 
 async def revoke_everything(operator: Operator, client: Client) -> None:
@@ -155,7 +155,7 @@ def _family_key(metadata: ClientMetadata) -> tuple[str, tuple[str, ...]]:
 
 async def _set_status(operator: Operator, client: Client, status: ClientStatus, action: str) -> None:
     if client.status == status:
-        raise ActionRefused(f"This client is {status} already.")
+        raise Conflict(f"This client is {status} already.")
     await operator.database.write(_store_status, client, status, action, operator.actor, operator.clock())
 
 

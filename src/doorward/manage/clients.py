@@ -25,7 +25,7 @@ from doorward.storage.clients import (
 from doorward.storage.database import Transaction
 from doorward.storage.registrations import bury_client
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 
 async def add(
@@ -92,11 +92,18 @@ async def list_all(operator: Operator, project: Project) -> list[Client]:
     return await operator.database.read(list_clients, project.project_id)
 
 
+async def list_page(
+    operator: Operator, project: Project, *, at_most: int, after: tuple[int, str] | None = None
+) -> list[Client]:
+    """The clients of a project, newest first, so many at once; `after` the creation and id of the last one seen."""
+    return await operator.database.read(list_clients, project.project_id, at_most=at_most, after=after)
+
+
 async def get(operator: Operator, project: Project, client_id: str) -> Client:
     """A client by id. Raises `ActionRefused`."""
     client = await operator.database.read(find_client, project.project_id, client_id)
     if client is None:
-        raise ActionRefused(f"There is no client {client_id}.")
+        raise NotFound(f"There is no client {client_id}.")
     return client
 
 
@@ -139,7 +146,7 @@ async def rotate_secret(
         _rotate_secret, client, hash_secret(secret), (expires_at, now + overlap_ms), operator.actor, now
     )
     if not done:
-        raise ActionRefused("The secret was rotated by somebody else at the same moment.")
+        raise Conflict("The secret was rotated by somebody else at the same moment.")
     return secret, expires_at
 
 

@@ -5,7 +5,7 @@ Each consent is a connection of one app on one server from one browser. Several 
 """
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from doorward.oauth.ids import TokenHash
 from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 from doorward.oauth.scopes import union
 from doorward.storage.asserted_grants import list_ended_connections, reopen_connection
-from doorward.storage.audit import RecordedEvent, list_events, record
+from doorward.storage.audit import RecordedEvent, list_events, record, search_events
 from doorward.storage.database import Transaction
 from doorward.storage.grants import list_connections, revoke_own_grant
 from doorward.storage.resources import load_scopes, load_settings
@@ -151,6 +151,18 @@ def describe_ended(app: EndedApp) -> dict[str, Any]:
 async def recent_events(operator: Operator, project: Project, *, at_most: int = 50) -> list[RecordedEvent]:
     """The newest audit events of a project."""
     return await operator.database.read(list_events, project.project_id, at_most=at_most)
+
+
+async def search_audit(
+    operator: Operator,
+    project: Project,
+    only: Mapping[str, str],
+    *,
+    at_most: int,
+    before: tuple[int, str] | None = None,
+) -> list[RecordedEvent]:
+    """The newest audit events of a project with this action, actor or target, older than `before`, a time and id."""
+    return await operator.database.read(search_events, project.project_id, only=only, before=before, at_most=at_most)
 
 
 def _line_of(grant: Grant) -> Hashable:

@@ -13,7 +13,7 @@ from doorward.storage.clients import ensure_client
 from doorward.storage.database import Transaction
 from doorward.storage.registrations import lift_tombstone
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, Operator
 
 
 async def add_document(
@@ -42,7 +42,7 @@ async def add_document(
         fresh_until=now,
     )
     if not await operator.database.write(_add, client, operator.actor, now):
-        raise ActionRefused(f"{client_id} is known here already; approve, suspend or remove it instead.")
+        raise Conflict(f"{client_id} is known here already; approve, suspend or remove it instead.")
     return client
 
 

@@ -27,7 +27,7 @@ from doorward.storage.clients import find_client, update_client_metadata
 from doorward.storage.database import Transaction
 from doorward.storage.exchange_rules import add_exchange_rule, list_exchange_rules, remove_exchange_rule
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 
 async def add(
@@ -59,7 +59,7 @@ async def add(
         created_at=now,
     )
     if not await operator.database.write(_add, rule, operator.actor, now):
-        raise ActionRefused("There is a rule for this client and these servers already; remove it first.")
+        raise Conflict("There is a rule for this client and these servers already; remove it first.")
     return rule
 
 
@@ -71,7 +71,7 @@ async def list_all(operator: Operator, project: Project) -> list[ExchangeRule]:
 async def remove(operator: Operator, project: Project, rule_id: str) -> None:
     """Take a rule back; what was exchanged by it lives as long as it would have. Raises `ActionRefused`."""
     if not await operator.database.write(_remove, project, rule_id, operator.actor, operator.clock()):
-        raise ActionRefused(f"There is no rule {rule_id}.")
+        raise NotFound(f"There is no rule {rule_id}.")
 
 
 def describe(rule: ExchangeRule, resources: Iterable[Resource]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _check_scope(scope: str, target: Resource) -> Scopes:
 async def _add(tx: Transaction, rule: ExchangeRule, actor: str, now: int) -> bool:
     client = await find_client(tx, rule.project_id, rule.client_id)
     if client is None:
-        raise ActionRefused(f"{rule.client_id} was removed meanwhile.")
+        raise NotFound(f"{rule.client_id} was removed meanwhile.")
     if not await add_exchange_rule(tx, rule):
         return False
     held = client.metadata.grant_types

@@ -10,7 +10,7 @@ from doorward.storage.audit import record
 from doorward.storage.database import Transaction
 from doorward.storage.keys import add_project_key, list_project_keys, revoke_project_key
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, NotFound, Operator
 
 
 async def create(
@@ -53,7 +53,7 @@ async def list_all(operator: Operator, project: Project) -> list[ProjectKey]:
 async def revoke(operator: Operator, project: Project, key_id: str) -> None:
     """End a key at once. Raises `ActionRefused`."""
     if not await operator.database.write(_revoke, project, key_id, operator.actor, operator.clock()):
-        raise ActionRefused(f"There is no live key {key_id}.")
+        raise NotFound(f"There is no live key {key_id}.")
 
 
 def describe(key: ProjectKey) -> dict[str, Any]:

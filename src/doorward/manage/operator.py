@@ -17,6 +17,14 @@ class ActionRefused(Exception):  # noqa: N818  # an answer to the operator, not 
         self.about = about
 
 
+class NotFound(ActionRefused):
+    """What is named is not in the project, whether or not it is anywhere else."""
+
+
+class Conflict(ActionRefused):
+    """It is there already, or it is so already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """The one who acts, as the audit trail names them, and the store they act on. `clock` gives epoch milliseconds."""
@@ -31,5 +39,5 @@ async def get_project(operator: Operator, slug: str = DEFAULT_SLUG) -> Project:
     """The project under a slug. Raises `ActionRefused`."""
     project = await operator.database.read(find_project, slug)
     if project is None:
-        raise ActionRefused(f"There is no project {slug}.")
+        raise NotFound(f"There is no project {slug}.")
     return project

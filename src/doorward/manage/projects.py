@@ -16,7 +16,7 @@ from doorward.storage.database import Transaction
 from doorward.storage.key_rotation import publish_key_at_once
 from doorward.storage.projects import add_project, find_project, hold_project, list_projects, update_project
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, Operator
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _SWITCHES = frozenset({"documents", "development", "device_flow", "dpop_nonces", "require_second_factor"})
@@ -43,7 +43,7 @@ async def create_project(operator: Operator, slug: str, name: str) -> Project:
     now = operator.clock()
     project = Project(ProjectId(new_id("prj")), slug, name.strip()[:128] or slug, ProjectSettings(), now)
     if not await operator.database.write(_create, operator, project, generate_signing_key(DEFAULT_ALGORITHM), now):
-        raise ActionRefused(f"There is a project {slug} already.")
+        raise Conflict(f"There is a project {slug} already.")
     return project
 
 

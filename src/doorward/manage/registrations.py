@@ -18,7 +18,7 @@ from doorward.storage.registrations import (
     trust_software_issuer,
 )
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, NotFound, Operator
 
 MAX_USES = 10_000
 
@@ -61,7 +61,7 @@ async def list_issuers(operator: Operator, project: Project) -> list[tuple[str, 
 async def distrust_issuer(operator: Operator, project: Project, issuer: str) -> None:
     """Stop trusting an issuer. Raises `ActionRefused`."""
     if not await operator.database.write(_distrust, project, issuer, operator.actor, operator.clock()):
-        raise ActionRefused(f"{issuer} is not trusted.")
+        raise NotFound(f"{issuer} is not trusted.")
 
 
 async def _create(

@@ -1,7 +1,7 @@
 """Resources of a project: the MCP servers it opens the door to."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from doorward.core import audit
@@ -23,10 +23,11 @@ from doorward.storage.resources import add_resource, list_resources, remove_reso
 from doorward.storage.revocations import announce
 from doorward.storage.signing_keys import list_signing_keys
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 MAX_ALIASES = 5
 _LIFE_BOUNDS = (60, 3600)
+_SETTINGS = frozenset(field.name for field in fields(ResourceSettings))
 
 
 async def add(
@@ -71,19 +72,18 @@ async def get(operator: Operator, project: Project, reference: str) -> Resource:
         names = (resource.uri, *resource.settings.aliases)
         if reference == resource.resource_id or any(same_resource(reference, name) for name in names):
             return resource
-    raise ActionRefused(f"There is no resource {reference}.")
+    raise NotFound(f"There is no resource {reference}.")
 
 
 async def change(operator: Operator, resource: Resource, **changes: Any) -> Resource:
-    """Change name, scopes, default scopes, settings or the default mark of a resource. Raises `ActionRefused`."""
-    changed = replace(resource, **changes)
-    changed = replace(changed, settings=_spell_budgets(changed.settings))
-    _check(changed)
-    pair = await _make_missing_key(operator, changed)
-    names = _changed_names(resource, changed)
-    given_up = tuple(alias for alias in resource.settings.aliases if alias not in changed.settings.aliases)
-    await operator.database.write(_change, operator, changed, pair, names, given_up)
-    return changed
+    """Change name, scopes, default scopes, the default mark or any setting of a resource. Raises `ActionRefused`.
+
+    A setting is given by its own name, or all of them as `settings`. What is not given stays as it is by now, whoever
+    changed it since `resource` was read.
+    """
+    preview = _apply(resource, changes)
+    pair = await _make_missing_key(operator, preview)
+    return await operator.database.write(_change, operator, resource, changes, pair)
 
 
 async def remove(operator: Operator, resource: Resource) -> None:
@@ -121,6 +121,16 @@ def find_overlaps(resource: Resource, others: Iterable[Resource]) -> list[str]:
     ]
 
 
+def _apply(found: Resource, changes: dict[str, Any]) -> Resource:
+    """The resource as it is found, with what is asked for. Raises `ActionRefused`."""
+    chosen = {name: value for name, value in changes.items() if name in _SETTINGS}
+    others = {name: value for name, value in changes.items() if name not in _SETTINGS}
+    settings = _spell_budgets(replace(others.get("settings", found.settings), **chosen))
+    changed = replace(found, **{**others, "settings": settings})
+    _check(changed)
+    return changed
+
+
 def _changed_names(before: Resource, after: Resource) -> list[str]:
     """What is not as it was, with each setting by its own name."""
     old, new = ({**asdict(resource), **asdict(resource.settings)} for resource in (before, after))
@@ -136,7 +146,7 @@ def _check(resource: Resource) -> None:
     for alias in resource.settings.aliases:
         _check_uri(alias)
         if match_key(alias) in seen:
-            raise ActionRefused(f"{alias} is a name of this resource already.")
+            raise Conflict(f"{alias} is a name of this resource already.")
         seen.add(match_key(alias))
 
 
@@ -202,7 +212,7 @@ async def _check_names(tx: Transaction, resource: Resource) -> None:
     other = find_namesake(resource, await list_resources(tx, resource.project_id))
     if other is not None:
         shared = ", ".join(sorted(resource_keys(resource) & resource_keys(other)))
-        raise ActionRefused(f"{shared} leads to the resource {other.uri} of this project already.")
+        raise Conflict(f"{shared} leads to the resource {other.uri} of this project already.")
 
 
 async def _publish_missing_key(
@@ -222,7 +232,7 @@ async def _publish_missing_key(
 async def _add(tx: Transaction, operator: Operator, resource: Resource, pair: SigningKey | None, now: int) -> None:
     await _check_names(tx, resource)
     if not await add_resource(tx, resource):
-        raise ActionRefused(f"{resource.uri} is a resource of this project already.")
+        raise Conflict(f"{resource.uri} is a resource of this project already.")
     await _publish_missing_key(tx, operator, resource, pair, now)
     detail = {"uri": resource.uri, "scopes": list(union(resource.scope_names))}
     event = AuditEvent(audit.RESOURCE_ADDED, operator.actor, resource.resource_id, detail)
@@ -230,23 +240,25 @@ async def _add(tx: Transaction, operator: Operator, resource: Resource, pair: Si
 
 
 async def _change(
-    tx: Transaction,
-    operator: Operator,
-    resource: Resource,
-    pair: SigningKey | None,
-    changed: list[str],
-    given_up: tuple[str, ...],
-) -> None:
+    tx: Transaction, operator: Operator, read: Resource, changes: dict[str, Any], pair: SigningKey | None
+) -> Resource:
     """Store the change. Tokens that name an alias which is given up end with it: it may be another server's soon."""
     now = operator.clock()
-    await _check_names(tx, resource)
-    if not await update_resource(tx, resource):
-        raise ActionRefused(f"{resource.uri} was removed meanwhile.")  # and the default mark stays where it was
-    await _publish_missing_key(tx, operator, resource, pair, now)
-    for alias in given_up:
-        await announce(tx, resource.project_id, "resource", alias, "void", now, now)
-    event = AuditEvent(audit.RESOURCE_CHANGED, operator.actor, resource.resource_id, {"changed": changed})
-    await record(tx, resource.project_id, event, now)
+    await hold_project(tx, read.project_id)
+    known = await list_resources(tx, read.project_id)
+    found = next((resource for resource in known if resource.resource_id == read.resource_id), None)
+    if found is None:
+        raise NotFound(f"{read.uri} was removed meanwhile.")  # and the default mark stays where it was
+    changed = _apply(found, changes)
+    await _check_names(tx, changed)
+    await update_resource(tx, changed)
+    await _publish_missing_key(tx, operator, changed, pair, now)
+    for alias in found.settings.aliases:
+        if alias not in changed.settings.aliases:
+            await announce(tx, read.project_id, "resource", alias, "void", now, now)
+    detail = {"changed": _changed_names(found, changed)}
+    await record(tx, read.project_id, AuditEvent(audit.RESOURCE_CHANGED, operator.actor, read.resource_id, detail), now)
+    return changed
 
 
 async def _remove(tx: Transaction, resource: Resource, operator: Operator) -> None:

@@ -24,7 +24,7 @@ from doorward.storage.signing_keys import list_signing_keys
 from doorward.storage.tokens import find_family, revoke_access_token, revoke_family
 from doorward.storage.users import void_user_grants
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, Operator
 
 _REFRESH_TOKENS = "refresh-tokens"
 
@@ -47,25 +47,25 @@ async def revoke_project(operator: Operator, project: Project) -> None:
 async def stop_server(operator: Operator, resource: Resource) -> None:
     """Let nothing for a server in until it is resumed. Raises `ActionRefused` when it is stopped already."""
     if not await operator.database.write(_switch_resource, resource, "stop", operator.actor, operator.clock()):
-        raise ActionRefused(f"{resource.uri} is stopped already.")
+        raise Conflict(f"{resource.uri} is stopped already.")
 
 
 async def resume_server(operator: Operator, resource: Resource) -> None:
     """Take a stop back; what was not ended meanwhile works again. Raises `ActionRefused` when nothing is stopped."""
     if not await operator.database.write(_switch_resource, resource, "resume", operator.actor, operator.clock()):
-        raise ActionRefused(f"{resource.uri} is not stopped.")
+        raise Conflict(f"{resource.uri} is not stopped.")
 
 
 async def stop_everything(operator: Operator, project: Project) -> None:
     """Let nothing of a project in until it is resumed. Raises `ActionRefused` when it is stopped already."""
     if not await operator.database.write(_switch_project, project, "stop", operator.actor, operator.clock()):
-        raise ActionRefused(f"The project {project.slug} is stopped already.")
+        raise Conflict(f"The project {project.slug} is stopped already.")
 
 
 async def resume_everything(operator: Operator, project: Project) -> None:
     """Take a stop back; what was not ended meanwhile works again. Raises `ActionRefused` when nothing is stopped."""
     if not await operator.database.write(_switch_project, project, "resume", operator.actor, operator.clock()):
-        raise ActionRefused(f"The project {project.slug} is not stopped.")
+        raise Conflict(f"The project {project.slug} is not stopped.")
 
 
 async def revoke_token(operator: Operator, project: Project, token: str) -> str:

@@ -10,7 +10,7 @@ from doorward.storage.key_rotation import publish_first_key, publish_key_at_once
 from doorward.storage.projects import hold_project
 from doorward.storage.signing_keys import StoredSigningKey, list_signing_keys, remove_signing_keys
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, NotFound, Operator
 
 
 async def list_keys(operator: Operator, project: Project) -> list[StoredSigningKey]:
@@ -40,7 +40,7 @@ async def replace_at_once(operator: Operator, project: Project, alg: str = "") -
     _check_algorithm(alg)
     held = [key for key in await list_keys(operator, project) if alg in ("", key.alg)]
     if not held:
-        raise ActionRefused(f"There is no key of {alg}.")
+        raise NotFound(f"There is no key of {alg}.")
     algorithms = sorted({key.alg for key in held})
     staying = {key.alg for key in held if key.removed_at is None}
     pairs = {name: generate_signing_key(name) if name in staying else None for name in algorithms}

@@ -7,7 +7,7 @@ from doorward.core.models import Project
 from doorward.core.timeline import SAME_VISIT_MS, Story, build_stories
 from doorward.storage.timeline import find_reference_time, list_timeline_events
 
-from .operator import ActionRefused, Operator
+from .operator import NotFound, Operator
 
 DAY_MS = 86_400_000
 
@@ -32,13 +32,13 @@ async def find_story(operator: Operator, project: Project, reference: str) -> St
     """The attempt that a reference, as printed on an error, belongs to. Raises `ActionRefused`."""
     at = await operator.database.read(find_reference_time, project.project_id, reference.strip())
     if at is None:
-        raise ActionRefused(f"There is no event {reference}; events are kept for seven days.")
+        raise NotFound(f"There is no event {reference}; events are kept for seven days.")
     after = at - 6 * SAME_VISIT_MS
     events = await operator.database.read(list_timeline_events, project.project_id, after=after, at_most=50_000)
     for story in build_stories(events):
         if any(event.reference == reference.strip() for event in story.events):
             return story
-    raise ActionRefused(f"There is no event {reference} any more.")
+    raise NotFound(f"There is no event {reference} any more.")
 
 
 def describe(story: Story) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from doorward.core.tools import learn_tools
 from doorward.oauth.tools import ListedTool
 from doorward.storage.tools import change_tools
 
-from .operator import ActionRefused, Operator
+from .operator import NotFound, Operator
 
 
 async def learn(
@@ -28,5 +28,5 @@ async def learn(
         change_tools, resource.project_id, resource.resource_id, change, actor=operator.actor, now=operator.clock()
     )
     if changed is None:
-        raise ActionRefused("The resource was removed meanwhile.")
+        raise NotFound("The resource was removed meanwhile.")
     return changed

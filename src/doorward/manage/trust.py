@@ -28,7 +28,7 @@ from doorward.storage.trusted_issuers import (
     void_trusted_issuer,
 )
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 KINDS: tuple[AssertionKind, ...] = ("id-jag", "workload")
 MAX_TRUSTS = 100
@@ -84,7 +84,7 @@ async def get(operator: Operator, project: Project, trust_id: str) -> TrustedIss
     if len(named) > 1:
         raise ActionRefused(f"{trust_id} is trusted {len(named)} times: name one by its id.")
     if not named:
-        raise ActionRefused(f"There is no trust {trust_id}.")
+        raise NotFound(f"There is no trust {trust_id}.")
     return named[0]
 
 
@@ -108,7 +108,7 @@ async def link(operator: Operator, user: User, issuer: str, subject: str, *, ten
     _check_issuer(issuer)
     key = issuer_key(issuer, tenant or None)
     if not await operator.database.write(_link, user, key, subject, operator.actor, operator.clock()):
-        raise ActionRefused(f"{subject} stands for somebody already; unlink it first.")
+        raise Conflict(f"{subject} stands for somebody already; unlink it first.")
 
 
 async def list_links(operator: Operator, project: Project) -> list[LinkedIdentity]:
@@ -120,7 +120,7 @@ async def unlink(operator: Operator, project: Project, issuer: str, subject: str
     """Forget whom a subject stands for; connections that it gave stay until they are ended. Raises `ActionRefused`."""
     key = issuer_key(issuer, tenant or None)
     if not await operator.database.write(_unlink, project, key, subject, operator.actor, operator.clock()):
-        raise ActionRefused(f"{subject} of {key} stands for nobody.")
+        raise NotFound(f"{subject} of {key} stands for nobody.")
 
 
 def describe(trust: TrustedIssuer) -> dict[str, Any]:
@@ -183,7 +183,7 @@ async def _complete(tx: Transaction, project: Project, policy: TrustPolicy) -> T
     for uri in policy.resources:
         found = [r.uri for r in known if uri == r.resource_id or same_resource(uri, r.uri)]
         if not found:
-            raise ActionRefused(f"There is no resource {uri}.")
+            raise NotFound(f"There is no resource {uri}.")
         uris += found
     for scope in policy.scopes:
         _check_scope(scope)
@@ -192,7 +192,7 @@ async def _complete(tx: Transaction, project: Project, policy: TrustPolicy) -> T
     for client_id in policy.clients:
         speaks_for_itself = is_document_url(client_id) or is_sealed(client_id)
         if not speaks_for_itself and await find_client(tx, project.project_id, client_id) is None:
-            raise ActionRefused(f"There is no client {client_id}.")
+            raise NotFound(f"There is no client {client_id}.")
     return replace(policy, resources=tuple(uris))
 
 

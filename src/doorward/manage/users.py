@@ -28,7 +28,7 @@ from doorward.storage.users import (
     update_user,
 )
 
-from .operator import ActionRefused, Operator
+from .operator import ActionRefused, Conflict, NotFound, Operator
 
 SETUP_LIFE_MS = 24 * 3_600_000
 _NOBODY = TokenHash(b"")
@@ -40,7 +40,7 @@ async def add(
     """Add a person. Raises `ActionRefused` for a bad address, a weak password or a taken address."""
     user, key, password_hash = await _prepare(operator, project, email, password, role=role, name=name)
     if not await operator.database.write(_add, user, key, password_hash, operator.actor, None):
-        raise ActionRefused(f"{user.email} is a person of this project already.")
+        raise Conflict(f"{user.email} is a person of this project already.")
     return user
 
 
@@ -84,7 +84,7 @@ async def get(operator: Operator, project: Project, reference: str) -> User:
     found = await operator.database.read(find_credentials, project.project_id, email_key(reference) or "")
     user = found.user if found else await operator.database.read(find_user, project.project_id, reference)
     if user is None:
-        raise ActionRefused(f"There is nobody with the address or id {reference}.")
+        raise NotFound(f"There is nobody with the address or id {reference}.")
     return user
 
 
@@ -99,6 +99,11 @@ async def change_password(operator: Operator, user: User, password: str, *, spar
     """Set a person's password and end their sessions, but the one they did it in. Raises `ActionRefused`."""
     password_hash = await hash_new_password(password, user.email)
     await operator.database.write(_change_password, user, password_hash, spare, operator.actor, operator.clock())
+
+
+async def end_sessions(operator: Operator, user: User) -> int:
+    """Sign a person out everywhere; apps that they let in stay connected. Returns how many sessions ended."""
+    return await operator.database.write(_end_sessions, user, operator)
 
 
 async def remove(operator: Operator, user: User) -> None:
@@ -184,7 +189,7 @@ async def _change(tx: Transaction, user: User, changes: dict[str, Any], operator
     await hold_project(tx, user.project_id)
     found = await find_user(tx, user.project_id, user.user_id)
     if found is None:
-        raise ActionRefused(f"{user.email or user.user_id} was removed meanwhile.")
+        raise NotFound(f"{user.email or user.user_id} was removed meanwhile.")
     changed = replace(found, **changes)
     await update_user(tx, changed, now)
     if not changed.enabled:
@@ -201,6 +206,13 @@ async def _change_password(
     await end_other_sessions(tx, user.project_id, user.user_id, spare)
     event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), {"changed": ["password"]})
     await record(tx, user.project_id, event, now)
+
+
+async def _end_sessions(tx: Transaction, user: User, operator: Operator) -> int:
+    ended = await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
+    event = AuditEvent(audit.SIGNED_OUT, operator.actor, audit.user_actor(user.user_id), {"sessions": ended})
+    await record(tx, user.project_id, event, operator.clock())
+    return ended
 
 
 async def _remove(tx: Transaction, user: User, operator: Operator) -> None:

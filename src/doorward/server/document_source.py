@@ -53,7 +53,7 @@ class DocumentSource:
     """Fetches and keeps documents by URL. One per process; what must last is in the database."""
 
     def __init__(self, fetcher: GuardedFetcher, clock: Callable[[], int], *, max_bytes: int) -> None:
-        self._fetcher = fetcher
+        self.fetcher = fetcher
         self._clock = clock
         self._max_bytes = max_bytes
         self._kept: OrderedDict[str, Document] = OrderedDict()
@@ -117,7 +117,7 @@ class DocumentSource:
         except TimeoutError:
             raise FetchFailed("Too many documents are being fetched.") from None
         try:
-            return await self._fetcher.get(url, max_bytes=max_bytes)
+            return await self.fetcher.get(url, max_bytes=max_bytes)
         finally:
             self._at_once.release()
 

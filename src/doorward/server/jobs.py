@@ -15,6 +15,7 @@ from doorward.storage.codes import sweep_codes
 from doorward.storage.database import StorageUnavailable
 from doorward.storage.device_codes import sweep_device_codes
 from doorward.storage.grants import sweep_grants
+from doorward.storage.idempotency import sweep_idempotency_keys
 from doorward.storage.interactions import sweep_interactions
 from doorward.storage.pending_sign_ins import sweep_pending_sign_ins
 from doorward.storage.pushed_requests import sweep_pushed_requests
@@ -54,6 +55,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)
     swept += await database.write(sweep_spent_ids, now)
+    swept += await database.write(sweep_idempotency_keys, now)
     swept += await database.write(sweep_access_tokens, now)
     swept += await database.write(sweep_revocations, now)
     swept += await database.write(sweep_audit, now - AUDIT_LIFE_MS)

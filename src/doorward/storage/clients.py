@@ -38,6 +38,18 @@ _LIST = Statement(
     .order_by(clients.c.created_at.desc(), clients.c.client_id)
     .limit(bindparam("at_most"))
 )
+_LIST_AFTER = Statement(
+    select(*_COLUMNS)
+    .where(
+        clients.c.project_id == bindparam("of_project"),
+        or_(
+            clients.c.created_at < bindparam("after_at", type_=BigInteger),
+            and_(clients.c.created_at == bindparam("after_at"), clients.c.client_id > bindparam("after_id")),
+        ),
+    )
+    .order_by(clients.c.created_at.desc(), clients.c.client_id)
+    .limit(bindparam("at_most"))
+)
 _COUNT = Statement(select(func.count()).where(clients.c.project_id == bindparam("of_project")))
 _DELETE = Statement(delete(clients).where(*_THIS_CLIENT).returning(clients.c.status))
 _TOUCH = Statement(
@@ -128,8 +140,14 @@ async def find_client(tx: Transaction, project_id: ProjectId, client_id: str) ->
     return _load(row) if row else None
 
 
-async def list_clients(tx: Transaction, project_id: ProjectId, *, at_most: int = 200) -> list[Client]:
-    """The newest clients of a project."""
+async def list_clients(
+    tx: Transaction, project_id: ProjectId, *, at_most: int = 200, after: tuple[int, str] | None = None
+) -> list[Client]:
+    """The newest clients of a project; with `after`, a time and id, those that come after it in that order."""
+    if after is not None:
+        at, client_id = after
+        rows = await tx.all(_LIST_AFTER, of_project=project_id, after_at=at, after_id=client_id, at_most=at_most)
+        return [_load(row) for row in rows]
     return [_load(row) for row in await tx.all(_LIST, of_project=project_id, at_most=at_most)]
 
 

@@ -7,7 +7,7 @@ projects can never be mixed up and a cluster can shard by project. JSON is store
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text
 
-from . import columns, schema_factors
+from . import columns, schema_admin, schema_factors
 from .columns import belongs_to as _belongs_to
 from .columns import bytes_ as _bytes
 from .columns import epoch as _epoch
@@ -19,6 +19,7 @@ from .columns import text as _text
 
 metadata = columns.metadata
 FACTOR_TABLES = schema_factors.FACTOR_TABLES
+ADMIN_TABLES = schema_admin.ADMIN_TABLES
 
 # Not of any tenant: the server's own secrets, encrypted under the master key.
 server_secrets = Table(

@@ -2,6 +2,7 @@
 
 import typer
 
+from . import admin_token as _admin_token  # noqa: F401  # its commands join the group of tokens
 from .admission import admission_commands
 from .audit import audit_commands, incident_commands
 from .client import client_commands

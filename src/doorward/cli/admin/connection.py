@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from doorward.manage.operator import Operator
 
 connection_commands = make_group("Apps that people let in.")
-token_commands = make_group("Tokens that came into wrong hands.")
+token_commands = make_group("Tokens of the admin API, and ending tokens that came into wrong hands.")
 
 
 @connection_commands.command("list")

@@ -172,8 +172,6 @@ def resource_set(  # noqa: PLR0913  # one for each option
     as_json: AsJson = False,
 ) -> None:
     """Change an MCP server; scopes, aliases and budgets that are given replace all of them."""
-    from dataclasses import replace
-
     from doorward.manage import resources  # keeps --help fast
 
     changes: dict[str, Any] = {}
@@ -190,7 +188,7 @@ def resource_set(  # noqa: PLR0913  # one for each option
 
     async def act(operator: "Operator", of: "Project") -> "Resource":
         found = await resources.get(operator, of, uri)
-        return await resources.change(operator, found, settings=replace(found.settings, **settings), **changes)
+        return await resources.change(operator, found, **settings, **changes)
 
     show_one(resources.describe(run_on(data, project, act)), as_json=as_json)
 

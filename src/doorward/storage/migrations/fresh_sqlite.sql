@@ -565,3 +565,36 @@ CREATE INDEX ix_pending_sign_ins_expires_at ON pending_sign_ins (expires_at);
 
 UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
 
+-- Running upgrade 0005 -> 0006
+
+CREATE TABLE admin_tokens (
+    project_id TEXT NOT NULL, 
+    token_id TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    role TEXT NOT NULL, 
+    scopes TEXT NOT NULL, 
+    secret_hash BLOB NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT, 
+    last_used_at BIGINT, 
+    revoked_at BIGINT, 
+    CONSTRAINT pk_admin_tokens PRIMARY KEY (project_id, token_id), 
+    CONSTRAINT fk_admin_tokens_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX ix_admin_tokens_project_id_secret_hash ON admin_tokens (project_id, secret_hash);
+
+CREATE TABLE idempotency_keys (
+    project_id TEXT NOT NULL, 
+    key_hash BLOB NOT NULL, 
+    request_hash BLOB NOT NULL, 
+    answer TEXT, 
+    expires_at BIGINT NOT NULL, 
+    CONSTRAINT pk_idempotency_keys PRIMARY KEY (project_id, key_hash), 
+    CONSTRAINT fk_idempotency_keys_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_idempotency_keys_project_id_expires_at ON idempotency_keys (project_id, expires_at);
+
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+
