@@ -20,8 +20,10 @@ from doorward.server.token import answer_token
 from doorward.server.tools import TOOLS_BODY_LIMIT, answer_tools
 from doorward.web.account import post_end_sessions, post_reopen_connection, post_revoke_connection, show_account
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
-from doorward.web.dashboard import show_dashboard, show_home
+from doorward.web.board.serving import serve
+from doorward.web.board.table import BOARD
 from doorward.web.device import post_device, post_device_decision, show_device
+from doorward.web.home import show_home
 from doorward.web.setup import post_setup, show_setup
 from doorward.web.sign_in import post_sign_in, post_sign_out, show_sign_in
 
@@ -80,7 +82,7 @@ ROUTES: Mapping[str, Route] = {
     "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),
     "/account/connections/reopen": Route({"POST": post_reopen_connection}, html=True),
     "/account/sessions/revoke": Route({"POST": post_end_sessions}, html=True),
-    "/dashboard": Route({"GET": show_dashboard}, html=True),
+    **{path: Route(serve(path, BOARD), html=True) for path in BOARD},
 }
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""
 

@@ -68,6 +68,19 @@ GRANT_REOPENED = "grant.reopened"
 INCIDENTS = (CODE_REUSED, REFRESH_REUSED)
 """What looks as if somebody holds a credential that is not theirs."""
 
+TOKENS_GIVEN = (
+    CODE_REDEEMED,
+    DEVICE_CODE_REDEEMED,
+    CLIENT_TOKEN_ISSUED,
+    TOKEN_EXCHANGED,
+    TOKEN_MINTED,
+    ASSERTION_ACCEPTED,
+    TOKEN_REFRESHED,
+)
+REGISTRATIONS = (CLIENT_REGISTERED, CLIENT_ADDED, CLIENT_QUEUED)
+COUNTED = (*REGISTRATIONS, SIGNED_IN, *TOKENS_GIVEN)
+"""What is counted by the day."""
+
 
 def user_actor(user_id: str) -> str:
     """A person, as actor or target."""

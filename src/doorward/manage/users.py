@@ -101,6 +101,11 @@ async def change_password(operator: Operator, user: User, password: str) -> None
     await operator.database.write(_change_password, user, password_hash, operator.actor, operator.clock())
 
 
+async def end_sessions(operator: Operator, user: User) -> int:
+    """Sign a person out everywhere; what they let in stays. How many sessions ended."""
+    return await operator.database.write(_end_sessions, user, operator.actor, operator.clock())
+
+
 async def remove(operator: Operator, user: User) -> None:
     """Remove a person with sessions and grants."""
     await operator.database.write(_remove, user, operator)
@@ -198,6 +203,14 @@ async def _change_password(tx: Transaction, user: User, password_hash: str, acto
     await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
     event = AuditEvent(audit.USER_CHANGED, actor, audit.user_actor(user.user_id), {"changed": ["password"]})
     await record(tx, user.project_id, event, now)
+
+
+async def _end_sessions(tx: Transaction, user: User, actor: str, now: int) -> int:
+    ended = await end_other_sessions(tx, user.project_id, user.user_id, _NOBODY)
+    if ended:
+        event = AuditEvent(audit.SIGNED_OUT, actor, audit.user_actor(user.user_id), {"sessions": ended})
+        await record(tx, user.project_id, event, now)
+    return ended
 
 
 async def _remove(tx: Transaction, user: User, operator: Operator) -> None:
