@@ -6,7 +6,7 @@ from typing import Any
 
 from doorward.core.models import Client, Project, User
 from doorward.storage.audit import EventSearch, Place, RecordedEvent, count_events_by_day, search_events
-from doorward.storage.clients import find_client
+from doorward.storage.clients import count_clients_by_day, find_client
 from doorward.storage.database import Transaction
 from doorward.storage.timeline import count_refusals_by_day
 from doorward.storage.users import find_user
@@ -24,8 +24,9 @@ __all__ = ["DAY_MS", "EventSearch", "Place", "count_days", "describe", "export",
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """How often each action was recorded on each day, and how many steps were refused. Days count from 1970."""
+    """How much there was of each on each day, counted from 1970. An app that nobody went on with leaves no trace."""
 
+    apps: Mapping[int, int]
     actions: Mapping[tuple[int, str], int]
     refusals: Mapping[int, int]
 
@@ -60,7 +61,8 @@ async def count_days(operator: Operator, project: Project, *, since: int) -> Day
     bounds = {"since": since, "day_ms": DAY_MS, "at_most": MAX_COUNTED}
     events = await operator.database.read(count_events_by_day, project.project_id, **bounds)
     refusals = await operator.database.read(count_refusals_by_day, project.project_id, **bounds)
-    return Days({(day, action): count for day, action, count in events}, dict(refusals))
+    apps = await operator.database.read(count_clients_by_day, project.project_id, since=since, day_ms=DAY_MS)
+    return Days(dict(apps), {(day, action): count for day, action, count in events}, dict(refusals))
 
 
 async def find_names(

@@ -29,7 +29,7 @@ class Bar:
 
 
 async def show_charts(desk: Desk) -> Response:
-    """Registrations, sign-ins, tokens and refusals by the day."""
+    """Apps that came, sign-ins, tokens and refusals by the day."""
     last = desk.now // DAY_MS
     days = range(last - DAYS + 1, last + 1)
     counted = await activity.count_days(desk.operator, desk.project, since=days[0] * DAY_MS)
@@ -38,7 +38,7 @@ async def show_charts(desk: Desk) -> Response:
         return lambda day: sum(counted.actions.get((day, action), 0) for action in actions)
 
     charts = [
-        ("registrations", sum_of(*audit.REGISTRATIONS)),
+        ("apps", lambda day: counted.apps.get(day, 0)),
         ("sign_ins", sum_of(audit.SIGNED_IN)),
         ("tokens", sum_of(*audit.TOKENS_GIVEN)),
         ("refusals", lambda day: counted.refusals.get(day, 0)),

@@ -3,6 +3,7 @@
 from doorward.core.timeline import TimelineEvent, TimelineStep
 
 _BY_WORDS = (
+    ("never registered", "Remove the connection in the app and make it anew: the app registers by itself then."),
     ("stopped", "A server or the project is stopped. Look at the emergency stop, and resume it."),
     ("approval", "The app waits for approval. Decide about it on the page of apps."),
     ("redirect", "It sends people to an address it did not register. Remove the app and let it register anew."),

@@ -35,7 +35,7 @@ def describe_story(story: Story, names: dict[str, str], now: int) -> dict[str, A
     last = story.events[-1]
     refused = [event for event in story.events if event.outcome != "ok"]
     return {
-        "verdict": story.verdict,
+        "verdict": story.verdict[:1].upper() + story.verdict[1:],
         "is_stopped": last.outcome != "ok",
         "is_on_its_way": last.outcome == "ok" and last.step not in ("token", "refresh", "revoke", "call"),
         "fix": find_fix(last) if last.outcome != "ok" else "",

@@ -18,6 +18,7 @@ from .desk import PAGE_SIZE, BoardPage, Desk
 
 _WORDS = ("action", "actor", "target")
 _MAX_WORDS = 200
+_MAX_DETAIL = 500
 
 
 async def show_audit(desk: Desk) -> Response:
@@ -103,8 +104,13 @@ def _describe(event: Any, names: dict[str, str], now: int) -> dict[str, Any]:
         "actor_name": names.get(event.actor.partition(":")[2], ""),
         "target": event.target,
         "target_name": names.get(event.target.partition(":")[2], ""),
-        "detail": json.dumps(event.detail, ensure_ascii=False)[:500] if event.detail else "",
+        "detail": [(name, _write(value)) for name, value in event.detail.items()],
     }
+
+
+def _write(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:_MAX_DETAIL]
 
 
 AUDIT_PAGE = BoardPage(show_audit)
