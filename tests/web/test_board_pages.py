@@ -128,10 +128,10 @@ async def test_a_failure_is_told_with_its_reason_and_found_by_its_reference(door
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_that_stops_has_something_that_helps(step: TimelineStep) -> None:
-    for reason in ("", "The redirect URI is not registered.", "This app waits for approval."):
-        told = find_fix(TimelineEvent(1, step, "refused", "192.0.2.1", "app", reason=reason))
-        assert told.endswith(".")
-    assert "waits" in told
+    reasons = ("", "The redirect URI is not registered.", "This app waits for approval.")
+    told = [find_fix(TimelineEvent(1, step, "refused", "192.0.2.1", "app", reason=reason)) for reason in reasons]
+    assert all(text for text in told)
+    assert "waits for approval" in told[-1]
 
 
 async def test_apps_are_found_by_words_and_state(door: Door, person: Person) -> None:
@@ -185,10 +185,10 @@ async def test_the_audit_trail_is_searched_and_paged(door: Door, person: Person)
         await keys.create(door.operator, door.project, ("register",), name=f"k{number}")
         door.clock.advance(seconds=1)
     first = await look(person, "/audit", action="KEY.")
-    assert first.html.count("<code>key.created</code>") == 50
+    assert first.html.count(">key.created</code>") == 50
     older = next(link for link in first.links if "older=" in link)
     second = await person.open(older)
-    assert second.html.count("<code>key.created</code>") == 10
+    assert second.html.count(">key.created</code>") == 10
     assert "No event is like that" in (await look(person, "/audit", actor="nobody at all")).text
     nothing = await look(person, "/audit", since="2099-01-01")
     assert "No event is like that" in nothing.text

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from doorward.core.models import Client, Project, User
-from doorward.storage.audit import EventSearch, Place, RecordedEvent, count_events_by_day, search_events
+from doorward.storage.audit import NEWEST, EventSearch, Place, RecordedEvent, count_events_by_day, search_events
 from doorward.storage.clients import count_clients_by_day, find_client
 from doorward.storage.database import Transaction
 from doorward.storage.timeline import count_refusals_by_day
@@ -14,10 +14,7 @@ from doorward.storage.users import find_user
 from .operator import Operator
 
 DAY_MS = 86_400_000
-MAX_COUNTED = 200_000
-"""How many events are counted at most, so that a chart costs the same however busy a project is."""
 _EXPORTED_AT_ONCE = 500
-_LATEST = 2**62
 
 __all__ = ["DAY_MS", "EventSearch", "Place", "count_days", "describe", "export", "find_names", "search"]
 
@@ -35,8 +32,9 @@ async def search(
     operator: Operator, project: Project, wanted: EventSearch, *, older_than: Place | None = None, at_most: int = 50
 ) -> list[RecordedEvent]:
     """The newest events of a search, a page at a time."""
-    place = older_than or Place(_LATEST)
-    return await operator.database.read(search_events, project.project_id, wanted, place, at_most=at_most)
+    return await operator.database.read(
+        search_events, project.project_id, wanted, older_than or NEWEST, at_most=at_most
+    )
 
 
 async def export(operator: Operator, project: Project, wanted: EventSearch) -> AsyncIterator[list[RecordedEvent]]:
@@ -58,10 +56,10 @@ def describe(event: RecordedEvent) -> dict[str, Any]:
 
 async def count_days(operator: Operator, project: Project, *, since: int) -> Days:
     """How much happened on each day since a time."""
-    bounds = {"since": since, "day_ms": DAY_MS, "at_most": MAX_COUNTED}
+    bounds = {"since": since, "day_ms": DAY_MS}
     events = await operator.database.read(count_events_by_day, project.project_id, **bounds)
     refusals = await operator.database.read(count_refusals_by_day, project.project_id, **bounds)
-    apps = await operator.database.read(count_clients_by_day, project.project_id, since=since, day_ms=DAY_MS)
+    apps = await operator.database.read(count_clients_by_day, project.project_id, **bounds)
     return Days(dict(apps), {(day, action): count for day, action, count in events}, dict(refusals))
 
 

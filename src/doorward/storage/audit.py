@@ -122,8 +122,17 @@ class Place:
     event_id: str = ""
 
 
+ANYTHING = EventSearch()
+NEWEST = Place(2**62)
+
+
 async def search_events(
-    tx: Transaction, project_id: ProjectId, search: EventSearch, older_than: Place, *, at_most: int
+    tx: Transaction,
+    project_id: ProjectId,
+    search: EventSearch = ANYTHING,
+    older_than: Place = NEWEST,
+    *,
+    at_most: int = 100,
 ) -> list[RecordedEvent]:
     """The newest events that a search finds, older than a place."""
     rows = await tx.all(
@@ -142,7 +151,7 @@ async def search_events(
 
 
 async def count_events_by_day(
-    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int, at_most: int
+    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int, at_most: int = 200_000
 ) -> list[tuple[int, str, int]]:
     """(day since 1970, action, how many) of what charts count, of the newest `at_most` events."""
     rows = await tx.all(_BY_DAY, project_id=project_id, since=since, day_ms=day_ms, at_most=at_most)

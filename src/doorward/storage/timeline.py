@@ -92,7 +92,7 @@ async def find_reference_time(tx: Transaction, project_id: ProjectId, reference:
 
 
 async def count_refusals_by_day(
-    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int, at_most: int
+    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int, at_most: int = 200_000
 ) -> list[tuple[int, int]]:
     """(day since 1970, how many steps were refused or failed), of the newest `at_most` of them."""
     rows = await tx.all(_REFUSALS_BY_DAY, project_id=project_id, since=since, day_ms=day_ms, good="ok", at_most=at_most)

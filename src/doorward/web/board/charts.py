@@ -1,6 +1,5 @@
 """Charts of the last two weeks, drawn here as SVG, each with a table that says the same."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,19 +33,17 @@ async def show_charts(desk: Desk) -> Response:
     days = range(last - DAYS + 1, last + 1)
     counted = await activity.count_days(desk.operator, desk.project, since=days[0] * DAY_MS)
 
-    def sum_of(*actions: str) -> Callable[[int], int]:
-        return lambda day: sum(counted.actions.get((day, action), 0) for action in actions)
-
-    charts = [
-        ("apps", lambda day: counted.apps.get(day, 0)),
-        ("sign_ins", sum_of(audit.SIGNED_IN)),
-        ("tokens", sum_of(*audit.TOKENS_GIVEN)),
-        ("refusals", lambda day: counted.refusals.get(day, 0)),
-    ]
+    charts = {
+        "apps": [counted.apps.get(day, 0) for day in days],
+        "sign_ins": [counted.actions.get((day, audit.SIGNED_IN), 0) for day in days],
+        "tokens": [sum(counted.actions.get((day, given), 0) for given in audit.TOKENS_GIVEN) for day in days],
+        "refusals": [counted.refusals.get(day, 0) for day in days],
+    }
+    names = [name_day(day) for day in days]
     return desk.render(
         "charts.html",
         "charts",
-        charts=[{"key": key, **draw([(name_day(day), of(day)) for day in days])} for key, of in charts],
+        charts=[{"key": key, **draw(list(zip(names, counts, strict=True)))} for key, counts in charts.items()],
         width=WIDTH,
         height=HEIGHT,
     )

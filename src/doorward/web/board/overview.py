@@ -18,7 +18,7 @@ async def show_overview(desk: Desk) -> Response:
     """Where the project stands, at a look."""
     operator, project, servers = desk.operator, desk.project, desk.view.resources
     families = await admission.list_families(operator, project)
-    waiting = await admission.list_queue(operator, project)
+    known = [client for family in families for client in family.clients]
     people = await users.list_all(operator, project)
     linked = await connections.list_everybodys(operator, project, at_most=_MAX_COUNTED)
     stories = await timeline.list_stories(operator, project, at_most=200)
@@ -36,7 +36,7 @@ async def show_overview(desk: Desk) -> Response:
             "people": len(people),
             "connections": f"{_MAX_COUNTED}+" if len(linked) >= _MAX_COUNTED else len(linked),
         },
-        waiting=len(waiting),
+        waiting=sum(1 for client in known if client.status == "pending" or client.proposed is not None),
         stopped=ago(project.stopped_at, desk.now),
         stopped_servers=[resource.name for resource in servers if resource.stopped_at is not None],
         steps=_steps(has_server=bool(servers), is_guarded=told or has_called or bool(linked), has_app=bool(linked)),
