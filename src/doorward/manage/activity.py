@@ -14,7 +14,7 @@ from doorward.storage.users import find_user
 from .operator import Operator
 
 DAY_MS = 86_400_000
-_EXPORTED_AT_ONCE = 500
+EXPORTED_AT_ONCE = 500
 
 __all__ = ["DAY_MS", "EventSearch", "Place", "count_days", "describe", "export", "find_names", "search"]
 
@@ -41,10 +41,10 @@ async def export(operator: Operator, project: Project, wanted: EventSearch) -> A
     """Every event of a search, newest first, some at a time: a trail may be longer than memory."""
     place: Place | None = None
     while True:
-        found = await search(operator, project, wanted, older_than=place, at_most=_EXPORTED_AT_ONCE)
+        found = await search(operator, project, wanted, older_than=place, at_most=EXPORTED_AT_ONCE)
         if found:
             yield found
-        if len(found) < _EXPORTED_AT_ONCE:
+        if len(found) < EXPORTED_AT_ONCE:
             return
         place = Place(found[-1].at, found[-1].event_id)
 
