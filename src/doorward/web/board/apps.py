@@ -195,7 +195,7 @@ def _matches(family: Family, words: str, state: str) -> bool:
 
 
 def _state(client: Client) -> str:
-    return "pending" if client.proposed is not None else client.status
+    return "pending" if client.proposed is not None and client.status == "active" else client.status
 
 
 def _describe_family(family: Family, now: int) -> dict[str, Any]:
