@@ -232,52 +232,63 @@ KEPT_OUT = {
     "resource_name": "Travel desk",
     "ended": "on 3 November",
 }
-DASHBOARD = {
+BOARD = {
     "user": ADA,
+    "may_change": True,
+    "is_owner": True,
+    "secret": None,
+    "failed": "",
+    "errors": {},
+    "values": {},
+}
+FAILURE = {
+    "verdict": "Stopped at the token: invalid_grant: The code was used before.",
+    "is_stopped": True,
+    "is_on_its_way": False,
+    "fix": "Start the connection in the app again. Codes are good once and for a few minutes.",
+    "app": UNBROKEN,
+    "client_id": "mcl_x",
+    "person": "Ada",
+    "user_id": "usr_x",
+    "when": "4 minutes ago",
+    "reference": "k3jd8s0plq",
+    "steps": [],
+}
+OVERVIEW = BOARD | {
+    "section": "overview",
     "issuer": "https://auth.acme.example",
-    "people": 3,
-    "resources": [
-        {"name": "Travel desk", "uri": RESOURCE["uri"], "scopes": ["travel:read", "travel:book", "travel:manage"]},
-        {"name": "Notes", "uri": "https://mcp.acme.example/notes", "scopes": []},
-    ],
+    "counts": {"servers": 2, "apps": 3, "people": 3, "connections": 14},
+    "waiting": 2,
+    "stopped": None,
+    "stopped_servers": ["Notes"],
+    "steps": [],
+    "origin": "https://mcp.acme.example",
     "connect_commands": [
         {"label": "Claude Code", "command": f"claude mcp add --transport http travel {RESOURCE['uri']}"},
         {"label": "Any other app: paste the address", "command": RESOURCE["uri"]},
     ],
-    "clients": [
-        {
-            "name": "Claude Code",
-            "kind": "self-registered",
-            "host": None,
-            "created": "12 Nov 2026",
-            "last_used": "4 minutes ago",
-        },
-        {
-            "name": "Acme portal",
-            "kind": "pre-registered",
-            "host": "portal.acme.example",
-            "created": "1 Nov 2026",
-            "last_used": None,
-        },
-        {"name": UNBROKEN, "kind": "self-registered", "host": EVIL_HOST, "created": "today", "last_used": None},
-        {
-            "name": MIXED,
-            "kind": "self-registered",
-            "host": "travelpal.example",
-            "created": "today",
-            "last_used": "1 hour ago",
-        },
-    ],
-    "events": [
-        {
-            "at": "2026-11-21 21:58",
-            "action": "Access allowed",
-            "actor": "ada@example.org",
-            "target": "Claude Code → Travel desk",
-        },
-        {"at": "2026-11-21 21:57", "action": "App registered", "actor": None, "target": "Claude Code"},
-        {"at": "2026-11-21 21:40", "action": "Sign-in refused", "actor": "mallory@example.net", "target": None},
-    ],
+    "failures": [FAILURE],
+    "recent": 20,
+}
+STEPS = [
+    {"key": "server", "done": True, "is_next": False},
+    {"key": "guard", "done": False, "is_next": True},
+    {"key": "app", "done": False, "is_next": False},
+]
+QUESTION = BOARD | {
+    "section": "",
+    "action": "/dashboard/stop",
+    "fields": {"act": "stop"},
+    "question": {
+        "heading": "Stop everything in Acme Travel?",
+        "effects": [
+            "Every call to 2 servers is refused from now on.",
+            "Nothing is lost: once you resume, all goes on.",
+        ],
+        "button": "Stop everything",
+        "back": "/dashboard/stop",
+        "tone": "danger",
+    },
 }
 
 PAGES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -405,6 +416,10 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "has_second_step": False,
         },
     ),
-    "dashboard": ("dashboard.html", DASHBOARD),
-    "dashboard-empty": ("dashboard.html", DASHBOARD | {"resources": [], "clients": [], "events": []}),
+    "dashboard": ("board/overview.html", OVERVIEW),
+    "dashboard-empty": (
+        "board/overview.html",
+        OVERVIEW | {"steps": STEPS, "failures": [], "recent": 0, "waiting": 0, "stopped_servers": []},
+    ),
+    "dashboard-question": ("board/question.html", QUESTION),
 }

@@ -8,7 +8,7 @@ Spec: security defaults, HTTP limits (T47, T48)
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,6 +156,22 @@ class Response:
         raw.append((b"content-length", str(len(self.body)).encode()))
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         await send({"type": "http.response.body", "body": b"" if head else self.body})
+
+
+@dataclass(slots=True)
+class StreamedResponse(Response):
+    """An answer too long to hold: its body comes piece by piece, and an error in the middle breaks it off."""
+
+    pieces: AsyncIterator[bytes] | None = None
+
+    async def send(self, send: Send, *, head: bool = False) -> None:
+        """Write the answer as it is made; with `head` everything but the body."""
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": raw})
+        if self.pieces is not None and not head:
+            async for piece in self.pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -30,8 +30,10 @@ from doorward.web.account import (
     show_account,
 )
 from doorward.web.authorize import post_authorize, post_consent, show_authorize
-from doorward.web.dashboard import show_dashboard, show_home
+from doorward.web.board.serving import serve
+from doorward.web.board.table import BOARD
 from doorward.web.device import post_device, post_device_decision, show_device
+from doorward.web.home import show_home
 from doorward.web.second_step import (
     post_confirm_app,
     post_second_step,
@@ -115,7 +117,6 @@ ROUTES: Mapping[str, Route] = {
     "/account/security/recovery-codes": Route({"POST": security.post_make_codes}, html=True),
     "/account/security/password": Route({"POST": security.post_change_password}, html=True),
     "/account/security/password/remove": Route({"POST": security.post_remove_password}, html=True),
-    "/dashboard": Route({"GET": show_dashboard}, html=True),
     # An operator's programs: a bearer token, never a cookie, never another origin
     OPENAPI_PATH: Route({"GET": answer_openapi}, problems=True),
     f"{ADMIN}/{{operation}}": Route(
@@ -123,6 +124,7 @@ ROUTES: Mapping[str, Route] = {
         problems=True,
         body_limit=ADMIN_BODY_LIMIT,
     ),
+    **{path: Route(serve(path, BOARD), html=True) for path in BOARD},
 }
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""
 

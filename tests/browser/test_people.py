@@ -111,10 +111,11 @@ async def test_signing_out_everywhere_else_ends_the_other_browser(
 async def test_the_dashboard_shows_what_has_happened(doorward: RunningDoorward, browser: Chromium) -> None:
     async with connect_sdk(doorward.demo, browser):
         page = await browser.page()
-        await page.goto(f"{doorward.issuer}/dashboard")
+        await page.goto(f"{doorward.issuer}/dashboard/apps")
         apps = page.get_by_role("table", name="Apps").get_by_role("row", name="An app of the SDK")
         await expect(apps.first).to_contain_text("Registered itself")
-        events = page.get_by_role("table", name="Recent events")
+        await page.goto(f"{doorward.issuer}/dashboard/audit")
+        events = page.get_by_role("table", name="Events")
         await expect(events.get_by_role("row").nth(1)).to_be_visible()
 
 

@@ -101,6 +101,7 @@ ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
     users.create_setup_link: ("setup_link.created", lambda g: users.create_setup_link(g.operator, g.fresh)),
     users.change: ("user.changed", lambda g: users.change(g.operator, g.owner, role="member", enabled=False)),
     users.change_password: ("user.changed", lambda g: users.change_password(g.operator, g.owner, PASSWORD)),
+    users.end_sessions: ("session.ended", lambda g: users.end_sessions(g.operator, g.owner)),
     users.remove: ("user.removed", lambda g: users.remove(g.operator, g.owner)),
     keys.create: ("key.created", lambda g: keys.create(g.operator, g.project, ("introspect",))),
     keys.revoke: ("key.revoked", lambda g: keys.revoke(g.operator, g.project, g.key.key_id)),

@@ -245,7 +245,7 @@ async def test_each_token_leaves_a_line_in_the_audit_trail(door: Door) -> None:
 async def test_a_client_without_an_address_is_shown_wherever_clients_are(door: Door) -> None:
     client, _ = await add_machine(door)
     person = door.person()
-    page = await person.sign_in(await person.open("/login?next=/dashboard"))
+    page = await person.sign_in(await person.open("/login?next=/dashboard/apps"))
     assert "Nightly" in page.text
     families = await admission.list_families(door.operator, door.project)
     assert [(family.name, family.redirects) for family in families] == [("Nightly", ())]

@@ -36,7 +36,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     ),
 }
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
-    audit.search_events: (lambda tx, t: audit.search_events(tx, t.project_id, only={}, at_most=10), []),
+    audit.find_events: (lambda tx, t: audit.find_events(tx, t.project_id, only={}, at_most=10), []),
     admin_tokens.find_admin_token: (
         lambda tx, t: admin_tokens.find_admin_token(tx, t.project_id, ADMIN_HASH, NOW),
         None,

@@ -138,6 +138,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await throttles.spend(tx, project_id, LIMIT, "somebody", NOW)
     await timeline.add_timeline_events(tx, project_id, [make_step()])
     await audit.record(tx, project_id, AuditEvent("filled", "system", project.slug), NOW)
+    await audit.record(tx, project_id, AuditEvent("session.started", "system", project.slug), NOW)
     await audit.record(tx, project_id, AuditEvent("token.refresh_reused", "system", GRANT), NOW)
 
 

@@ -79,6 +79,18 @@ GRANT_REOPENED = "grant.reopened"
 INCIDENTS = (CODE_REUSED, REFRESH_REUSED, PASSKEY_COPIED)
 """What looks as if somebody holds a credential that is not theirs."""
 
+TOKENS_GIVEN = (
+    CODE_REDEEMED,
+    DEVICE_CODE_REDEEMED,
+    CLIENT_TOKEN_ISSUED,
+    TOKEN_EXCHANGED,
+    TOKEN_MINTED,
+    ASSERTION_ACCEPTED,
+    TOKEN_REFRESHED,
+)
+COUNTED = (SIGNED_IN, *TOKENS_GIVEN)
+"""What is counted by the day."""
+
 
 def user_actor(user_id: str) -> str:
     """A person, as actor or target."""

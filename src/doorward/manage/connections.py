@@ -16,9 +16,15 @@ from doorward.oauth.ids import TokenHash
 from doorward.oauth.metadata import ClientMetadata, load_client_metadata
 from doorward.oauth.scopes import union
 from doorward.storage.asserted_grants import list_ended_connections, reopen_connection
-from doorward.storage.audit import RecordedEvent, list_events, record, search_events
+from doorward.storage.audit import RecordedEvent, find_events, list_events, record
 from doorward.storage.database import Transaction
-from doorward.storage.grants import list_connections, revoke_own_grant
+from doorward.storage.grants import (
+    ConnectionsOf,
+    PersonsConnection,
+    list_connections,
+    list_everybodys_connections,
+    revoke_own_grant,
+)
 from doorward.storage.resources import load_scopes, load_settings
 from doorward.storage.trusted_issuers import list_trusted_issuers
 from doorward.storage.users import end_other_sessions, end_own_session, list_sessions
@@ -103,6 +109,26 @@ def describe(app: ConnectedApp) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class PersonsApp:
+    """A connected app with the person who let it in, for those who see everybody's."""
+
+    app: ConnectedApp
+    person: str
+    grants: tuple[Grant, ...]
+
+
+async def list_everybodys(
+    operator: Operator, project: Project, *, of: tuple[ConnectionsOf, str] = ("", ""), at_most: int = 1000
+) -> list[PersonsApp]:
+    """The newest connections of a project, or of one client, person or server; each app once, with all it was given."""
+    found = await operator.database.read(list_everybodys_connections, project.project_id, of, at_most=at_most)
+    lines: dict[Hashable, list[PersonsConnection]] = {}
+    for each in found:
+        lines.setdefault((each.connection.grant.user_id, _line_of(each.connection.grant)), []).append(each)
+    return [_join(line) for line in lines.values()]
+
+
 async def list_ended(operator: Operator, project: Project, user: User) -> list[EndedApp]:
     """The apps whose access ended for good, whatever the issuer that had let them in asserts; last ended first."""
     ended = await operator.database.read(list_ended_connections, project.project_id, user.user_id)
@@ -162,7 +188,22 @@ async def search_audit(
     before: tuple[int, str] | None = None,
 ) -> list[RecordedEvent]:
     """The newest audit events of a project with this action, actor or target, older than `before`, a time and id."""
-    return await operator.database.read(search_events, project.project_id, only=only, before=before, at_most=at_most)
+    return await operator.database.read(find_events, project.project_id, only=only, before=before, at_most=at_most)
+
+
+def _join(line: list[PersonsConnection]) -> PersonsApp:
+    """The grants of one connection, newest first, as one."""
+    newest, grants = line[0].connection, tuple(each.connection.grant for each in line)
+    titles = {scope.name: scope.title for scope in all_scopes(load_scopes(newest.resource_scopes))}
+    app = ConnectedApp(
+        grant=newest.grant,
+        client=load_client_metadata(json.loads(newest.client_metadata)),
+        resource_name=newest.resource_name,
+        scope_titles=union(*(tuple(titles[name] for name in grant.scope if name in titles) for grant in grants)),
+        last_used_at=max((grant.last_used_at for grant in grants if grant.last_used_at is not None), default=None),
+        budgets=load_settings(newest.resource_settings).budgets,
+    )
+    return PersonsApp(app, line[0].person or line[0].email or newest.grant.user_id, grants)
 
 
 def _line_of(grant: Grant) -> Hashable:

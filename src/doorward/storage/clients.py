@@ -51,6 +51,12 @@ _LIST_AFTER = Statement(
     .limit(bindparam("at_most"))
 )
 _COUNT = Statement(select(func.count()).where(clients.c.project_id == bindparam("of_project")))
+_came = (
+    select((clients.c.created_at // bindparam("day_ms")).label("day"))
+    .where(clients.c.project_id == bindparam("of_project"), clients.c.created_at >= bindparam("since"))
+    .subquery()
+)
+_BY_DAY = Statement(select(_came.c.day, func.count()).group_by(_came.c.day))
 _DELETE = Statement(delete(clients).where(*_THIS_CLIENT).returning(clients.c.status))
 _TOUCH = Statement(
     update(clients)
@@ -155,6 +161,14 @@ async def count_clients(tx: Transaction, project_id: ProjectId) -> int:
     """How many clients a project holds, for its quota."""
     row = await tx.one(_COUNT, of_project=project_id)
     return int(row[0]) if row else 0
+
+
+async def count_clients_by_day(
+    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int
+) -> list[tuple[int, int]]:
+    """(day since 1970, how many clients came then and are still there)."""
+    rows = await tx.all(_BY_DAY, of_project=project_id, since=since, day_ms=day_ms)
+    return [(int(day), int(count)) for day, count in rows]
 
 
 async def touch_client(

@@ -1,6 +1,7 @@
 """Grants: one consent is one connection, and every token hangs off one. Revoking it is one statement."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
@@ -117,6 +118,35 @@ _CONNECTIONS = Statement(
     )
     .order_by(grants.c.created_at.desc())
 )
+_OF_PROJECT = (
+    select(
+        *_COLUMNS,
+        clients.c.metadata,
+        resources.c.name,
+        resources.c.scopes,
+        resources.c.settings,
+        users.c.email,
+        users.c.name.label("person"),
+    )
+    .join(users, _SAME_PROJECT_USER)
+    .join(clients, _SAME_PROJECT_CLIENT)
+    .join(resources, _SAME_PROJECT_RESOURCE)
+    .join(projects, projects.c.project_id == grants.c.project_id)
+    .where(
+        grants.c.project_id == bindparam("project_id"),
+        grants.c.revoked_at.is_(None),
+        grants.c.last_used_at.is_not(None),
+        *_NOT_VOID,
+    )
+    .order_by(grants.c.created_at.desc(), grants.c.grant_id.desc())
+    .limit(bindparam("at_most"))
+)
+_CONNECTIONS_OF: dict[str, Statement] = {
+    "": Statement(_OF_PROJECT),
+    "client": Statement(_OF_PROJECT.where(grants.c.client_id == bindparam("of"))),
+    "user": Statement(_OF_PROJECT.where(grants.c.user_id == bindparam("of"))),
+    "resource": Statement(_OF_PROJECT.where(grants.c.resource_id == bindparam("of"))),
+}
 _COUNT_LIVE = Statement(
     select(grants.c.client_id, func.count())
     .join(users, _SAME_PROJECT_USER)
@@ -155,6 +185,18 @@ class Connection:
     resource_name: str
     resource_scopes: str
     resource_settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonsConnection:
+    """A live grant with whose it is, for those who see everybody's."""
+
+    connection: Connection
+    email: str
+    person: str
+
+
+ConnectionsOf = Literal["", "client", "user", "resource"]
 
 
 async def add_grant(tx: Transaction, grant: Grant) -> None:
@@ -232,6 +274,17 @@ async def list_connections(tx: Transaction, project_id: ProjectId, user_id: User
     rows = await tx.all(_CONNECTIONS, project_id=project_id, user_id=user_id)
     split = len(_COLUMNS)
     return [Connection(_load(row[:split]), *row[split:]) for row in rows]
+
+
+async def list_everybodys_connections(
+    tx: Transaction, project_id: ProjectId, of: tuple[ConnectionsOf, str] = ("", ""), *, at_most: int = 1000
+) -> list[PersonsConnection]:
+    """The newest live grants of a project that were used at least once; of one client, person or server if named."""
+    what, key = of
+    named = {"of": key} if what else {}
+    rows = await tx.all(_CONNECTIONS_OF[what], project_id=project_id, at_most=at_most, **named)
+    split = len(_COLUMNS)
+    return [PersonsConnection(Connection(_load(row[:split]), *row[split:-2]), row[-2], row[-1]) for row in rows]
 
 
 async def count_live_grants(tx: Transaction, project_id: ProjectId) -> list[tuple[str, int]]:

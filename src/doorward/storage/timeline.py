@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, func, select
 
 from doorward.core.timeline import TimelineEvent
 from doorward.oauth.ids import ProjectId
@@ -41,6 +41,18 @@ _FIND_REFERENCE = Statement(
         timeline_events.c.project_id == bindparam("project_id"), timeline_events.c.reference == bindparam("reference")
     )
 )
+_recent = (
+    select((timeline_events.c.at // bindparam("day_ms")).label("day"))
+    .where(
+        timeline_events.c.project_id == bindparam("project_id"),
+        timeline_events.c.at >= bindparam("since"),
+        timeline_events.c.outcome != bindparam("good"),
+    )
+    .order_by(timeline_events.c.at.desc())
+    .limit(bindparam("at_most"))
+    .subquery()
+)
+_REFUSALS_BY_DAY = Statement(select(_recent.c.day, func.count()).group_by(_recent.c.day))
 _SWEEP = Statement(delete(timeline_events).where(timeline_events.c.at <= bindparam("before")))
 
 
@@ -77,6 +89,14 @@ async def find_reference_time(tx: Transaction, project_id: ProjectId, reference:
     """When the request was made whose answer carried this reference."""
     row = await tx.one(_FIND_REFERENCE, project_id=project_id, reference=reference)
     return int(row[0]) if row else None
+
+
+async def count_refusals_by_day(
+    tx: Transaction, project_id: ProjectId, *, since: int, day_ms: int, at_most: int = 200_000
+) -> list[tuple[int, int]]:
+    """(day since 1970, how many steps were refused or failed), of the newest `at_most` of them."""
+    rows = await tx.all(_REFUSALS_BY_DAY, project_id=project_id, since=since, day_ms=day_ms, good="ok", at_most=at_most)
+    return [(int(day), int(count)) for day, count in rows]
 
 
 async def sweep_timeline(tx: Transaction, before: int) -> int:

@@ -1,0 +1,1 @@
+"""The dashboard: pages for those who run a project, without scripts."""
