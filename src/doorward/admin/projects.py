@@ -34,6 +34,7 @@ class ProjectAnswer(Answer):
     development: bool
     device_flow: bool
     dpop_nonces: bool
+    require_second_factor: bool
     public_refresh_policy: ReusePolicy
     confidential_refresh_policy: ReusePolicy
     signing_key_days: int
@@ -63,6 +64,7 @@ class ProjectPatch(Patch):
     development: bool = False
     device_flow: bool = False
     dpop_nonces: bool = False
+    require_second_factor: bool = False
     public_refresh_policy: ReusePolicy = "until_used"
     confidential_refresh_policy: ReusePolicy = "strict"
     signing_key_days: int = 0
