@@ -289,7 +289,7 @@ async def test_no_text_is_a_template_t45(door: Door, owner: Api) -> None:
     assert made["name"] == text
     person = door.person()
     await person.sign_in(await person.open("/login"))
-    page = (await person.http.get("/dashboard")).text
+    page = (await person.http.get("/dashboard/servers")).text
     assert "{{7*7}}" in page
     assert "49<" not in page
 

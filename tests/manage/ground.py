@@ -4,16 +4,19 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyotp
 from sqlalchemy import select
 
 from doorward.core.admin_access import AdminToken
 from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
 from doorward.core.trust import TrustedIssuer, TrustPolicy
+from doorward.core.webauthn import NewPasskey
 from doorward.manage import (
     admin_tokens,
     clients,
     exchange,
+    factors,
     keys,
     projects,
     registrations,
@@ -78,6 +81,12 @@ class Ground:
     admin_token: AdminToken
     token: str
     """An access token of the owner's, as a JWT."""
+    keyed: User
+    """Has a password, a passkey and an authenticator app."""
+    passkey: str
+    half: User
+    """Was told the secret for an authenticator app, and has not shown a code yet."""
+    secret: str
 
 
 async def lay_ground(door: Door) -> Ground:
@@ -117,6 +126,8 @@ async def lay_ground(door: Door) -> Ground:
     await revocations.stop_server(operator, stopped)
     halted = await projects.create_project(operator, "halted", "Halted")
     await revocations.stop_everything(operator, halted)
+    keyed, passkey = await add_keyed(operator, project)
+    half = await users.add(operator, project, "half@example.com", PASSWORD)
     return Ground(
         operator=operator,
         project=project,
@@ -139,7 +150,37 @@ async def lay_ground(door: Door) -> Ground:
         halted=halted,
         admin_token=admin_token,
         token=(await door.tokens())[1]["access_token"],
+        keyed=keyed,
+        passkey=passkey,
+        half=half,
+        secret=await factors.propose_authenticator(operator, half),
     )
+
+
+async def add_keyed(operator: Operator, project: Project) -> tuple[User, str]:
+    """A person with every way to sign in, and their passkey."""
+    keyed = await users.add(operator, project, "keyed@example.com", PASSWORD)
+    passkey = await factors.add_own_passkey(operator, keyed, make_passkey(b"first"), "Telephone")
+    secret = await factors.propose_authenticator(operator, keyed)
+    await factors.confirm_authenticator(operator, keyed, code_of(operator, secret))
+    return keyed, passkey.passkey_id
+
+
+def make_passkey(name: bytes) -> NewPasskey:
+    """What a browser answers with when it has made one."""
+    return NewPasskey(
+        credential_id=name,
+        credential=b"public key",
+        sign_count=0,
+        is_backup_eligible=True,
+        is_backed_up=False,
+        challenge=name,
+    )
+
+
+def code_of(operator: Operator, secret: str) -> str:
+    """What an authenticator app shows now."""
+    return pyotp.TOTP(secret).at(operator.clock() // 1000)
 
 
 def make_grant(owner: User, client: Client, resource: Resource, now: int) -> Grant:

@@ -1,10 +1,10 @@
-"""What the verbs of the admin API are called with to change, and to see, something of a filled project."""
+"""What the verbs of the admin API and the dashboard are called with to change, and to see, something of a filled project."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from doorward.oauth.ids import TokenHash
-from doorward.storage import admin_tokens, audit, idempotency
+from doorward.storage import admin_tokens, audit, clients, grants, idempotency, timeline
 from doorward.storage.database import Transaction
 from tests.storage.rows import (
     ADMIN_HASH,
@@ -35,7 +35,13 @@ CHANGES: dict[Callable[..., Any], Act] = {
         tx, t.project_id, UNANSWERED_HASH
     ),
 }
+DAYS = {"since": 0, "day_ms": DAY}
 LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
+    audit.search_events: (lambda tx, t: audit.search_events(tx, t.project_id), []),
+    audit.count_events_by_day: (lambda tx, t: audit.count_events_by_day(tx, t.project_id, **DAYS), []),
+    timeline.count_refusals_by_day: (lambda tx, t: timeline.count_refusals_by_day(tx, t.project_id, **DAYS), []),
+    clients.count_clients_by_day: (lambda tx, t: clients.count_clients_by_day(tx, t.project_id, **DAYS), []),
+    grants.list_everybodys_connections: (lambda tx, t: grants.list_everybodys_connections(tx, t.project_id), []),
     audit.find_events: (lambda tx, t: audit.find_events(tx, t.project_id, only={}, at_most=10), []),
     admin_tokens.find_admin_token: (
         lambda tx, t: admin_tokens.find_admin_token(tx, t.project_id, ADMIN_HASH, NOW),

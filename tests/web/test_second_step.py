@@ -149,7 +149,7 @@ async def test_a_recovery_code_lets_in_once_however_it_is_typed_i1(door: Door, a
     page = await visitor.open("/account/security")
     assert "8 of 10 are left" in page.text
     assert "The last one was used just now." in page.text
-    assert "recovery_code.used" in (await visitor.open("/dashboard")).text
+    assert "recovery_code.used" in (await visitor.open("/dashboard/audit")).text
 
 
 async def test_a_recovery_code_of_somebody_else_is_no_help(door: Door, app: App) -> None:
