@@ -301,7 +301,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     audit.count_events_by_day: (lambda tx, t: audit.count_events_by_day(tx, t.project_id, **DAYS), []),
     timeline.count_refusals_by_day: (lambda tx, t: timeline.count_refusals_by_day(tx, t.project_id, **DAYS), []),
     clients.count_clients_by_day: (lambda tx, t: clients.count_clients_by_day(tx, t.project_id, **DAYS), []),
-    grants.list_everybodys_connections: (lambda tx, t: grants.list_everybodys_connections(tx, t.project_id), []),
+    grants.list_everybodys_connections: (lambda tx, t: grants.list_everybodys_connections(tx, t.project_id, now=NOW), []),
     audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),
@@ -388,11 +388,11 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
     grants.find_last_decided: (
-        lambda tx, t: grants.find_last_decided(tx, t.project_id, USER, CLIENT, RESOURCE),
+        lambda tx, t: grants.find_last_decided(tx, t.project_id, USER, CLIENT, RESOURCE, NOW),
         None,
     ),
-    grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id), []),
-    grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
+    grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id, NOW), []),
+    grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER, NOW), []),
     interactions.find_interaction: (
         lambda tx, t: interactions.find_interaction(tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW),
         None,
