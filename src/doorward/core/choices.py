@@ -3,7 +3,7 @@
 Spec: product.md, features 8 and 9; complaint 25
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +14,7 @@ from .tools import all_scopes, find_scopes, strongest
 
 Lasts = Literal["until_revoked", "hour", "day"]
 LASTS: tuple[Lasts, ...] = get_args(Lasts)
-_LIFE_MS: Mapping[Lasts, int] = {"hour": 3_600_000, "day": 86_400_000}
+LIFE_MS: dict[Lasts, int] = {"hour": 3_600_000, "day": 86_400_000}
 SHORTEST_SECONDS = 3600
 """What ends sooner by itself needs no choice of how long it lasts."""
 MAX_CHOSEN = 80
@@ -73,7 +73,7 @@ def opening_nothing(resource: Resource, asked: Scopes) -> Scopes:
 
 def find_end(lasts: Lasts, now: int) -> int | None:
     """When what is given now ends by itself; None is never."""
-    life = _LIFE_MS.get(lasts)
+    life = LIFE_MS.get(lasts)
     return None if life is None else now + life
 
 
