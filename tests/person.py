@@ -100,13 +100,13 @@ class Person:
         """Fill in the sign-in form."""
         return await self.submit(page, email=self.email, password=self.password)
 
-    async def consent(self, authorization_url: str, decision: str = "allow") -> str:
+    async def consent(self, authorization_url: str, decision: str = "allow", **fields: str | list[str]) -> str:
         """Go through sign-in and consent; the address the client is answered at."""
         page = await self.open(authorization_url)
         if "password" in (page.forms[0] if page.forms else {}):
             page = await self.sign_in(page)
         assert ("decision", decision) in page.buttons, page.text
-        page = await self.submit(page, decision=decision)
+        page = await self.submit(page, None, decision=decision, **fields)
         assert page.status == 200, page.text
         return page.links["continue"]
 

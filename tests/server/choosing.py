@@ -40,7 +40,7 @@ async def ask(door: Door, person: Person, client_id: str, scope: str = ALL) -> P
 
 async def choose(person: Person, page: Page, *tools: str, **fields: str) -> Page:
     """The answer to just these tools being ticked."""
-    return await person.submit(page, decision="allow_chosen", tool=list(tools), **fields)
+    return await person.submit(page, None, decision="allow_chosen", tool=list(tools), **fields)
 
 
 async def redeemed(door: Door, client_id: str, page: Page) -> dict[str, object]:

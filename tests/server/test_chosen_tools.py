@@ -171,7 +171,7 @@ async def test_nothing_but_tools_is_said_twice_t41(
     door: Door, store: LocalTools, person: Person, client_id: str, name: str
 ) -> None:
     page = await ask(door, person, client_id)
-    fields = {**page.forms[0], "decision": "allow_chosen", "tool": ["look", "drop"]}
+    fields: dict[str, str | list[str]] = {**page.forms[0], "decision": "allow_chosen", "tool": ["look", "drop"]}
     fields.pop("action")
     refused = await person.submit(page, page.forms[0], **{**fields, name: [str(fields[name])] * 2})
     assert refused.status == 400
