@@ -26,7 +26,7 @@ from tests.server.choosing import (
     learn,
     redeemed,
 )
-from tests.server.steps import TOKEN, claims_of, success
+from tests.server.steps import TOKEN, VERIFIER, WEB_REDIRECT, claims_of, success
 
 CHOOSING = ("decision", "allow_chosen")
 
@@ -154,6 +154,58 @@ async def test_a_tool_that_is_not_as_it_was_shown_is_not_given_t14(
     if change != "older page":
         answer = await redeemed(door, client_id, await choose(person, page, "look"))
         assert claims_of(str(answer["access_token"]))["tools_at"] == int(page.forms[0]["tools_at"])
+
+
+async def test_a_server_that_lists_less_for_a_while_ends_no_connection_of_those_who_chose(
+    door: Door, store: LocalTools, person: Person, client_id: str
+) -> None:
+    answer = await redeemed(door, client_id, await choose(person, await ask(door, person, client_id), "look"))
+    token = str(answer["refresh_token"])
+    for listed in ([FIND], [], [LOOK, FIND]):
+        await learn(door, store, *listed)
+        refreshed = success(await door.refresh(client_id, token))
+        assert refreshed["scope"] == "tool:look"
+        token = refreshed["refresh_token"]
+    await resources.change(door.operator, await resources.get(door.operator, door.project, RESOURCE), scopes=GROUPS)
+    door.clock.advance(seconds=1)
+    assert (await door.refresh(client_id, token)).json()["error"] == "invalid_grant"
+
+
+async def test_what_was_chosen_once_is_asked_again_t3(
+    door: Door, store: LocalTools, person: Person, client_id: str
+) -> None:
+    await choose(person, await ask(door, person, client_id), "look", "drop")
+    page = await ask(door, person, client_id, "tool:look tool:drop")
+    assert CHOOSING in page.buttons
+    url = door.authorization_url(client_id, "v" * 64, scope="tool:look", prompt="none")
+    refused = await person.http.get(url)
+    assert "error=consent_required" in refused.headers["location"]
+
+
+async def test_what_a_server_calls_its_tools_is_text_in_the_boxes_too_authz_10_t4(
+    door: Door, person: Person, client_id: str
+) -> None:
+    hostile = ListedTool("x'><script>y", '<script>alert(1)</script> & "Allow"', "read", "1")
+    await keep_tools(door, LOOK, hostile)
+    page = await ask(door, person, client_id, "tools:read")
+    assert page.boxes == [("look", True), (hostile.name, True)]
+    assert "<script" not in page.html
+    answer = await redeemed(door, client_id, await choose(person, page, hostile.name))
+    assert answer["scope"] == f"tool:{hostile.name}"
+
+
+@pytest.mark.parametrize(("decision", "moves"), [("allow_chosen", True), ("deny", False)])
+async def test_a_choice_leads_to_a_strangers_place_as_an_allow_does_and_a_mistake_nowhere_t50(
+    door: Door, store: LocalTools, person: Person, decision: str, *, moves: bool
+) -> None:
+    client_id = (await door.register(redirect_uris=[WEB_REDIRECT]))["client_id"]
+    page = await person.open(door.authorization_url(client_id, VERIFIER, scope=ALL, redirect_uri=WEB_REDIRECT))
+    page = await person.sign_in(page)
+    mistaken = await choose(person, page, "nothing")
+    assert_undecided(mistaken)
+    assert WEB_REDIRECT not in mistaken.html
+    decided = await person.submit(page, decision=decision, tool="look")
+    assert ('http-equiv="refresh"' in decided.html) is moves
 
 
 async def test_ticks_say_nothing_with_another_button(
