@@ -234,7 +234,6 @@ CONNECTION = {
     "let_in_by": "",
     "last_used": "4 minutes ago",
     "ends": None,
-    "budgets": [],
 }
 CONNECTIONS = [
     CONNECTION,
