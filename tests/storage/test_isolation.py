@@ -301,7 +301,10 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     audit.count_events_by_day: (lambda tx, t: audit.count_events_by_day(tx, t.project_id, **DAYS), []),
     timeline.count_refusals_by_day: (lambda tx, t: timeline.count_refusals_by_day(tx, t.project_id, **DAYS), []),
     clients.count_clients_by_day: (lambda tx, t: clients.count_clients_by_day(tx, t.project_id, **DAYS), []),
-    grants.list_everybodys_connections: (lambda tx, t: grants.list_everybodys_connections(tx, t.project_id, now=NOW), []),
+    grants.list_everybodys_connections: (
+        lambda tx, t: grants.list_everybodys_connections(tx, t.project_id, now=NOW),
+        [],
+    ),
     audit.list_incidents: (lambda tx, t: audit.list_incidents(tx, t.project_id), []),
     clients.find_client: (lambda tx, t: clients.find_client(tx, t.project_id, CLIENT), None),
     clients.list_clients: (lambda tx, t: clients.list_clients(tx, t.project_id), []),

@@ -5,7 +5,7 @@ Each consent is a connection of one app on one server from one browser. Several 
 """
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
             last_used_at=max((used for used in uses if used is not None), default=None),
             let_in_by=issuers.get(grant.granted_by or "", ""),
             budgets=load_settings(connection.resource_settings).budgets,
-            expires_at=None if None in ends else max(end for end in ends if end is not None),
+            expires_at=_last_end(ends),
         )
     return list(apps.values())
 
@@ -127,7 +127,9 @@ async def list_everybodys(
     operator: Operator, project: Project, *, of: tuple[ConnectionsOf, str] = ("", ""), at_most: int = 1000
 ) -> list[PersonsApp]:
     """The newest connections of a project, or of one client, person or server; each app once, with all it was given."""
-    found = await operator.database.read(list_everybodys_connections, project.project_id, of, now=operator.clock(), at_most=at_most)
+    found = await operator.database.read(
+        list_everybodys_connections, project.project_id, of, now=operator.clock(), at_most=at_most
+    )
     lines: dict[Hashable, list[PersonsConnection]] = {}
     for each in found:
         lines.setdefault((each.connection.grant.user_id, _line_of(each.connection.grant)), []).append(each)
@@ -207,8 +209,15 @@ def _join(line: list[PersonsConnection]) -> PersonsApp:
         scope_titles=union(*(tuple(titles[name] for name in grant.scope if name in titles) for grant in grants)),
         last_used_at=max((grant.last_used_at for grant in grants if grant.last_used_at is not None), default=None),
         budgets=load_settings(newest.resource_settings).budgets,
+        expires_at=_last_end(grant.expires_at for grant in grants),
     )
     return PersonsApp(app, line[0].person or line[0].email or newest.grant.user_id, grants)
+
+
+def _last_end(ends: Iterable[int | None]) -> int | None:
+    """When the last of several grants ends; None where one of them does not."""
+    known = list(ends)
+    return None if None in known else max(end for end in known if end is not None)
 
 
 def _line_of(grant: Grant) -> Hashable:
