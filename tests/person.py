@@ -21,6 +21,8 @@ class Page:
     forms: list[dict[str, str]] = field(default_factory=list)
     """One dict a form: its fields with their values, and its address under `action`."""
     buttons: list[tuple[str, str]] = field(default_factory=list)
+    boxes: list[tuple[str, bool]] = field(default_factory=list)
+    """What can be ticked, and whether it is."""
     links: dict[str, str] = field(default_factory=dict)
     """Targets by the id of the link, or by their own address."""
 
@@ -30,6 +32,7 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.forms: list[dict[str, str]] = []
         self.buttons: list[tuple[str, str]] = []
+        self.boxes: list[tuple[str, bool]] = []
         self.links: dict[str, str] = {}
         self.words: list[str] = []
         self._inside_form = False
@@ -40,7 +43,11 @@ class _Reader(HTMLParser):
             self.forms.append({"action": given.get("action", "")})
             self._inside_form = True
         elif tag == "input" and self._inside_form and given.get("name"):
-            self.forms[-1][given["name"]] = given.get("value", "")
+            # A box sends its value when it is ticked; who ticks others, or several, says so in `submit`.
+            if given.get("type") not in {"radio", "checkbox"} or ("checked" in given and given["type"] == "radio"):
+                self.forms[-1][given["name"]] = given.get("value", "")
+            elif given["type"] == "checkbox":
+                self.boxes.append((given["value"], "checked" in given))
         elif tag == "button" and given.get("name"):
             self.buttons.append((given["name"], given.get("value", "")))
         elif tag == "a" and given.get("href"):
@@ -66,6 +73,7 @@ def read_page(response: httpx2.Response) -> Page:
         html=response.text,
         forms=reader.forms,
         buttons=reader.buttons,
+        boxes=reader.boxes,
         links=reader.links,
     )
 
@@ -82,7 +90,7 @@ class Person:
         """Go to an address, through redirects on the same server."""
         return await self._settle(await self.http.get(url))
 
-    async def submit(self, page: Page, form: dict[str, str] | None = None, **fields: str) -> Page:
+    async def submit(self, page: Page, form: dict[str, str] | None = None, **fields: str | list[str]) -> Page:
         """Send a form of the page with some fields filled in."""
         values = dict(form or page.forms[0])
         action = urljoin(page.url, values.pop("action"))
@@ -92,13 +100,13 @@ class Person:
         """Fill in the sign-in form."""
         return await self.submit(page, email=self.email, password=self.password)
 
-    async def consent(self, authorization_url: str, decision: str = "allow") -> str:
+    async def consent(self, authorization_url: str, decision: str = "allow", **fields: str | list[str]) -> str:
         """Go through sign-in and consent; the address the client is answered at."""
         page = await self.open(authorization_url)
         if "password" in (page.forms[0] if page.forms else {}):
             page = await self.sign_in(page)
         assert ("decision", decision) in page.buttons, page.text
-        page = await self.submit(page, decision=decision)
+        page = await self.submit(page, None, decision=decision, **fields)
         assert page.status == 200, page.text
         return page.links["continue"]
 

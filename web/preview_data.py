@@ -77,7 +77,24 @@ def question(scopes: list[dict[str, Any]]) -> dict[str, Any]:
         "tools_at": 0,
         "budgets": [],
         "news": None,
+        "choices": choices(scopes),
+        "can_be_limited": True,
     }
+
+
+def choices(scopes: list[dict[str, Any]], **changes: Any) -> dict[str, Any] | None:
+    """The tools to tick, the first of each group as one that is new."""
+    parts = [(part["kind"], [tool for scope in part["scopes"] for tool in scope["tools"]]) for part in group(scopes)]
+    if sum(len(tools) for _, tools in parts) < 2:
+        return None
+    groups = [
+        {
+            "kind": kind,
+            "tools": [tool | {"ticked": kind == "read", "is_new": place == 0} for place, tool in enumerate(tools)],
+        }
+        for kind, tools in parts
+    ]
+    return {"groups": groups, "kept": [], "left_out": [], "at_most": None} | changes
 
 
 def consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -> tuple[str, dict[str, Any]]:
@@ -216,10 +233,12 @@ CONNECTION = {
     "device": "Firefox on Linux",
     "let_in_by": "",
     "last_used": "4 minutes ago",
+    "ends": None,
 }
 CONNECTIONS = [
     CONNECTION,
-    CONNECTION | {"grant_id": "g5", "device": "Samsung Internet on Android", "last_used": "2 days ago"},
+    CONNECTION
+    | {"grant_id": "g5", "device": "Samsung Internet on Android", "last_used": "2 days ago", "ends": "in 23 hours"},
     CONNECTION
     | {"grant_id": "g2", "client_name": "ChatGPT", "client_host": "chatgpt.com", "device": "", "last_used": None},
     CONNECTION | {"grant_id": "g6", "client_name": "Nightly report", "device": "", "let_in_by": "login.acme.example"},
@@ -310,7 +329,9 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "login-hostile": login(client={"name": UNBROKEN, "host": EVIL_HOST}),
     "consent": consent(),
-    "consent-https": consent(client=CLIENT | {"name": "Claude", "host": "claude.ai"}, redirect=HTTPS, offline=False),
+    "consent-https": consent(
+        client=CLIENT | {"name": "Claude", "host": "claude.ai"}, redirect=HTTPS, offline=False, can_be_limited=False
+    ),
     "consent-verified": consent(
         client=CLIENT | {"name": "Acme portal", "verified": True, "kind": "pre-registered"},
         redirect={"host": "portal.acme.example", "kind": "https", "display": "portal.acme.example"},
@@ -326,13 +347,13 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         scopes=[READ, WRITE, DESTRUCTIVE],
         news={
             "kind": "destructive",
-            "groups": [
-                {"kind": "read", "tools": ["Stock quotes", "Flight search"]},
-                {"kind": "destructive", "tools": ["Cancel a booking"]},
-            ],
+            "new": [{"kind": "read", "tools": ["Stock quotes", "Flight search"]}],
+            "more": [{"kind": "destructive", "tools": ["Cancel a booking"]}],
+            "is_everything": False,
+            "kept": 3,
         },
     ),
-    "consent-all-new": consent(news={"kind": "write", "groups": []}),
+    "consent-all-new": consent(news={"kind": "write", "new": [], "more": [], "is_everything": True, "kept": 0}),
     "consent-long": consent(
         client=CLIENT | {"name": LONG, "host": EVIL_HOST},
         redirect={"host": EVIL_HOST, "kind": "https", "display": f"https://{EVIL_HOST}/callback"},

@@ -24,6 +24,7 @@ class App:
     client_id: str
     redirect_uri: str
     answers: list[dict[str, str]] = field(default_factory=list)
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
 
     def url(self, **parameters: str) -> str:
         """Where the app sends people."""
@@ -31,7 +32,7 @@ class App:
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
-            "code_challenge": build_challenge(secrets.token_urlsafe(48)),
+            "code_challenge": build_challenge(self.verifier),
             "code_challenge_method": "S256",
             "state": "state-1",
             "resource": self.server.demo,
@@ -47,6 +48,20 @@ class App:
             await route.fulfill(status=status, content_type="text/html", body="<title>The app</title>")
 
         await context.route(f"{self.redirect_uri}?**", answer)
+
+    async def redeem(self) -> dict[str, Any]:
+        """The token answer for the last code it was given."""
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": self.client_id,
+            "code": self.answers[-1]["code"],
+            "code_verifier": self.verifier,
+            "redirect_uri": self.redirect_uri,
+        }
+        async with httpx2.AsyncClient() as http:
+            answer = await http.post(f"{self.server.issuer}/api/oauth/token", data=form)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
 
 async def register(server: RunningDoorward, redirect_uri: str = LOOPBACK, **metadata: Any) -> App:

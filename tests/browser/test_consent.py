@@ -120,7 +120,8 @@ async def test_a_person_with_a_keyboard_only_gets_through(fresh_browser: Chromiu
         assert await focused.evaluate("shown => getComputedStyle(shown).outlineStyle") != "none"
         reached.append((await focused.inner_text()).strip())
         assert len(reached) < 10, reached
-    assert reached == ["Skip to content", "Not you? Switch account", "Deny", "Allow"]
+    # Of the three times only the one that is picked is a stop; it has no words of its own.
+    assert reached == ["Skip to content", "Not you? Switch account", "", "Choose single tools…", "Deny", "Allow"]
     await page.keyboard.press("Enter")
     await expect(page).to_have_title("The app")
     assert "code" in app.answers[0]
@@ -265,3 +266,52 @@ async def test_three_answers_stand_side_by_side_and_are_reached_in_their_order(
     await page.get_by_role("button", name="Allow reading").click(no_wait_after=True)
     await expect(page).to_have_title("The app")
     assert "code" in app.answers[0]
+
+
+async def test_single_tools_are_chosen_with_the_keyboard(
+    doorward: RunningDoorward, browser: Chromium, app: App
+) -> None:
+    page = await ask(browser, app.url(scope="tools:read tools:write"))
+    tick = page.get_by_role("button", name="Allow ticked")
+    await expect(tick).to_be_hidden()
+    await page.get_by_label("Until you take it back").focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_role("group", name="For how long").get_by_label("One hour")).to_be_checked()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    looking = page.get_by_role("group", name="Look things up")
+    await expect(looking.get_by_label("Weather forecast")).to_be_visible()
+    await expect(page.get_by_role("button", name="Allow", exact=True)).to_be_hidden()
+    await expect(page.get_by_role("button", name="Deny")).to_be_visible()
+    changing = page.get_by_role("group", name="Make changes")
+    await expect(changing.get_by_label("Book a flight")).not_to_be_checked()
+    reached: list[str] = []
+    while not reached or reached[-1] != "Allow ticked":
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        assert await focused.evaluate("shown => getComputedStyle(shown).outlineStyle") != "none"
+        value = await focused.get_attribute("value") or ""
+        reached.append((await focused.inner_text()).strip() or value)
+        if value in {"weather_forecast", "flight_search", "book_flight"}:
+            await page.keyboard.press("Space")  # unticks the first two, ticks the third
+    tools = ["weather_forecast", "stock_quotes", "flight_search", "book_flight"]
+    assert reached == [*tools, "Deny", "Allow ticked"]
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_title("The app")
+    answer = await app.redeem()
+    assert answer["scope"] == "tool:stock_quotes tool:book_flight"
+
+
+async def test_single_tools_are_chosen_without_javascript_on_a_small_telephone(
+    doorward: RunningDoorward, open_profile: OpenProfile
+) -> None:
+    browser = await open_profile(java_script_enabled=False, viewport={"width": 360, "height": 740})
+    app = await register(doorward)
+    await app.serve(browser.context)
+    page = await ask(browser, app.url(scope="tools:read tools:write"))
+    await page.get_by_text("Choose single tools…").click()
+    await page.get_by_label("Book a flight").check()
+    await page.get_by_label("One day").check()
+    await page.get_by_role("button", name="Allow ticked").click(no_wait_after=True)
+    await page.wait_for_url(f"{app.redirect_uri}?**")
+    assert app.answers[0].keys() == {"code", "state", "iss"}

@@ -30,12 +30,14 @@ class FormBrowser:
     """A browser without script: posts forms, follows links. Its session outlives a visit."""
 
     person: Person
-    decision: Literal["allow", "deny"] = "allow"
+    decision: Literal["allow", "deny", "allow_chosen"] = "allow"
     visits: list[str] = field(default_factory=list)
+    ticked: list[str] = field(default_factory=list)
+    """The tools that the person ticks, for `allow_chosen`."""
 
     async def visit(self, url: str) -> None:
         self.visits.append(url)
-        target = await self.person.consent(url, self.decision)
+        target = await self.person.consent(url, self.decision, tool=self.ticked)
         answer = await self.person.http.get(target)
         assert answer.status_code in {200, 400}, "the client's own listener did not answer"
 

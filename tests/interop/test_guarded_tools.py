@@ -102,6 +102,24 @@ async def test_who_may_only_read_runs_nothing_that_changes_things_of_an_embedded
         assert browser.shown == ["add_note", "list_notes"]
 
 
+async def test_who_chose_single_tools_is_told_of_these_and_runs_no_other(tmp_path: Path) -> None:
+    server = build_sdk()
+    server.add_tool(erase_all, annotations=ToolAnnotations(destructive_hint=True))
+    async with embedding(server, tmp_path / "data") as url, reading() as browser:
+        browser.decision, browser.ticked = "allow_chosen", ["list_notes", "erase_all"]
+        async with connect_sdk(url, browser) as sdk:
+            held = {"tool:list_notes", "tool:erase_all"}
+            assert await list_names(url, sdk.tokens.access_token) == ["erase_all", "list_notes"]
+            assert await call(sdk.client, "erase_all") == "erased"
+            await check_refused(sdk, url, "add_note", {*held, "tools:write"})
+            browser.ticked = ["list_notes", "add_note"]
+            assert await call(sdk.client, "add_note") == "kept"
+            assert "More than you last allowed:" in browser.pages[-1]
+            assert await list_names(url, sdk.tokens.access_token) == ["add_note", "list_notes"]
+            assert (await try_call(url, sdk, "erase_all")).status_code == 403
+            assert len(browser.visits) == 2
+
+
 async def test_a_guard_with_a_catalogue_refuses_the_same_for_an_issuer_elsewhere(
     tmp_path: Path, doorward: RunningDoorward
 ) -> None:

@@ -104,9 +104,7 @@ async def lay_ground(door: Door) -> Ground:
     rule = await exchange.add(operator, client, source=door.resource, target=door.resource, scope="tools:read")
     now = operator.clock()
     grant = make_grant(owner, client, door.resource, now)
-    ended = replace(
-        grant, grant_id=GrantId(new_id("grt")), kind="assertion", granted_by=trusted.trust_id, revoked_at=now
-    )
+    ended = make_ended(grant, trusted)
     session = Session(project.project_id, hash_secret("kept"), owner.user_id, now, now, now + 1000, "Firefox")
     other = replace(session, session_hash=hash_secret(new_secret(SESSION)))
 
@@ -124,8 +122,7 @@ async def lay_ground(door: Door) -> Ground:
     admin_token, _ = await admin_tokens.create(operator, project, "backend", "admin")
     stopped = await resources.add(operator, project, "https://stopped.example.com/mcp")
     await revocations.stop_server(operator, stopped)
-    halted = await projects.create_project(operator, "halted", "Halted")
-    await revocations.stop_everything(operator, halted)
+    halted = await add_halted(operator)
     keyed, passkey = await add_keyed(operator, project)
     half = await users.add(operator, project, "half@example.com", PASSWORD)
     return Ground(
@@ -154,6 +151,24 @@ async def lay_ground(door: Door) -> Ground:
         passkey=passkey,
         half=half,
         secret=await factors.propose_authenticator(operator, half),
+    )
+
+
+async def add_halted(operator: Operator) -> Project:
+    """A project that an operator has stopped."""
+    halted = await projects.create_project(operator, "halted", "Halted")
+    await revocations.stop_everything(operator, halted)
+    return halted
+
+
+def make_ended(grant: Grant, trusted: TrustedIssuer) -> Grant:
+    """A connection that an assertion opened, and that ended at once."""
+    return replace(
+        grant,
+        grant_id=GrantId(new_id("grt")),
+        kind="assertion",
+        granted_by=trusted.trust_id,
+        revoked_at=grant.created_at,
     )
 
 

@@ -42,7 +42,7 @@ async def grants(door: Door) -> list[Connection]:
     ada = await users.get(door.operator, door.project, ADMIN_EMAIL)
 
     async def read(tx: Transaction) -> list[Connection]:
-        return await list_connections(tx, door.project.project_id, ada.user_id)
+        return await list_connections(tx, door.project.project_id, ada.user_id, door.clock())
 
     return await door.context.database.read(read)
 

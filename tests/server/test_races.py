@@ -25,6 +25,7 @@ from doorward.oauth.ids import ClientId, FamilyId, GrantId
 from doorward.oauth.jwt import generate_signing_key
 from doorward.oauth.pkce import build_challenge
 from doorward.server.authorization_answer import ReturnToClient
+from doorward.server.choice import Choice
 from doorward.server.decision import decide
 from doorward.server.page_error import PageError
 from doorward.server.sessions import Device
@@ -232,7 +233,7 @@ async def test_one_of_fifty_decisions_on_a_pushed_request_counts_par_06(door: Do
     for _ in range(rounds):
         flows = await open_tabs(door, client.client_id, session)
         decisions = (
-            decide(door.context, view, flow, browser, decision="allow", tools_at=0, now=door.clock()) for flow in flows
+            decide(door.context, view, flow, browser, choice=Choice("allow"), now=door.clock()) for flow in flows
         )
         outcomes = await asyncio.gather(*decisions, return_exceptions=True)
         assert Counter(type(outcome) for outcome in outcomes) == {ReturnToClient: 1, PageError: AT_ONCE - 1}

@@ -229,7 +229,8 @@ async def test_every_heading_is_true_of_the_tools_below_it(door: Door, store: Lo
 async def test_no_tool_is_listed_twice(door: Door, store: LocalTools, person: Person, asked: str) -> None:
     client_id = (await door.register())["client_id"]
     page = await person.sign_in(await person.open(door.authorization_url(client_id, "v" * 64, scope=asked)))
-    assert page.text.count("Book it") == 1
+    assert page.html.count('data-tool="book"') == 1
+    assert [name for name, _ in page.boxes].count("book") <= 1
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,9 @@ async def test_the_page_says_first_what_is_new_since_the_person_last_allowed_the
 
     await list_tools(door, store, LOOK, replace(BOOK, digest="2"), DROP)
     page = await ask_again(door, person, client_id)
-    told = f"{NEWS} Make changes: Book it Delete or overwrite: Drop everything Access will be handed to"
+    told = (
+        f"{NEWS} Make changes: Book it Delete or overwrite: Drop everything Kept from last time: 1 of the tools below."
+    )
     assert told in page.text
     assert ALL_NEW in (await ask_again(door, person, client_id, "tool:drop")).text
     assert NEWS not in (await ask_again(door, person, client_id, "tools:read")).text

@@ -1,4 +1,4 @@
-"""What the verbs of the admin API and the dashboard are called with to change, and to see, something of a filled project."""
+"""What the verbs of the admin API and the dashboard are called with to change and to see a filled project."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -41,7 +41,10 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     audit.count_events_by_day: (lambda tx, t: audit.count_events_by_day(tx, t.project_id, **DAYS), []),
     timeline.count_refusals_by_day: (lambda tx, t: timeline.count_refusals_by_day(tx, t.project_id, **DAYS), []),
     clients.count_clients_by_day: (lambda tx, t: clients.count_clients_by_day(tx, t.project_id, **DAYS), []),
-    grants.list_everybodys_connections: (lambda tx, t: grants.list_everybodys_connections(tx, t.project_id), []),
+    grants.list_everybodys_connections: (
+        lambda tx, t: grants.list_everybodys_connections(tx, t.project_id, now=NOW),
+        [],
+    ),
     audit.find_events: (lambda tx, t: audit.find_events(tx, t.project_id, only={}, at_most=10), []),
     admin_tokens.find_admin_token: (
         lambda tx, t: admin_tokens.find_admin_token(tx, t.project_id, ADMIN_HASH, NOW),

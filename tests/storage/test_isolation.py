@@ -382,11 +382,11 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
     ),
     grants.find_live_grant: (lambda tx, t: grants.find_live_grant(tx, t.project_id, GRANT), None),
     grants.find_last_decided: (
-        lambda tx, t: grants.find_last_decided(tx, t.project_id, USER, CLIENT, RESOURCE),
+        lambda tx, t: grants.find_last_decided(tx, t.project_id, USER, CLIENT, RESOURCE, NOW),
         None,
     ),
-    grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id), []),
-    grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER), []),
+    grants.count_live_grants: (lambda tx, t: grants.count_live_grants(tx, t.project_id, NOW), []),
+    grants.list_connections: (lambda tx, t: grants.list_connections(tx, t.project_id, USER, NOW), []),
     interactions.find_interaction: (
         lambda tx, t: interactions.find_interaction(tx, t.project_id, FLOW_HASH, SESSION_HASH, NOW),
         None,

@@ -170,10 +170,10 @@ async def test_a_person_sees_the_live_grants_that_were_used_newest_first(databas
         await database.write(add_grant, grant)
         await database.write(touch_grant, tenant.project_id, grant.grant_id, NOW + 10)
     await database.write(revoke_grant, tenant.project_id, make_grant(tenant.project, "grt_revoked").grant_id, NOW)
-    connections = await database.read(list_connections, tenant.project_id, USER)
+    connections = await database.read(list_connections, tenant.project_id, USER, NOW)
     assert [connection.grant for connection in connections] == [
         make_grant(tenant.project, "grt_newer", created_at=NOW + 2, last_used_at=NOW + 10),
         make_grant(tenant.project, "grt_used", created_at=NOW + 1, last_used_at=NOW + 10),
     ]
     assert {connection.resource_name for connection in connections} == {tenant.resource.name}
-    assert await database.read(list_connections, tenant.project_id, UserId("usr_nobody")) == []
+    assert await database.read(list_connections, tenant.project_id, UserId("usr_nobody"), NOW) == []

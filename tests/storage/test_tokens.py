@@ -144,7 +144,7 @@ async def test_the_last_decision_is_the_newest_of_a_person_that_was_not_ended(
     database: Database, tenant: Tenant
 ) -> None:
     async def find(user: UserId = USER, client: ClientId = CLIENT, resource: ResourceId = RESOURCE) -> Grant | None:
-        return await database.read(find_last_decided, tenant.project_id, user, client, resource)
+        return await database.read(find_last_decided, tenant.project_id, user, client, resource, NOW)
 
     assert await find() == tenant.grant
     newer = make_grant(tenant.project, "grt_newer", kind="device", created_at=NOW + 1, tools_at=7)

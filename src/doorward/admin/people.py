@@ -50,6 +50,7 @@ class ConnectionAnswer(Answer):
     let_in_by: str = Field(default="", description="The issuer whose word was enough, where it was not the person's.")
     created_at: Time
     last_used_at: Time | None
+    expires_at: Time | None = Field(default=None, description="When it ends by itself; null where it does not.")
 
 
 class ConnectionPage(Page[ConnectionAnswer]):

@@ -321,6 +321,12 @@ class Grant:
     """The alias that the resource was asked for by."""
     tools_at: int = 0
     """The version of the server's list of tools that the person was shown."""
+    expires_at: int | None = None
+    """When it ends by itself, where the person gave it for a time only."""
+
+    def is_over(self, now: int) -> bool:
+        """Whether its time is up: nothing is given for what is left of the last second, which no token can say."""
+        return self.expires_at is not None and self.expires_at - now < 1000
 
 
 @dataclass(frozen=True, slots=True)

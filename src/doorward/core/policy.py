@@ -30,6 +30,7 @@ from .models import (
     Resource,
     ReusePolicy,
 )
+from .tools import scopes_of_tools
 
 OVERLAP_MS = 30_000
 MAX_TOLD_NAMES = 6
@@ -177,9 +178,11 @@ def access_token_seconds(resource: Resource, settings: ProjectSettings) -> int:
 def still_offered(held: Scopes, resource: Resource) -> Scopes:
     """The granted scopes that the resource still has: what an operator takes away ends at the next refresh (T43).
 
-    Raises `invalid_grant` when nothing of a grant that had scopes is left.
+    The scope of a tool that the server does not list for the moment stays: it opens nothing, and a server that starts
+    with half of its tools must not end the connections of those who chose the others. Raises `invalid_grant` when
+    nothing of a grant that had scopes is left.
     """
-    kept = narrow(held, union(resource.known_scopes, (OFFLINE_ACCESS,)))
+    kept = narrow(held, union(resource.known_scopes, scopes_of_tools(resource), (OFFLINE_ACCESS,)))
     if set(held) - {OFFLINE_ACCESS} and not set(kept) - {OFFLINE_ACCESS}:
         raise invalid_grant("none of the granted scopes exists any more")
     return kept

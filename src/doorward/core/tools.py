@@ -67,6 +67,13 @@ def all_scopes(scopes: Sequence[Scope]) -> list[Scope]:
     return [*scopes, every, *single]
 
 
+def scopes_of_tools(resource: Resource) -> Scopes:
+    """The scope of each tool that the server told of and of all, also while it does not list them."""
+    told = {tool.name: tool for scope in resource.scopes for tool in scope.tools}
+    single = (scope for name in told if (scope := tool_scope(name)) is not None)
+    return (*single, ALL_TOOLS) if told else ()
+
+
 def strongest(kinds: Iterable[ScopeKind]) -> ScopeKind:
     """The kind that a person has to mind most; there has to be one."""
     return max(kinds, key=_WEIGHT.__getitem__)

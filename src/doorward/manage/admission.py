@@ -95,7 +95,7 @@ async def revoke_everything(operator: Operator, client: Client) -> None:
 async def list_families(operator: Operator, project: Project) -> list[Family]:
     """The project's clients by the software they are, most connected first."""
     found = await operator.database.read(list_clients, project.project_id, at_most=MAX_LISTED)
-    connections = Counter(dict(await operator.database.read(count_live_grants, project.project_id)))
+    connections = Counter(dict(await operator.database.read(count_live_grants, project.project_id, operator.clock())))
     members: dict[tuple[str, tuple[str, ...]], list[Client]] = {}
     for client in found:
         members.setdefault(_family_key(client.metadata), []).append(client)

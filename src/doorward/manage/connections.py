@@ -5,7 +5,7 @@ Each consent is a connection of one app on one server from one browser. Several 
 """
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,8 @@ class ConnectedApp:
     let_in_by: str = ""
     budgets: tuple[str, ...] = ()
     """What calls to the server are limited to."""
+    expires_at: int | None = None
+    """When the last of what it was given ends by itself; None where some of it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class EndedApp:
 
 async def list_apps(operator: Operator, project: Project, user: User) -> list[ConnectedApp]:
     """The apps a person has let in, newest first; one that asked for more later on is there once, with all of it."""
-    connections = await operator.database.read(list_connections, project.project_id, user.user_id)
+    connections = await operator.database.read(list_connections, project.project_id, user.user_id, operator.clock())
     trusts = await operator.database.read(list_trusted_issuers, project.project_id)
     issuers = {trust.trust_id: trust.issuer for trust in trusts}
     apps: dict[Hashable, ConnectedApp] = {}
@@ -72,6 +74,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
         titles = {scope.name: scope.title for scope in all_scopes(load_scopes(connection.resource_scopes))}
         newer = apps.get(_line_of(grant))
         granted = tuple(titles[name] for name in grant.scope if name in titles)
+        ends = (grant.expires_at, newer.expires_at if newer else 0)
         uses = (grant.last_used_at, newer.last_used_at if newer else None)
         apps[_line_of(grant)] = ConnectedApp(
             grant=newer.grant if newer else grant,
@@ -81,6 +84,7 @@ async def list_apps(operator: Operator, project: Project, user: User) -> list[Co
             last_used_at=max((used for used in uses if used is not None), default=None),
             let_in_by=issuers.get(grant.granted_by or "", ""),
             budgets=load_settings(connection.resource_settings).budgets,
+            expires_at=_last_end(ends),
         )
     return list(apps.values())
 
@@ -106,6 +110,7 @@ def describe(app: ConnectedApp) -> dict[str, Any]:
         **({"let_in_by": app.let_in_by} if app.let_in_by else {}),
         "created_at": app.grant.created_at,
         "last_used_at": app.last_used_at,
+        **({"expires_at": app.expires_at} if app.expires_at is not None else {}),
     }
 
 
@@ -122,7 +127,9 @@ async def list_everybodys(
     operator: Operator, project: Project, *, of: tuple[ConnectionsOf, str] = ("", ""), at_most: int = 1000
 ) -> list[PersonsApp]:
     """The newest connections of a project, or of one client, person or server; each app once, with all it was given."""
-    found = await operator.database.read(list_everybodys_connections, project.project_id, of, at_most=at_most)
+    found = await operator.database.read(
+        list_everybodys_connections, project.project_id, of, now=operator.clock(), at_most=at_most
+    )
     lines: dict[Hashable, list[PersonsConnection]] = {}
     for each in found:
         lines.setdefault((each.connection.grant.user_id, _line_of(each.connection.grant)), []).append(each)
@@ -202,8 +209,15 @@ def _join(line: list[PersonsConnection]) -> PersonsApp:
         scope_titles=union(*(tuple(titles[name] for name in grant.scope if name in titles) for grant in grants)),
         last_used_at=max((grant.last_used_at for grant in grants if grant.last_used_at is not None), default=None),
         budgets=load_settings(newest.resource_settings).budgets,
+        expires_at=_last_end(grant.expires_at for grant in grants),
     )
     return PersonsApp(app, line[0].person or line[0].email or newest.grant.user_id, grants)
+
+
+def _last_end(ends: Iterable[int | None]) -> int | None:
+    """When the last of several grants ends; None where one of them does not."""
+    known = list(ends)
+    return None if None in known else max(end for end in known if end is not None)
 
 
 def _line_of(grant: Grant) -> Hashable:
@@ -213,7 +227,7 @@ def _line_of(grant: Grant) -> Hashable:
 
 
 async def _revoke(tx: Transaction, project: Project, user: User, grant_id: str, actor: str, now: int) -> bool:
-    grants = [connection.grant for connection in await list_connections(tx, project.project_id, user.user_id)]
+    grants = [connection.grant for connection in await list_connections(tx, project.project_id, user.user_id, now)]
     named = next((grant for grant in grants if grant.grant_id == grant_id), None)
     if named is None:
         return False

@@ -1,6 +1,6 @@
 """Parsing of form bodies, query strings and JSON objects, before anything else looks at a request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from .errors import INVALID_CLIENT_METADATA, OAuthError, invalid_request
@@ -15,11 +15,12 @@ class Form(Mapping[str, str]):
     """Parameters of one request: empty ones are absent, the names of repeated ones are set apart.
 
     `resource` and `audience` may repeat: their values are in `resources` and `audiences`, in order, without duplicates.
+    So may what the caller named: `lists` has those.
 
     Spec: OAuth 2.1 §3.1, §3.2 (AUTHZ-02, TOK-02); RFC 8707 §2; RFC 8693 §2.1
     """
 
-    __slots__ = ("_values", "audiences", "repeated", "resources")
+    __slots__ = ("_values", "audiences", "lists", "repeated", "resources")
 
     def __init__(
         self,
@@ -27,11 +28,13 @@ class Form(Mapping[str, str]):
         resources: tuple[str, ...] = (),
         repeated: frozenset[str] = frozenset(),
         audiences: tuple[str, ...] = (),
+        lists: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._values = values
         self.resources = resources
         self.repeated = repeated
         self.audiences = audiences
+        self.lists = lists or {}
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -50,13 +53,15 @@ class Form(Mapping[str, str]):
         return value
 
 
-def parse_form(body: bytes, content_type: str) -> Form:
+def parse_form(body: bytes, content_type: str, *, lists: Iterable[str] = (), max_fields: int = MAX_FIELDS) -> Form:
     """Parse a form body. Raises `invalid_request` for another media type, bad UTF-8 or a repeated parameter.
+
+    Those named in `lists` may repeat.
 
     Spec: OAuth 2.1 §3.2.2 (TOK-01, TOK-02)
     """
     check_form_type(content_type)
-    form = parse_query(body)
+    form = parse_query(body, lists=lists, max_fields=max_fields)
     if form.repeated:
         raise invalid_request("A parameter is repeated.")
     return form
@@ -68,19 +73,19 @@ def check_form_type(content_type: str) -> None:
         raise invalid_request(f"The body must be {FORM_TYPE}.")
 
 
-def parse_query(query: bytes) -> Form:
+def parse_query(query: bytes, *, lists: Iterable[str] = (), max_fields: int = MAX_FIELDS) -> Form:
     """Parse a query string or form body by the rules of `Form`, leaving repeats to the caller.
 
     Raises `invalid_request` for bad encoding, NUL characters and too many parameters.
     """
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=max_fields)
     except UnicodeDecodeError:
         raise invalid_request("Parameters must be percent-encoded UTF-8.") from None
     except ValueError:
-        raise invalid_request(f"At most {MAX_FIELDS} parameters are accepted.") from None
+        raise invalid_request(f"At most {max_fields} parameters are accepted.") from None
     values: dict[str, str] = {}
-    several: dict[str, list[str]] = {"resource": [], "audience": []}
+    several: dict[str, dict[str, None]] = {name: {} for name in ("resource", "audience", *lists)}
     repeated: set[str] = set()
     for name, value in pairs:
         if not value:
@@ -88,13 +93,13 @@ def parse_query(query: bytes) -> Form:
         if "\x00" in value or "\x00" in name:
             raise invalid_request("Parameters must not contain NUL characters.")
         if name in several:
-            if value not in several[name]:
-                several[name].append(value)
+            several[name][value] = None
         elif name in values:
             repeated.add(name)
         else:
             values[name] = value
-    return Form(values, tuple(several["resource"]), frozenset(repeated), tuple(several["audience"]))
+    found = {name: tuple(given) for name, given in several.items()}
+    return Form(values, found.pop("resource"), frozenset(repeated), found.pop("audience"), found)
 
 
 def parse_json_object(body: bytes, content_type: str, *, code: str = INVALID_CLIENT_METADATA) -> dict[str, object]:

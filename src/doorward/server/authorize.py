@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from doorward.core.interaction import INTERACTION_LIFE_MS, Progress, Step, is_recent_enough, next_step
 from doorward.core.limits import AUTHORIZE_SESSION
-from doorward.core.models import AuthorizationRequest, Client, Interaction, PushedRequest, Resource, Session, User
+from doorward.core.models import (
+    AuthorizationRequest,
+    Client,
+    Grant,
+    Interaction,
+    PushedRequest,
+    Resource,
+    Session,
+    User,
+)
 from doorward.core.secrets import FLOW, hash_secret, new_secret
 from doorward.oauth.errors import CONSENT_REQUIRED, LOGIN_REQUIRED, OAuthError
 from doorward.oauth.forms import Form
@@ -47,8 +56,8 @@ class Consent:
     resource: Resource
     request: AuthorizationRequest
     asks_for_time: bool
-    seen: int | None
-    """The version of the list of tools that the person last allowed this client on this server, where they did."""
+    before: Grant | None
+    """What the person last allowed this client on this server, where they did."""
 
 
 async def begin(context: Context, view: ProjectView, form: Form, visitor: Visitor) -> SignIn | Consent | ReturnToClient:
@@ -133,9 +142,9 @@ async def _ask(
     if resource is None:
         raise request_gone()
     before = await context.database.read(
-        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id
+        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id, now
     )
-    return Consent(flow, client, resource, request, demand.asks_for_time, before.tools_at if before else None)
+    return Consent(flow, client, resource, request, demand.asks_for_time, before)
 
 
 async def _store_interaction(tx: Transaction, interaction: Interaction, now: int) -> int:

@@ -4,16 +4,14 @@ Spec: CON-04, CON-06 (I1); AUTHZ-14
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from doorward.core import audit
-from doorward.core.models import AuditEvent, AuthorizationRequest, Client, Code, Grant, Interaction, Resource, Session
+from doorward.core.models import AuditEvent, AuthorizationRequest, Client, Code, Grant, Interaction, Session
 from doorward.core.secrets import CODE, hash_secret, new_id, new_secret
-from doorward.core.tools import only_reading
 from doorward.oauth.errors import ACCESS_DENIED, OAuthError
 from doorward.oauth.ids import GrantId, TokenHash
 from doorward.oauth.redirects import find_registered
-from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes, missing
+from doorward.oauth.scopes import Scopes, missing
 from doorward.storage.audit import record
 from doorward.storage.clients import ensure_client, find_client
 from doorward.storage.codes import add_code
@@ -23,6 +21,7 @@ from doorward.storage.interactions import consume_interaction, find_interaction
 from doorward.storage.pushed_requests import consume_pushed_request
 
 from .authorization_answer import ReturnToClient, build_answer, build_refusal
+from .choice import Choice, scope_allowed
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
 from .page_error import START_AGAIN, PageError, request_over
@@ -30,18 +29,17 @@ from .sessions import Device
 from .tenancy import ProjectView
 
 UNUSED_LIFE_MS = 30 * 86_400_000
-Decision = Literal["allow", "allow_reading", "deny"]
-"""What the person chose: all that was asked for, only what of it changes nothing, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """The code to give, the connection it opens, and the version of the list of tools that the person saw."""
+    """The code to give, the connection it opens and when that ends, and the version of the tools that were seen."""
 
     code: str
     grant_id: GrantId
     scope: Scopes
     tools_at: int
+    expires_at: int | None
 
 
 async def decide(
@@ -50,13 +48,10 @@ async def decide(
     flow: str,
     browser: tuple[Session, Device],
     *,
-    decision: Decision,
-    tools_at: int,
+    choice: Choice,
     now: int,
 ) -> ReturnToClient:
     """Spend the stored request: `access_denied` for `deny`, else a code. Raises `PageError` when it is over.
-
-    `tools_at` is the version of the list of tools that was on the page.
 
     Spec: CON-04, CON-06 (I1)
     """
@@ -72,9 +67,10 @@ async def decide(
     if find_registered(client.metadata.redirect_uris, waiting.request.redirect_uri) is None:
         raise request_gone()  # its document changed meanwhile: nothing goes to a place it does not name any more (T6)
     allowed = None
-    if decision != "deny":
-        scope = scope_allowed(view.resource(waiting.request.resource_id), waiting.request.scope, decision)
-        allowed = _Allowed(new_secret(CODE), GrantId(new_id("grt")), scope, tools_at)
+    if not choice.is_denied:
+        scope = scope_allowed(view.resource(waiting.request.resource_id), waiting.request.scope, choice)
+        grant_id = GrantId(new_id("grt"))
+        allowed = _Allowed(new_secret(CODE), grant_id, scope, choice.tools_at, choice.ends_at(now))
     interaction = await context.database.write(_decide, view, client, hash_secret(flow), browser, allowed, now)
     if interaction is None:
         raise request_over()
@@ -84,23 +80,6 @@ async def decide(
         return build_refusal(view, client, request.redirect_uri, request.state, error, outcome="denied")
     answer = build_answer(view, client, request.redirect_uri, request.state, {"code": allowed.code}, outcome="allowed")
     return replace(answer, grant_id=allowed.grant_id)
-
-
-def scope_allowed(resource: Resource | None, asked: Scopes, decision: Decision) -> Scopes:
-    """What a person who did not decline gives of what was asked for.
-
-    Raises `PageError` when they want to allow reading and nothing that was asked for only reads; nothing is decided.
-    """
-    if decision == "allow" or resource is None:
-        return asked
-    scope = only_reading(resource, asked)
-    if not any(name != OFFLINE_ACCESS for name in scope):
-        raise PageError(
-            "Nothing was decided",
-            "Nothing the app asks for only reads. Choose Allow or Deny.",
-            ("Go back and choose.",),
-        )
-    return scope
 
 
 async def _decide(
@@ -146,6 +125,7 @@ async def _decide(
                 auth_time=session.created_at,
                 alias=request.alias,
                 tools_at=min(allowed.tools_at, resource.tools_version),
+                expires_at=allowed.expires_at,
             ),
         )
         await add_code(tx, _build_code(view, request, allowed, now))
@@ -156,7 +136,7 @@ async def _decide(
 def _build_event(interaction: Interaction, allowed: _Allowed | None) -> AuditEvent:
     """What the audit trail keeps: who decided, for which client, on what, and the connection it opened.
 
-    `scope` is what was allowed, or declined; `not_allowed` what of the request a person who allowed reading held back.
+    `scope` is what was allowed, or declined; `not_allowed` what of the request a person who allowed less held back.
     """
     request = interaction.request
     scope = request.scope if allowed is None else allowed.scope
@@ -170,6 +150,7 @@ def _build_event(interaction: Interaction, allowed: _Allowed | None) -> AuditEve
             "not_allowed": " ".join(missing(request.scope, scope)),
             "left_out": " ".join(request.dropped),
             "grant": allowed and allowed.grant_id,
+            **({"expires_at": allowed.expires_at} if allowed and allowed.expires_at else {}),
         },
     )
 

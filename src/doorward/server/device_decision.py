@@ -33,9 +33,10 @@ from doorward.storage.grants import add_grant, find_last_decided
 from doorward.storage.throttles import refund, spend
 
 from .admission import check_admission, check_device_client
+from .choice import Choice, scope_allowed
 from .clients import DocumentRefused, UnknownClient, discover_client
 from .context import Context
-from .decision import Decision, is_still_admitted, scope_allowed
+from .decision import is_still_admitted
 from .page_error import PageError
 from .tenancy import ProjectView
 from .too_many import TooManyRequests
@@ -51,8 +52,8 @@ class WaitingDevice:
     code: DeviceCode
     client: Client
     resource: Resource
-    seen: int | None
-    """The version of the list of tools that the person last allowed this client on this server, where they did."""
+    before: Grant | None
+    """What the person last allowed this client on this server, where they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,12 @@ class DecidedDevice:
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """The connection that is opened, and the version of the list of tools that the person saw."""
+    """The connection that is opened and when it ends, and the version of the list of tools that the person saw."""
 
     grant_id: GrantId
     scope: Scopes
     tools_at: int
+    expires_at: int | None
 
 
 def check_offered(view: ProjectView) -> None:
@@ -103,18 +105,15 @@ async def enter_user_code(
     if resource is None:
         raise _gone()
     before = await context.database.read(
-        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id
+        find_last_decided, view.project.project_id, user.user_id, client.client_id, resource.resource_id, now
     )
-    return WaitingDevice(format_user_code(code), outcome.code, client, resource, before.tools_at if before else None)
+    return WaitingDevice(format_user_code(code), outcome.code, client, resource, before)
 
 
 async def decide_device(
-    context: Context, view: ProjectView, typed: str, session: Session, *, decision: Decision, tools_at: int, now: int
+    context: Context, view: ProjectView, typed: str, session: Session, *, choice: Choice, now: int
 ) -> DecidedDevice:
-    """Settle the device that the session's person was shown, once. Raises `PageError`.
-
-    `tools_at` is the version of the list of tools that was on the page.
-    """
+    """Settle the device that the session's person was shown, once. Raises `PageError`."""
     check_offered(view)
     project_id = view.project.project_id
     code = parse_user_code(typed)
@@ -126,9 +125,9 @@ async def decide_device(
         raise _of_another()
     client = await _find_client(context, view, waiting)
     allowed = None
-    if decision != "deny":
-        scope = scope_allowed(view.resource(waiting.resource_id), waiting.scope, decision)
-        allowed = _Allowed(GrantId(new_id("grt")), scope, tools_at)
+    if not choice.is_denied:
+        scope = scope_allowed(view.resource(waiting.resource_id), waiting.scope, choice)
+        allowed = _Allowed(GrantId(new_id("grt")), scope, choice.tools_at, choice.ends_at(now))
     decided = await context.database.write(_decide, view, client, waiting, session, now, allowed)
     if decided is None:
         raise _over()
@@ -199,6 +198,7 @@ async def _decide(
         "scope": " ".join(scope),
         "not_allowed": " ".join(missing(decided.scope, scope)),
         "grant": allowed and allowed.grant_id,
+        **({"expires_at": allowed.expires_at} if allowed and allowed.expires_at else {}),
         "source": decided.source,
         "agent": decided.agent,
     }
@@ -223,6 +223,7 @@ def _build_grant(decided: DeviceCode, allowed: _Allowed, session: Session, now: 
         auth_time=session.created_at,
         alias=decided.alias,
         tools_at=allowed.tools_at,
+        expires_at=allowed.expires_at,
     )
 
 

@@ -18,7 +18,7 @@ from .authorization_answer import ReturnToClient
 REPEATED_WITHIN_MS = 10_000
 MAX_KEPT = 1000
 DecisionKey = tuple[ProjectId, TokenHash, TokenHash, str]
-"""(project, hash of the request's id, hash of the session, decision): nobody else's browser has both hashes."""
+"""(project, hash of the request's id, hash of the session, choice): nobody else's browser has both hashes."""
 
 
 class RecentDecisions:

@@ -31,6 +31,7 @@ _COLUMNS = (
     grants.c.granted_by,
     grants.c.alias,
     grants.c.tools_at,
+    grants.c.expires_at,
 )
 _SAME_PROJECT_USER = (users.c.project_id == grants.c.project_id) & (users.c.user_id == grants.c.user_id)
 _SAME_PROJECT_CLIENT = (clients.c.project_id == grants.c.project_id) & (clients.c.client_id == grants.c.client_id)
@@ -53,6 +54,8 @@ _NOT_VOID = (
         ),
     ),
 )
+# Beside what somebody ended: what a person gave for a time only, once that is up.
+_NOT_OVER = or_(grants.c.expires_at.is_(None), grants.c.expires_at > bindparam("now"))
 _INSERT = Statement(insert_row(grants))
 _NOT_ENDED = (
     select(*_COLUMNS)
@@ -71,6 +74,7 @@ _LAST_DECIDED = Statement(
         grants.c.client_id == bindparam("client_id"),
         grants.c.resource_id == bindparam("resource_id"),
         grants.c.kind.in_((bindparam("on_page"), bindparam("on_device_page"))),
+        _NOT_OVER,
     )
     .order_by(grants.c.created_at.desc(), grants.c.grant_id.desc())
     .limit(bindparam("at_most"))
@@ -114,6 +118,7 @@ _CONNECTIONS = Statement(
         grants.c.user_id == bindparam("user_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
+        _NOT_OVER,
         *_NOT_VOID,
     )
     .order_by(grants.c.created_at.desc())
@@ -136,6 +141,7 @@ _OF_PROJECT = (
         grants.c.project_id == bindparam("project_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
+        _NOT_OVER,
         *_NOT_VOID,
     )
     .order_by(grants.c.created_at.desc(), grants.c.grant_id.desc())
@@ -157,6 +163,7 @@ _COUNT_LIVE = Statement(
         grants.c.project_id == bindparam("project_id"),
         grants.c.revoked_at.is_(None),
         grants.c.last_used_at.is_not(None),
+        _NOT_OVER,
         *_NOT_VOID,
     )
     .group_by(grants.c.client_id)
@@ -220,6 +227,7 @@ async def add_grant(tx: Transaction, grant: Grant) -> None:
         granted_by=grant.granted_by,
         alias=grant.alias,
         tools_at=grant.tools_at,
+        expires_at=grant.expires_at,
     )
 
 
@@ -228,6 +236,7 @@ async def find_live_grant(
 ) -> Grant | None:
     """A grant that was not ended, by itself or with its client, person, server or project, all of them let in (T43).
 
+    Whether the time it was given for is up, is for `Grant.is_over` to say: its tokens end with it by themselves.
     `even_stopped` finds it while an administrator has stopped its server or project, too: a stop can be taken back.
     """
     statement = _FIND_STANDING if even_stopped else _FIND_LIVE
@@ -236,12 +245,12 @@ async def find_live_grant(
 
 
 async def find_last_decided(
-    tx: Transaction, project_id: ProjectId, user_id: UserId, client_id: ClientId, resource_id: ResourceId
+    tx: Transaction, project_id: ProjectId, user_id: UserId, client_id: ClientId, resource_id: ResourceId, now: int
 ) -> Grant | None:
-    """The newest grant that this person themselves gave this client on this server, and that was not ended."""
+    """The newest grant that this person themselves gave this client on this server, and that has not ended."""
     kinds: dict[str, GrantKind] = {"on_page": "consent", "on_device_page": "device"}
     of = {"project_id": project_id, "user_id": user_id, "client_id": client_id, "resource_id": resource_id}
-    row = await tx.one(_LAST_DECIDED, **of, **kinds, at_most=1)
+    row = await tx.one(_LAST_DECIDED, **of, **kinds, now=now, at_most=1)
     return _load(row) if row else None
 
 
@@ -269,27 +278,27 @@ async def revoke_own_grant(
     return ClientId(row[0])
 
 
-async def list_connections(tx: Transaction, project_id: ProjectId, user_id: UserId) -> list[Connection]:
+async def list_connections(tx: Transaction, project_id: ProjectId, user_id: UserId, now: int) -> list[Connection]:
     """A person's live grants that were used at least once, newest first."""
-    rows = await tx.all(_CONNECTIONS, project_id=project_id, user_id=user_id)
+    rows = await tx.all(_CONNECTIONS, project_id=project_id, user_id=user_id, now=now)
     split = len(_COLUMNS)
     return [Connection(_load(row[:split]), *row[split:]) for row in rows]
 
 
 async def list_everybodys_connections(
-    tx: Transaction, project_id: ProjectId, of: tuple[ConnectionsOf, str] = ("", ""), *, at_most: int = 1000
+    tx: Transaction, project_id: ProjectId, of: tuple[ConnectionsOf, str] = ("", ""), *, now: int, at_most: int = 1000
 ) -> list[PersonsConnection]:
     """The newest live grants of a project that were used at least once; of one client, person or server if named."""
     what, key = of
     named = {"of": key} if what else {}
-    rows = await tx.all(_CONNECTIONS_OF[what], project_id=project_id, at_most=at_most, **named)
+    rows = await tx.all(_CONNECTIONS_OF[what], project_id=project_id, now=now, at_most=at_most, **named)
     split = len(_COLUMNS)
     return [PersonsConnection(Connection(_load(row[:split]), *row[split:-2]), row[-2], row[-1]) for row in rows]
 
 
-async def count_live_grants(tx: Transaction, project_id: ProjectId) -> list[tuple[str, int]]:
+async def count_live_grants(tx: Transaction, project_id: ProjectId, now: int) -> list[tuple[str, int]]:
     """(client_id, how many connections) of every client that has any."""
-    return [(client_id, int(count)) for client_id, count in await tx.all(_COUNT_LIVE, project_id=project_id)]
+    return [(client_id, int(count)) for client_id, count in await tx.all(_COUNT_LIVE, project_id=project_id, now=now)]
 
 
 async def sweep_grants(tx: Transaction, created_before: int, *, unused_since: int = 0) -> int:
@@ -321,6 +330,7 @@ def _load(row: Row) -> Grant:
         granted_by,
         alias,
         tools_at,
+        expires_at,
     ) = row
     return Grant(
         project_id=ProjectId(project_id),
@@ -340,4 +350,5 @@ def _load(row: Row) -> Grant:
         granted_by=granted_by,
         alias=alias,
         tools_at=tools_at,
+        expires_at=expires_at,
     )

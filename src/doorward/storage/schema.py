@@ -256,6 +256,7 @@ grants = Table(
     _text("granted_by", nullable=True),
     _text("alias", nullable=True),
     _epoch("tools_at"),
+    _number("expires_at", nullable=True),
     _belongs_to("users", "user_id"),
     _belongs_to("clients", "client_id"),
     _belongs_to("resources", "resource_id"),

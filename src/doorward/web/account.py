@@ -12,7 +12,7 @@ from doorward.server.context import Context
 from doorward.server.tenancy import ProjectView
 
 from .budgets import describe_budgets
-from .pages import ago
+from .pages import ago, ahead
 from .visit import Visit, open_visit
 
 
@@ -100,6 +100,7 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
                 "device": app.grant.device_label,
                 "let_in_by": display_host(app.let_in_by) if app.let_in_by else "",
                 "last_used": ago(app.last_used_at, now),
+                "ends": ahead(app.expires_at, now),
             }
             for app in apps
         ],

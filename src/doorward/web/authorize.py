@@ -4,13 +4,14 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from doorward.asgi import Request, Response, redirect
+from doorward.core.choices import SHORTEST_SECONDS
 from doorward.core.known_clients import KnownClient, find_impersonated
-from doorward.core.models import Client, Resource
+from doorward.core.models import Client, Grant, Resource
 from doorward.core.policy import access_token_seconds
 from doorward.core.secrets import hash_secret
 from doorward.core.tools import find_scopes, scope_kind
 from doorward.oauth.errors import OAuthError
-from doorward.oauth.forms import Form, check_form_type, parse_query
+from doorward.oauth.forms import check_form_type, parse_query
 from doorward.oauth.redirects import display_host, redirect_kind
 from doorward.oauth.scopes import OFFLINE_ACCESS, Scopes
 from doorward.server.authorization_answer import ReturnToClient
@@ -18,14 +19,16 @@ from doorward.server.authorization_request import MAX_REQUEST_LENGTH
 from doorward.server.authorize import Consent, begin
 from doorward.server.clients import MAX_CLIENT_ID_LENGTH
 from doorward.server.context import Context
-from doorward.server.decision import Decision, decide
+from doorward.server.decision import decide
 from doorward.server.page_error import PageError
 from doorward.server.sessions import read_device
 from doorward.server.tenancy import ProjectView
 from doorward.server.visitor import Visitor
 
 from .budgets import describe_budgets
-from .consent_scopes import describe_scopes, find_news
+from .consent_choices import describe_choices, find_held, find_news
+from .consent_scopes import describe_scopes
+from .decision_form import read_choice, read_decision_form
 from .pages import ago, render_return
 from .visit import Visit, open_visit
 from .way_back import build_way_back, read_way_back
@@ -45,19 +48,18 @@ async def post_authorize(context: Context, view: ProjectView, request: Request) 
 async def post_consent(context: Context, view: ProjectView, request: Request) -> Response:
     """The person's decision; answered with a page that takes it to the client."""
     visit = await open_visit(context, view, request)
-    form = await visit.form()
+    form = await read_decision_form(visit)
     if visit.signed_in is None and visit.pending_token():
         return visit.finish(redirect(f"{view.project.path}/login"))  # where the second step is still to be done (T41)
     session, _ = visit.require_signed_in()
-    decision = read_decision(form)
+    choice = read_choice(form)
     flow = form.get("flow", "")
     request.learn(flow=flow_name(flow), user_id=session.user_id)
     device = read_device(context, session, visit.device_token(), request.header("user-agent"))
-    tools_at = read_tools_at(form.get("tools_at"))
-    key = (view.project.project_id, hash_secret(flow), session.session_hash, decision)
+    key = (view.project.project_id, hash_secret(flow), session.session_hash, choice.name)
     answer = await context.recent_decisions.once(
         key,
-        lambda: decide(context, view, flow, (session, device), decision=decision, tools_at=tools_at, now=request.now),
+        lambda: decide(context, view, flow, (session, device), choice=choice, now=request.now),
         request.now,
     )
     return visit.finish(render_return(view, _tell(request, answer), reference=request.reference))
@@ -125,7 +127,7 @@ def _render_consent(visit: Visit, consent: Consent, here: str) -> Response:
         redirect={"host": host, "kind": kind, "display": request.redirect_uri},
         dropped=list(request.dropped),
         **describe_question(
-            visit, client, consent.resource, request.scope, host=host, impersonated=impersonated, seen=consent.seen
+            visit, client, consent.resource, request.scope, host=host, impersonated=impersonated, before=consent.before
         ),
         switch_href=f"{base}/login?{urlencode({'next': here})}",
     )
@@ -139,14 +141,17 @@ def describe_question(
     *,
     host: str,
     impersonated: KnownClient | None,
-    seen: int | None,
+    before: Grant | None,
 ) -> dict[str, Any]:
     """What a person is told of the app, the server and the scopes, whichever way the app asks.
 
-    `seen` is the version of the list of tools that they last allowed it, None when they did not.
+    `before` is what they last allowed it on this server, None when they did not.
     """
     asked = find_scopes(resource, scope)
     groups = describe_scopes(asked)
+    held = find_held(resource, before)
+    offline = "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope
+    access_seconds = access_token_seconds(resource, visit.view.project.settings)
     return {
         "client": {
             "name": client.metadata.client_name or host,
@@ -162,26 +167,15 @@ def describe_question(
             "uri": resource.uri,
         },
         "groups": groups,
-        "news": find_news(groups, seen) if seen is not None else None,
+        "news": find_news(groups, held),
+        "choices": describe_choices(resource, scope, held),
         "can_allow_reading": {scope_kind(each) == "read" for each in asked} == {True, False},
         "tools_at": resource.tools_version,
-        "offline": "refresh_token" in client.metadata.grant_types or OFFLINE_ACCESS in scope,
+        "offline": offline,
+        "can_be_limited": offline or access_seconds > SHORTEST_SECONDS,
         "budgets": describe_budgets(resource.settings.budgets),
-        "access_minutes": -(-access_token_seconds(resource, visit.view.project.settings) // 60),
+        "access_minutes": -(-access_seconds // 60),
     }
-
-
-def read_decision(form: Form) -> Decision:
-    """Which button was pressed. Raises `PageError` for none of them."""
-    match form.get("decision"):
-        case "allow" | "allow_reading" | "deny" as decision:
-            return decision
-    raise PageError("Nothing was decided", "Choose Allow or Deny.", ("Go back and choose.",))
-
-
-def read_tools_at(value: str | None) -> int:
-    """The version of the list of tools that was on the page, as its form says; 0 where it says none."""
-    return int(value) if value is not None and value.isascii() and value.isdigit() and len(value) <= 15 else 0
 
 
 def _provenance(client: Client, now: int) -> str:

@@ -23,30 +23,20 @@ def describe_scopes(scopes: Sequence[Scope]) -> list[dict[str, Any]]:
         parts = _split(scope, named if scope.name == ALL_TOOLS else ())
         for position, (kind, tools) in enumerate(parts.items()):
             description = scope.description if position == 0 else ""
-            groups[kind].append(_describe(scope.title or scope.name, description, tools))
+            groups[kind].append(_describe(scope.name, scope.title or scope.name, description, tools))
     named |= {tool.name for scope in others for tool in scope.tools}
     for kind, entries in groups.items():
         alone = [scope.tools[0] for scope in singles if scope.kind == kind and scope.tools[0].name not in named]
         if alone:
-            entries.append(_describe("", "", alone))
+            entries.append(_describe("", "", "", alone))
     return [{"kind": kind, "scopes": entries} for kind, entries in groups.items() if entries]
 
 
-def find_news(groups: Sequence[dict[str, Any]], seen: int) -> dict[str, Any] | None:
-    """What of the groups of `describe_scopes` is newer than the list of tools that was seen; None when nothing is.
-
-    `groups` has the names of the tools by what they do; it is empty where all there is is new.
-    """
-    told = [(group["kind"], [tool for scope in group["scopes"] for tool in scope["tools"]]) for group in groups]
-    fresh = [
-        {"kind": kind, "tools": list(dict.fromkeys(tool["title"] or tool["name"] for tool in tools))}
-        for kind, listed in told
-        if (tools := [tool for tool in listed if tool["since"] > seen])
-    ]
-    if not fresh:
-        return None
-    is_everything = all(tool["since"] > seen for _, listed in told for tool in listed)
-    return {"groups": [] if is_everything else fresh, "kind": fresh[-1]["kind"]}
+def name_tool(tool: Tool) -> dict[str, str]:
+    """What a tool is called; once, where its title is its name, be it in other letters."""
+    if tool.title in ("", tool.name):
+        return {"title": "", "name": tool.name}
+    return {"title": tool.title, "name": "" if _letters(tool.title) == _letters(tool.name) else tool.name}
 
 
 def _is_single(scope: Scope) -> bool:
@@ -67,19 +57,13 @@ def _split(scope: Scope, left_out: Iterable[str]) -> dict[ScopeKind, list[Tool]]
     return {kind: tools for kind, tools in found.items() if tools} or {scope_kind(scope): []}
 
 
-def _describe(title: str, description: str, tools: Iterable[Tool]) -> dict[str, Any]:
+def _describe(scope: str, title: str, description: str, tools: Iterable[Tool]) -> dict[str, Any]:
     return {
+        "id": scope,
         "title": title,
         "description": description,
-        "tools": [_name(tool) | {"id": tool.name, "kind": tool.kind, "since": tool.since} for tool in tools],
+        "tools": [name_tool(tool) | {"id": tool.name, "kind": tool.kind, "since": tool.since} for tool in tools],
     }
-
-
-def _name(tool: Tool) -> dict[str, str]:
-    """What a tool is called; once, where its title is its name, be it in other letters."""
-    if tool.title in ("", tool.name):
-        return {"title": "", "name": tool.name}
-    return {"title": tool.title, "name": "" if _letters(tool.title) == _letters(tool.name) else tool.name}
 
 
 def _letters(text: str) -> str:

@@ -16,7 +16,8 @@ from doorward.server.device_decision import WaitingDevice, check_offered, decide
 from doorward.server.tenancy import ProjectView
 from doorward.server.too_many import TooManyRequests
 
-from .authorize import describe_question, read_decision, read_tools_at
+from .authorize import describe_question
+from .decision_form import read_choice, read_decision_form
 from .pages import ago
 from .visit import Visit, open_visit
 
@@ -60,14 +61,13 @@ async def post_device(context: Context, view: ProjectView, request: Request) -> 
 async def post_device_decision(context: Context, view: ProjectView, request: Request) -> Response:
     """The decision; the device learns of it when it asks next."""
     visit = await open_visit(context, view, request)
-    form = await visit.form()
+    form = await read_decision_form(visit)
     session, _ = visit.require_signed_in()
-    decision = read_decision(form)
-    allow = decision != "deny"
+    choice = read_choice(form)
+    allow = not choice.is_denied
     request.learn(user_id=session.user_id)
-    tools_at = read_tools_at(form.get("tools_at"))
     typed = form.get("user_code", "")
-    decided = await decide_device(context, view, typed, session, decision=decision, tools_at=tools_at, now=request.now)
+    decided = await decide_device(context, view, typed, session, choice=choice, now=request.now)
     refusal = None if allow else "access_denied: The person declined."
     request.learn(
         flow=decided.code.flow, client_id=decided.client.client_id, grant_id=decided.code.grant_id, refusal=refusal
@@ -98,7 +98,7 @@ def _render_question(visit: Visit, device: WaitingDevice) -> Response:
         code.scope,
         host=_name(client),
         impersonated=_find_impersonated(client),
-        seen=device.seen,
+        before=device.before,
     )
     # Without a secret any program can ask in this name: unlike a redirect URI, nothing leads back to the real one.
     question["client"]["verified"] = client.is_verified and not client.is_public

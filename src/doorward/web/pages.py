@@ -126,6 +126,17 @@ def ago(then: int | None, now: int) -> str | None:
     return f"on {datetime.fromtimestamp(then / 1000, UTC):%d %B %Y}"
 
 
+def ahead(then: int | None, now: int) -> str | None:
+    """A time to come as people say it, never later than it is: `in 40 minutes`, `in 23 hours`."""
+    if then is None:
+        return None
+    minutes = max(0, then - now) // 60_000
+    if minutes < 1:
+        return "in less than a minute"
+    count, unit = (minutes, "minute") if minutes < 120 else (minutes // 60, "hour")
+    return f"in {count} {unit}{'s' if count != 1 else ''}"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(

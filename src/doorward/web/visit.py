@@ -5,6 +5,7 @@ Spec: PXY-03, CON-04; security defaults, session and cookies (T2, T36)
 
 import os
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from doorward.asgi import Request, Response, cookie
 from doorward.core.factors import PENDING_LIFE_MS, RECENT_MS
 from doorward.core.models import DEFAULT_SLUG, Session, User
 from doorward.core.secrets import sign_value, verify_value
-from doorward.oauth.forms import Form, parse_form
+from doorward.oauth.forms import MAX_FIELDS, Form, parse_form
 from doorward.server.context import Context
 from doorward.server.limiter import source_of
 from doorward.server.page_error import PageError
@@ -89,13 +90,14 @@ class Visit:
             raise PageError("Your session is over", "Sign in again to go on.", status=403)
         return found
 
-    async def form(self) -> Form:
+    async def form(self, *, lists: Iterable[str] = (), max_fields: int = MAX_FIELDS) -> Form:
         """The posted form, once it is clear that a page of ours, shown to this browser, sent it.
 
-        Raises `PageError` 403 otherwise. A same-origin form may say `Origin: null`, because our pages send no
-        referrer; the fetch metadata and the token tell it from a foreign one.
+        Fields named in `lists` may repeat. Raises `PageError` 403 where it is not so. A same-origin form may say
+        `Origin: null`, because our pages send no referrer; the fetch metadata and the token tell it from a foreign one.
         """
-        form = parse_form(await self.request.body(), self.request.header("content-type"))
+        body, media_type = await self.request.body(), self.request.header("content-type")
+        form = parse_form(body, media_type, lists=lists, max_fields=max_fields)
         site = self.request.header("sec-fetch-site")
         token_is_ours = verify_value(self.context.form_key, _CSRF, self.browser, form.get("csrf", ""))
         if site not in ("", "same-origin", "none") or not self.browser or not token_is_ours:

@@ -26,7 +26,7 @@ def connection_list(
         user = await users.get(operator, of, email)
         return [connections.describe(app) for app in await connections.list_apps(operator, of, user)]
 
-    columns = ("connection_id", "client_name", "resource", "device", "created_at", "last_used_at")
+    columns = ("connection_id", "client_name", "resource", "device", "created_at", "last_used_at", "expires_at")
     show_rows(run_on(data, project, act), columns, as_json=as_json)
 
 

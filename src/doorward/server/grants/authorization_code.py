@@ -82,6 +82,7 @@ async def _judge(tx: Transaction, call: TokenCall, request: CodeRequest) -> tupl
     if grant is None or resource is None:
         return Refused(invalid_grant("the connection was ended"), code.grant_id)
     try:
+        call.check_time(grant)
         call.check_open(resource)
         check_resource_within(request.resources, resource)
     except OAuthError as error:
@@ -110,6 +111,7 @@ async def open_connection(
         family=family,
         alias=grant.alias,
         auth_time=grant.auth_time,
+        not_after=grant.expires_at,
         tools_at=grant.tools_at,
     )
 
@@ -119,6 +121,8 @@ def build_family(call: TokenCall, grant: Grant) -> RefreshFamily:
     settings = call.view.project.settings
     bound_to = call.jkt if call.client.is_public else None
     absolute = call.now + settings.refresh_absolute_seconds * 1000
+    if grant.expires_at is not None:
+        absolute = min(absolute, grant.expires_at)
     return RefreshFamily(
         project_id=grant.project_id,
         family_id=new_family_id(),

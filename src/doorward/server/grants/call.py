@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from doorward.core.models import Client, Resource
+from doorward.core.models import Client, Grant, Resource
 from doorward.core.secrets import RefreshTokens
 from doorward.oauth.dpop import DpopProof
-from doorward.oauth.errors import INVALID_DPOP_PROOF, TEMPORARILY_UNAVAILABLE, OAuthError
+from doorward.oauth.errors import INVALID_DPOP_PROOF, TEMPORARILY_UNAVAILABLE, OAuthError, invalid_grant
 from doorward.server.tenancy import ProjectView
 
 CLIENT_IDLE_MS = 180 * 86_400_000
@@ -51,6 +51,11 @@ class TokenCall(Call):
     """A token request of a client that authenticated, as all are but those of workloads."""
 
     client: Client
+
+    def check_time(self, grant: Grant) -> None:
+        """Refuse a connection whose time is up: the person gave it for an hour or a day. Raises `invalid_grant`."""
+        if grant.is_over(self.now):
+            raise invalid_grant("the time that the person gave the connection for is up")
 
     @property
     def is_first_use_in_a_while(self) -> bool:

@@ -97,6 +97,7 @@ async def _judge(
     if grant is None or resource is None:
         return Refused(invalid_grant("the connection was ended"), code.grant_id)
     try:
+        call.check_time(grant)
         call.check_open(resource)
         check_resource_within(request.resources, resource)
     except OAuthError as error:

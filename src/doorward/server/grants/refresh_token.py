@@ -59,6 +59,7 @@ async def authorize(tx: Transaction, call: TokenCall, request: RefreshRequest) -
     if grant is None or resource is None:
         return Refused(invalid_grant("the connection was ended"), family.grant_id)
     try:
+        call.check_time(grant)
         call.check_open(resource)
         check_resource_within(request.resources, resource)
         scope = narrow_scopes(request.scope, still_offered(grant.scope, resource))
@@ -153,6 +154,7 @@ def _authorization(
         generation=generation,
         alias=grant.alias,
         auth_time=grant.auth_time,
+        not_after=grant.expires_at,
         tools_at=grant.tools_at,
     )
 

@@ -598,3 +598,9 @@ CREATE INDEX ix_idempotency_keys_project_id_expires_at ON idempotency_keys (proj
 
 UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
 
+-- Running upgrade 0006 -> 0007
+
+ALTER TABLE grants ADD COLUMN expires_at BIGINT;
+
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+

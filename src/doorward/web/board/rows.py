@@ -5,7 +5,7 @@ from typing import Any
 from doorward.core.timeline import Story
 from doorward.manage.connections import PersonsApp
 from doorward.oauth.redirects import display_host
-from doorward.web.pages import ago
+from doorward.web.pages import ago, ahead
 
 from .fixes import find_fix
 
@@ -27,6 +27,7 @@ def describe_connection(each: PersonsApp, now: int) -> dict[str, Any]:
         "device": grant.device_label,
         "created": ago(grant.created_at, now),
         "last_used": ago(app.last_used_at, now),
+        "ends": ahead(app.expires_at, now),
     }
 
 
