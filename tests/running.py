@@ -16,7 +16,7 @@ from tests.needs import find_free_port
 ADMIN_EMAIL = "ada@example.com"
 ADMIN_PASSWORD = "a quiet harbour at dawn"
 READY_WITHIN_SECONDS = 30
-VIEWED = ("key", "project", "resource", "trust")
+VIEWED = ("key", "project", "provider", "resource", "trust")
 """What commands change that a server has a view of."""
 
 

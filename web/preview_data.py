@@ -143,7 +143,7 @@ def device_consent(scopes: list[dict[str, Any]] | None = None, **changes: Any) -
 
 def login(**changes: Any) -> tuple[str, dict[str, Any]]:
     context = {"action": "/login", "next": "/", "email": "", "error": None, "client": None, "for_device": False}
-    return "login.html", context | {"is_confirming": False, "passkey_options": "{}"} | changes
+    return "login.html", context | {"is_confirming": False, "passkey_options": "{}", "providers": []} | changes
 
 
 def second_step(**changes: Any) -> tuple[str, dict[str, Any]]:
@@ -203,6 +203,26 @@ AUTHENTICATOR = {
 RECOVERY = ["cduq-od7v-dj5z-whly", "izzo-df43-o5z6-rkxw", "tfw6-iwkv-5fjq-n7xf", "zd2r-ffrf-fffd-vqvj"]
 
 
+PROVIDERS = [
+    {"slug": "google", "name": "Google", "host": "accounts.google.com", "issuer": "", "subject": "", "linked": None},
+    {"slug": "github", "name": "GitHub", "host": "github.com", "issuer": "", "subject": "1", "linked": "on 3 November"},
+    {"slug": "acme", "name": "Acme single sign-on", "host": EVIL_HOST, "issuer": "", "subject": "", "linked": None},
+]
+
+
+def refused(refusal: str, *, provider: str = "Google", **changes: Any) -> tuple[str, dict[str, Any]]:
+    context = {
+        "refusal": refusal,
+        "provider": {"slug": "google", "name": provider, "host": "accounts.google.com"},
+        "email": "ada@example.org" if refusal == "address_taken" else "",
+        "next": "",
+        "is_link": False,
+        "reference": "7kq2m9xdab",
+        "status": 403,
+    }
+    return "upstream_refused.html", context | changes
+
+
 def setup(**changes: Any) -> tuple[str, dict[str, Any]]:
     return "setup.html", {"action": "/setup", "values": {}, "errors": {}, "min_password": 15} | changes
 
@@ -223,8 +243,8 @@ SESSIONS = [
     },
 ]
 CONNECTION = {
-    "grant_id": "g1",
     "budgets": [],
+    "grant_id": "g1",
     "client_name": "Claude Code",
     "client_host": None,
     "resource_name": "Travel desk",
@@ -328,6 +348,12 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         client={"name": "ChatGPT", "host": "chatgpt.com"}, email="ada@example.org", error="Email or password is wrong."
     ),
     "login-hostile": login(client={"name": UNBROKEN, "host": EVIL_HOST}),
+    "login-providers": login(client={"name": "Claude Code", "host": None}, providers=PROVIDERS),
+    "login-leaving": ("leaving.html", {"provider": "Acme single sign-on", "target": "https://id.acme.example/x"}),
+    "upstream-merge": refused("address_taken"),
+    "upstream-unknown": refused("unknown", provider=UNBROKEN),
+    "upstream-stopped": refused("stopped"),
+    "upstream-failed": refused("failed", is_link=True),
     "consent": consent(),
     "consent-https": consent(
         client=CLIENT | {"name": "Claude", "host": "claude.ai"}, redirect=HTTPS, offline=False, can_be_limited=False
@@ -421,6 +447,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "connections": CONNECTIONS,
             "kept_out": [KEPT_OUT],
             "sessions": SESSIONS,
+            "providers": PROVIDERS,
             "ways_in": ["2 passkeys", "a password and an authenticator app"],
             "has_second_step": True,
             "notice": "Notes app revoked.",
@@ -435,6 +462,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "sessions": SESSIONS[:1],
             "ways_in": ["a password"],
             "has_second_step": False,
+            "providers": [],
         },
     ),
     "dashboard": ("board/overview.html", OVERVIEW),

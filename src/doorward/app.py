@@ -32,7 +32,7 @@ from doorward.oauth.jwt import VerificationKey, VerifiedClaims
 from doorward.resource.reports import Repeats, Report
 from doorward.resource.verifier import VerifierUnavailable
 from doorward.routes import ROUTES, Route, find_route, is_admin
-from doorward.server.context import Context
+from doorward.server.context import Context, ProviderChannel
 from doorward.server.discovery import DOCUMENTS, WELL_KNOWN, answer_well_known, not_found
 from doorward.server.document_source import DocumentSource
 from doorward.server.feed import Feed
@@ -52,6 +52,8 @@ from doorward.web.pages import render_error
 from doorward.web.static import PREFIX as STATIC_PREFIX
 from doorward.web.static import answer_static
 
+MAX_PROVIDER_DOCUMENT_BYTES = 64 * 1024
+"""Metadata of identity providers lists all that they have ever supported."""
 CLOSE_SECONDS = 8
 """How long what is mounted may take to end: a command that ignores every hint is given six."""
 _CORS = (
@@ -94,6 +96,7 @@ def build_context(
     """The parts of a server over an open store."""
     clock = clock or (lambda: int(time.time() * 1000))
     tenancy = Tenancy(store.database, store.vault, settings.public_url, clock)
+    to_providers = fetcher or build_provider_fetcher(settings)
     return Context(
         settings=settings,
         database=store.database,
@@ -101,6 +104,9 @@ def build_context(
         refresh_tokens=store.refresh_tokens,
         sealer=store.sealer,
         documents=DocumentSource(fetcher or build_fetcher(settings), clock, max_bytes=settings.cimd.max_bytes),
+        providers=ProviderChannel(
+            to_providers, DocumentSource(to_providers, clock, max_bytes=MAX_PROVIDER_DOCUMENT_BYTES)
+        ),
         form_key=store.form_key,
         tenancy=tenancy,
         timeline=Timeline(store.database),
@@ -116,6 +122,16 @@ def build_fetcher(settings: Settings) -> GuardedFetcher:
     """The guard that everything strangers name is fetched with."""
     cimd = settings.cimd
     return GuardedFetcher(allow_cidrs=cimd.allow_cidrs, trust=cimd.ca_file or None, proxy=cimd.proxy or None)
+
+
+def build_provider_fetcher(settings: Settings) -> GuardedFetcher:
+    """The same guard for identity providers, which may be in networks that operators name for them."""
+    cimd, upstream = settings.cimd, settings.upstream
+    return GuardedFetcher(
+        allow_cidrs=(*cimd.allow_cidrs, *upstream.allow_cidrs),
+        trust=upstream.ca_file or cimd.ca_file or None,
+        proxy=cimd.proxy or None,
+    )
 
 
 class Doorward:

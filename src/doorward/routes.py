@@ -43,6 +43,7 @@ from doorward.web.second_step import (
 )
 from doorward.web.setup import post_setup, show_setup
 from doorward.web.sign_in import post_passkey, post_sign_in, post_sign_out, show_sign_in
+from doorward.web.upstream import CALLBACK, LINK, UNLINK, VIA, post_link, post_unlink, post_via, show_callback, show_via
 
 REGISTRATION = registration_management.PATH
 Endpoint = Callable[[Context, ProjectView, Request], Awaitable[Response]]
@@ -101,10 +102,14 @@ ROUTES: Mapping[str, Route] = {
     "/login/set-up-app": Route({"POST": post_set_up_app}, html=True),
     "/login/set-up-app/confirm": Route({"POST": post_confirm_app}, html=True, step="sign_in"),
     "/login/start-over": Route({"POST": post_start_over}, html=True),
+    f"{VIA}{{provider}}": Route({"GET": show_via, "POST": post_via}, html=True, step="sign_in"),
+    f"{CALLBACK}{{provider}}": Route({"GET": show_callback}, html=True, step="sign_in"),
     "/logout": Route({"POST": post_sign_out}, html=True),
     "/account": Route({"GET": show_account}, html=True),
     "/account/connections/revoke": Route({"POST": post_revoke_connection}, html=True),
     "/account/connections/reopen": Route({"POST": post_reopen_connection}, html=True),
+    LINK: Route({"POST": post_link}, html=True),
+    UNLINK: Route({"POST": post_unlink}, html=True),
     "/account/sessions/revoke": Route({"POST": post_end_sessions}, html=True),
     "/account/sessions/end": Route({"POST": post_end_session}, html=True),
     "/account/security": Route({"GET": security.show_security}, html=True),
@@ -129,13 +134,19 @@ ROUTES: Mapping[str, Route] = {
 """Addresses below a project's prefix. Well-known documents, `/static/`, `/livez` and `/readyz` are of the server."""
 
 
+_BELOW = {
+    REGISTRATION: ROUTES[f"{REGISTRATION}{{client_id}}"],
+    VIA: ROUTES[f"{VIA}{{provider}}"],
+    CALLBACK: ROUTES[f"{CALLBACK}{{provider}}"],
+}
+"""Addresses that end in a name of something."""
+
+
 def find_route(path: str) -> Route | None:
     """The route of a path below a project's prefix."""
-    if path.startswith(REGISTRATION):
-        return ROUTES[f"{REGISTRATION}{{client_id}}"]
     if path.startswith(f"{ADMIN}/") and path != OPENAPI_PATH:
         return ROUTES[f"{ADMIN}/{{operation}}"]
-    return ROUTES.get(path)
+    return ROUTES.get(path) or next((route for prefix, route in _BELOW.items() if path.startswith(prefix)), None)
 
 
 def is_admin(path: str) -> bool:

@@ -66,6 +66,22 @@ class DocumentSettings(BaseModel):
         return split_list(value)
 
 
+class UpstreamSettings(BaseModel):
+    """How identity providers that people sign in by are reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow_cidrs: tuple[str, ...] = Field(
+        (), description="Networks that identity providers may be in although they are not public (JSON list)."
+    )
+    ca_file: str = Field("", description="File of an extra certificate authority for identity providers.")
+
+    @field_validator("allow_cidrs", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        return split_list(value)
+
+
 class Settings(BaseModel):
     """The configuration of one server process."""
 
@@ -90,6 +106,9 @@ class Settings(BaseModel):
     )
     log: LogSettings = Field(LogSettings(), description="How the server reports.")
     cimd: DocumentSettings = Field(DocumentSettings(), description="How metadata documents of clients are fetched.")
+    upstream: UpstreamSettings = Field(
+        UpstreamSettings(), description="How identity providers that people sign in by are reached."
+    )
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -200,14 +219,16 @@ def _check_proxies(settings: Settings) -> None:
     for name, networks in (
         ("TRUSTED_PROXIES", settings.trusted_proxies),
         ("CIMD__ALLOW_CIDRS", settings.cimd.allow_cidrs),
+        ("UPSTREAM__ALLOW_CIDRS", settings.upstream.allow_cidrs),
     ):
         for network in networks:
             try:
                 ipaddress.ip_network(network)
             except ValueError:
                 raise UnsafeConfiguration(f"{_PREFIX}{name}", "must be IP addresses or networks") from None
-    if settings.cimd.ca_file and not Path(settings.cimd.ca_file).is_file():
-        raise UnsafeConfiguration(f"{_PREFIX}CIMD__CA_FILE", "is not a file")
+    for name, file in (("CIMD__CA_FILE", settings.cimd.ca_file), ("UPSTREAM__CA_FILE", settings.upstream.ca_file)):
+        if file and not Path(file).is_file():
+            raise UnsafeConfiguration(f"{_PREFIX}{name}", "is not a file")
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from doorward.storage import (
     timeline,
     tokens,
     trusted_issuers,
+    upstream,
     users,
 )
 from doorward.storage.database import Transaction
@@ -62,10 +63,12 @@ from tests.storage.rows import (
     make_initial_access_token,
     make_interaction,
     make_key,
+    make_provider,
     make_pushed_request,
     make_session,
     make_signing_key,
     make_trust,
+    make_upstream_sign_in,
     make_user,
 )
 
@@ -131,6 +134,7 @@ async def fill(tx: Transaction, tenant: Tenant) -> None:
     await exchange_rules.add_exchange_rule(tx, make_exchange_rule(project))
     await signing_keys.add_signing_key(tx, project_id, make_signing_key())
     await trusted_issuers.add_trusted_issuer(tx, make_trust(project))
+    await fill_upstream(tx, tenant)
     await identities.link_identity(tx, project_id, IDP, "sub-one", USER, NOW)
     await grants.add_grant(tx, make_grant(project, ENDED_GRANT, kind="assertion", granted_by=TRUST, revoked_at=NOW))
     await keys.add_project_key(tx, make_key(project), KEY_HASH)
@@ -158,3 +162,9 @@ async def _fill_admin(tx: Transaction, project: Project) -> None:
     for asked in (ASKED_HASH, UNANSWERED_HASH):
         await idempotency.claim_idempotency_key(tx, project_id, asked, TokenHash(b"said"), now=NOW, until=NOW + DAY)
     await idempotency.keep_idempotent_answer(tx, project_id, ASKED_HASH, "{}")
+
+
+async def fill_upstream(tx: Transaction, tenant: Tenant) -> None:
+    """A provider that people sign in by, and somebody on the way to it."""
+    await upstream.add_upstream_provider(tx, make_provider(tenant.project), b"sealed")
+    await upstream.add_upstream_sign_in(tx, make_upstream_sign_in(tenant.project), NOW)

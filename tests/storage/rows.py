@@ -27,6 +27,7 @@ from doorward.core.models import (
 )
 from doorward.core.secrets import hash_secret
 from doorward.core.trust import TrustedIssuer, TrustPolicy
+from doorward.core.upstream import SignUp, UpstreamProvider, UpstreamSignIn
 from doorward.oauth.ids import ClientId, FamilyId, GrantId, KeyId, ProjectId, ResourceId, TokenHash, UserId
 from doorward.oauth.metadata import parse_client_metadata
 from doorward.storage.clients import add_client
@@ -62,6 +63,8 @@ ASKED_HASH = hash_secret("idempotency key")
 UNANSWERED_HASH = hash_secret("another idempotency key")
 INITIAL_HASH = hash_secret("initial one")
 EXCHANGE_RULE = "exr_one"
+PROVIDER = "acme"
+STATE_HASH = hash_secret("state one")
 DEVICE_HASH = hash_secret("device one")
 USER_CODE_HASH = hash_secret("user code one")
 SOFTWARE_ISSUER = "https://software.example.com"
@@ -110,6 +113,36 @@ def make_trust(project: Project, trust_id: str = TRUST, **changes: Any) -> Trust
     policy = TrustPolicy(clients=("mcl_a",), claims=(("tenant", "acme"), ("group", "é")), reusable=True)
     trust = TrustedIssuer(project.project_id, trust_id, IDP, "id-jag", policy, NOW, jwks={"keys": []})
     return replace(trust, **changes)
+
+
+def make_provider(project: Project, slug: str = PROVIDER, **changes: Any) -> UpstreamProvider:
+    provider = UpstreamProvider(
+        project_id=project.project_id,
+        slug=slug,
+        kind="oidc",
+        name="Acme",
+        issuer="https://idp.example.com",
+        client_id="doorward",
+        scopes=("openid", "email"),
+        sign_up=SignUp("domains", ("example.com", "exämple.com")),
+        enabled=True,
+        created_at=NOW,
+    )
+    return replace(provider, **changes)
+
+
+def make_upstream_sign_in(project: Project, state_hash: TokenHash = STATE_HASH, **changes: Any) -> UpstreamSignIn:
+    pending = UpstreamSignIn(
+        project_id=project.project_id,
+        state_hash=state_hash,
+        browser_hash=BROWSER_HASH,
+        slug=PROVIDER,
+        next_path="/account",
+        link_user_id=USER,
+        session_hash=SESSION_HASH,
+        expires_at=NOW + 10 * MINUTE,
+    )
+    return replace(pending, **changes)
 
 
 def make_client(project: Project, client_id: str = CLIENT, **changes: Any) -> Client:

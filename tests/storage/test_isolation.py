@@ -25,7 +25,6 @@ from doorward.storage import (
     encryption,
     exchange_rules,
     grants,
-    identities,
     interactions,
     key_rotation,
     keys,
@@ -50,7 +49,7 @@ from doorward.storage.database import Database, Transaction
 from doorward.storage.device_codes import NotWaiting
 from doorward.storage.schema import GLOBAL_TABLES, metadata
 from doorward.storage.schema import revocations as revoked
-from tests.storage import admin_verbs
+from tests.storage import admin_verbs, upstream_cases
 from tests.storage.factor_verbs import FACTOR_CHANGES, FACTOR_LOOKS
 from tests.storage.filled import ALLOWED_HASH, ENDED_GRANT, HELD_USER_CODE, LIMIT, fill, make_step
 from tests.storage.rows import (
@@ -161,9 +160,6 @@ CHANGES: dict[Callable[..., Any], Act] = {
     exchange_rules.remove_exchange_rule: lambda tx, t: exchange_rules.remove_exchange_rule(
         tx, t.project_id, EXCHANGE_RULE
     ),
-    identities.link_identity: lambda tx, t: identities.link_identity(
-        tx, t.project_id, "https://new.example.com", "one", USER, NOW
-    ),
     spent_ids.claim_id: lambda tx, t: spent_ids.claim_id(
         tx, t.project_id, f"client:{CLIENT}", TokenHash(b"new"), NOW + DAY
     ),
@@ -171,7 +167,6 @@ CHANGES: dict[Callable[..., Any], Act] = {
     asserted_grants.reopen_connection: lambda tx, t: asserted_grants.reopen_connection(
         tx, t.project_id, USER, ENDED_GRANT
     ),
-    identities.unlink_identity: lambda tx, t: identities.unlink_identity(tx, t.project_id, IDP, "sub-one"),
     trusted_issuers.add_trusted_issuer: lambda tx, t: trusted_issuers.add_trusted_issuer(
         tx, make_trust(t.project, "tru_new")
     ),
@@ -181,6 +176,7 @@ CHANGES: dict[Callable[..., Any], Act] = {
     trusted_issuers.void_trusted_issuer: lambda tx, t: trusted_issuers.void_trusted_issuer(
         tx, t.project_id, TRUST, NOW
     ),
+    **upstream_cases.CHANGES,
     clients.touch_client: lambda tx, t: clients.touch_client(tx, t.project_id, CLIENT, NOW, NOW + 1),
     superseding.supersede_clients: lambda tx, t: superseding.supersede_clients(tx, t.project_id, "same", NOW),
     clients.remove_client: lambda tx, t: clients.remove_client(tx, t.project_id, CLIENT, NOW),
@@ -340,12 +336,7 @@ LOOKS: dict[Callable[..., Any], tuple[Act, Any]] = {
         lambda tx, t: asserted_grants.list_ended_connections(tx, t.project_id, USER),
         [],
     ),
-    identities.find_linked_user: (
-        lambda tx, t: identities.find_linked_user(tx, t.project_id, IDP, "sub-one"),
-        None,
-    ),
-    identities.has_identity_at: (lambda tx, t: identities.has_identity_at(tx, t.project_id, IDP, USER), False),
-    identities.list_identities: (lambda tx, t: identities.list_identities(tx, t.project_id), []),
+    **upstream_cases.LOOKS,
     trusted_issuers.find_trusted_issuer: (
         lambda tx, t: trusted_issuers.find_trusted_issuer(tx, t.project_id, TRUST),
         None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from doorward.core.upstream import upstream_secret_purpose
 from doorward.core.vault import UnknownMasterKey, Vault, name_master_key
 from doorward.oauth.jwt import generate_signing_key
 from doorward.storage.database import Transaction
@@ -20,7 +21,8 @@ from doorward.storage.projects import (
     replace_server_secret,
 )
 from doorward.storage.signing_keys import list_signing_keys
-from tests.storage.rows import NOW, make_project
+from doorward.storage.upstream import add_upstream_provider, list_upstream_secrets
+from tests.storage.rows import NOW, PROVIDER, make_project, make_provider
 from tests.storage.test_opening import opened
 from tests.unit.test_vault import encrypt_without_name
 
@@ -37,8 +39,10 @@ async def ciphertexts(store: Store) -> dict[str, bytes]:
 
     async def read(tx: Transaction) -> dict[str, bytes]:
         found = await list_server_secrets(tx)
-        keys = await list_signing_keys(tx, make_project().project_id, 0)
-        return {**found, **{key.kid: key.private_ciphertext for key in keys}}
+        project_id = make_project().project_id
+        keys = await list_signing_keys(tx, project_id, 0)
+        upstream = await list_upstream_secrets(tx, project_id)
+        return {**found, **upstream, **{key.kid: key.private_ciphertext for key in keys}}
 
     return await store.database.read(read)
 
@@ -53,6 +57,9 @@ async def fill(store: Store) -> None:
         project = make_project()
         await add_project(tx, project)
         await publish_key_at_once(tx, store.vault, project.project_id, generate_signing_key(), NOW)
+        purpose = upstream_secret_purpose(project.project_id, PROVIDER)
+        secret = await encrypt_at_rest(tx, store.vault, b"secret", purpose)
+        await add_upstream_provider(tx, make_provider(project), secret)
 
     await store.database.write(add)
 

@@ -33,6 +33,7 @@ from doorward.storage.tokens import (
     sweep_tokens,
 )
 from doorward.storage.trusted_issuers import add_trusted_issuer
+from doorward.storage.upstream import add_upstream_sign_in, consume_upstream_sign_in, sweep_upstream_sign_ins
 from doorward.storage.users import end_session, find_session, start_session, sweep_sessions
 from tests.storage.rows import (
     BROWSER_HASH,
@@ -43,7 +44,9 @@ from tests.storage.rows import (
     FLOW_HASH,
     GRANT,
     NOW,
+    PROVIDER,
     SESSION_HASH,
+    STATE_HASH,
     TRUST,
     Tenant,
     add_tenant,
@@ -57,6 +60,7 @@ from tests.storage.rows import (
     make_session,
     make_signing_key,
     make_trust,
+    make_upstream_sign_in,
 )
 
 EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
@@ -70,6 +74,7 @@ EMPTY_SWEEPS: dict[str, Callable[[Database], Awaitable[int]]] = {
     "signing keys": lambda database: database.write(sweep_signing_keys, NOW),
     "throttles": lambda database: database.write(sweep_throttles, NOW),
     "tokens": lambda database: database.write(sweep_tokens, NOW, revoked_before=NOW),
+    "ways to providers": lambda database: database.write(sweep_upstream_sign_ins, NOW),
     "sessions": lambda database: database.write(sweep_sessions, NOW),
 }
 
@@ -135,6 +140,21 @@ async def test_device_codes_are_remembered_for_a_while_so_that_a_device_is_told_
     assert await database.read(find_device_code, tenant.project_id, code.device_hash) == code
     assert await database.write(sweep_device_codes, late) == 1
     assert await database.read(find_device_code, tenant.project_id, code.device_hash) is None
+
+
+async def test_a_way_to_a_provider_is_taken_once_by_its_browser_and_goes_when_it_is_too_late_pxy_05(
+    database: Database, tenant: Tenant
+) -> None:
+    pending = make_upstream_sign_in(tenant.project)
+    await database.write(add_upstream_sign_in, pending, NOW)
+    way = (tenant.project_id, STATE_HASH, BROWSER_HASH, PROVIDER)
+    for wrong in ((*way[:2], hash_secret("another"), PROVIDER), (*way[:3], "evil")):
+        assert await database.write(consume_upstream_sign_in, *wrong, NOW) is None
+    assert await database.write(consume_upstream_sign_in, *way, pending.expires_at) is None
+    assert await database.write(consume_upstream_sign_in, *way, pending.expires_at - 1) == pending
+    assert await database.write(consume_upstream_sign_in, *way, NOW) is None
+    assert await database.write(sweep_upstream_sign_ins, pending.expires_at - 1) == 0
+    assert await database.write(sweep_upstream_sign_ins, pending.expires_at) == 1
 
 
 async def test_families_go_when_idle_over_or_long_revoked(database: Database, tenant: Tenant) -> None:

@@ -46,6 +46,9 @@ TRUST_REMOVED = "trust.removed"
 TRUST_REVOKED = "trust.revoked"
 IDENTITY_LINKED = "identity.linked"
 IDENTITY_UNLINKED = "identity.unlinked"
+PROVIDER_ADDED = "provider.added"
+PROVIDER_CHANGED = "provider.changed"
+PROVIDER_REMOVED = "provider.removed"
 SIGNING_KEY_ADDED = "signing_key.added"
 SIGNING_KEY_REMOVED = "signing_key.removed"
 MASTER_KEY_CHANGED = "master_key.changed"
@@ -110,6 +113,11 @@ def resource_actor(resource_id: str) -> str:
 def trust_actor(trust_id: str) -> str:
     """A trusted issuer, as actor or target."""
     return f"trust:{trust_id}"
+
+
+def provider_actor(slug: str) -> str:
+    """An identity provider, as actor or target."""
+    return f"provider:{slug}"
 
 
 def key_actor(key_id: str) -> str:

@@ -83,6 +83,10 @@ USER_CODE_SOURCE = Limit("user-code-source", burst=30, period_ms=20_000)
 """30 wrong codes in 10 min from one address, whoever is signed in there."""
 ADMIN_SOURCE = Limit("admin-source", burst=30, period_ms=20_000)
 """30 requests in 10 min from one address that carry no token of the admin API; one that carries one is not held up."""
+UPSTREAM_SOURCE = Limit("upstream-source", burst=60, period_ms=10_000)
+"""60 ways to an identity provider in 10 min from one address: offices share one, and each lies on the disk (I13)."""
+UPSTREAM_PROJECT = Limit("upstream-project", burst=3000, period_ms=200)
+"""3,000 in 10 min of a whole project, which is as long as they lie there."""
 SETUP_SOURCE = Limit("setup-source", burst=10, period_ms=30_000)
 """Tries at the one-time set-up link."""
 

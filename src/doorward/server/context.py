@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from doorward.core.sealing import Sealer
 from doorward.core.secrets import RefreshTokens
 from doorward.core.vault import Vault
+from doorward.fetch import GuardedFetcher
 from doorward.settings import Settings
 from doorward.storage.database import Database
 
@@ -19,6 +20,14 @@ from .verified_tokens import VerifiedTokens
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderChannel:
+    """The way to identity providers: operators wrote their addresses down, so it may lead where no stranger's may."""
+
+    fetcher: GuardedFetcher
+    documents: DocumentSource
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The parts of a running server. `clock` gives epoch milliseconds."""
 
@@ -28,6 +37,7 @@ class Context:
     refresh_tokens: RefreshTokens
     sealer: Sealer
     documents: DocumentSource
+    providers: ProviderChannel
     form_key: bytes
     """Signs what goes through a browser and back: CSRF tokens, device cookies."""
     tenancy: Tenancy

@@ -26,6 +26,7 @@ from doorward.storage.spent_ids import sweep_spent_ids
 from doorward.storage.throttles import sweep_throttles
 from doorward.storage.timeline import sweep_timeline
 from doorward.storage.tokens import sweep_tokens
+from doorward.storage.upstream import sweep_upstream_sign_ins
 from doorward.storage.users import sweep_sessions
 
 from .context import Context
@@ -52,6 +53,7 @@ async def sweep(context: Context) -> int:
     swept += await database.write(sweep_grants, now - DAY_MS, unused_since=now - ASSERTED_IDLE_MS)
     swept += await database.write(sweep_sessions, now)
     swept += await database.write(sweep_pending_sign_ins, now)
+    swept += await database.write(sweep_upstream_sign_ins, now)
     swept += await database.write(sweep_clients, now)
     swept += await database.write(sweep_registrations, now)
     swept += await database.write(sweep_spent_ids, now)

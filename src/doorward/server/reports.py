@@ -73,7 +73,7 @@ def _note(context: Context, request: Request, step: TimelineStep | None, outcome
     chosen = cast("TimelineStep | None", learned_step) or step
     if project_id is None or chosen is None:
         return
-    if chosen == "sign_in" and request.method != "POST":
+    if chosen == "sign_in" and learned_step is None and request.method != "POST":
         return  # looking at the form is no step
     source = source_of(context, request)
     if not context.timeline.has_room(ProjectId(project_id), chosen, outcome, source, request.now):

@@ -110,10 +110,8 @@ async def sign_in(
     if needs_rehash(credentials.password_hash):
         await context.database.write(set_password, project_id, user.user_id, await context.passwords.hash(password))
     await context.database.write(reset, project_id, limit, key[:128])
-    totp = await context.database.read(find_totp, project_id, user.user_id)
-    must_have_app = view.project.settings.require_second_factor and user.role in _ADMINISTRATORS
-    if must_have_app or (totp is not None and totp.confirmed_at is not None):
-        return await _wait_for_second_step(context, user, attempt)
+    if await wants_second_step(context, view, user):
+        return await wait_for_second_step(context, user, attempt)
     session_token, session = new_session(user, attempt)
     await context.database.write(start_recorded_session, session, attempt.source, by="password")
     return SignedIn(session_token, keep_device(context, user, attempt), user)
@@ -156,7 +154,16 @@ async def start_recorded_session(tx: Transaction, session: Session, source: str,
     await record(tx, session.project_id, event, session.created_at)
 
 
-async def _wait_for_second_step(context: Context, user: User, attempt: SignInTry) -> HalfSignedIn:
+async def wants_second_step(context: Context, view: ProjectView, user: User) -> bool:
+    """Whether a first step is not enough for this person, whichever it was (T41)."""
+    if view.project.settings.require_second_factor and user.role in _ADMINISTRATORS:
+        return True
+    totp = await context.database.read(find_totp, user.project_id, user.user_id)
+    return totp is not None and totp.confirmed_at is not None
+
+
+async def wait_for_second_step(context: Context, user: User, attempt: SignInTry) -> HalfSignedIn:
+    """Remember that the first step was right, and nothing more."""
     token = new_secret(PENDING_SIGN_IN)
     pending = PendingSignIn(
         project_id=user.project_id,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from doorward.core.models import DEFAULT_SLUG, Project, Resource
 from doorward.core.policy import offered_grants
 from doorward.core.rotation import DEFAULT_ALGORITHM, signing_key_purpose, signs_at
+from doorward.core.upstream import UpstreamProvider
 from doorward.core.vault import Vault
 from doorward.oauth.grant_assertions import ID_JAG_PROFILE, AssertionKind
 from doorward.oauth.ids import ResourceId
@@ -21,6 +22,7 @@ from doorward.storage.projects import find_project
 from doorward.storage.resources import list_resources
 from doorward.storage.signing_keys import StoredSigningKey, list_signing_keys
 from doorward.storage.trusted_issuers import list_trusted_kinds
+from doorward.storage.upstream import list_upstream_providers
 
 from .documents import Document, build_jwks, build_server_metadata
 
@@ -43,6 +45,12 @@ class ProjectView:
     server_metadata: Document
     jwks: Document
     loaded_at: int
+    providers: tuple[UpstreamProvider, ...] = ()
+    """Identity providers that people may sign in by now, in the order in which they were added."""
+
+    def provider(self, slug: str) -> UpstreamProvider | None:
+        """The provider with this slug, if people may sign in by it."""
+        return next((provider for provider in self.providers if provider.slug == slug), None)
 
     def resource(self, resource_id: ResourceId) -> Resource | None:
         """The resource with this id."""
@@ -106,6 +114,7 @@ class Tenancy:
             server_metadata=build_server_metadata(project, issuer, resources, grant_types, profiles),
             jwks=build_jwks(public),
             loaded_at=now,
+            providers=tuple(provider for provider in loaded.providers if provider.enabled),
         )
 
     def _parse(self, project: Project, stored: StoredSigningKey) -> SigningKey:
@@ -136,6 +145,7 @@ class _Loaded:
     keys: list[StoredSigningKey]
     has_exchange_rules: bool
     trusted_kinds: frozenset[AssertionKind]
+    providers: list[UpstreamProvider]
 
 
 async def _load(tx: Transaction, slug: str, now: int) -> _Loaded | None:
@@ -148,4 +158,5 @@ async def _load(tx: Transaction, slug: str, now: int) -> _Loaded | None:
         keys=await list_signing_keys(tx, project.project_id, now),
         has_exchange_rules=await has_exchange_rules(tx, project.project_id),
         trusted_kinds=await list_trusted_kinds(tx, project.project_id),
+        providers=await list_upstream_providers(tx, project.project_id),
     )

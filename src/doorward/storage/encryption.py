@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from doorward.core.factors import totp_purpose
 from doorward.core.rotation import signing_key_purpose
+from doorward.core.upstream import upstream_secret_purpose
 from doorward.core.vault import Vault
 
 from .database import Transaction
@@ -17,6 +18,7 @@ from .schema import server_secrets
 from .second_factors import list_totp_ciphertexts, replace_totp_ciphertext
 from .signing_keys import list_signing_keys, replace_private_part
 from .statements import Statement
+from .upstream import list_upstream_secrets, replace_upstream_secret
 
 _FIRST = select(server_secrets.c.purpose, server_secrets.c.ciphertext).order_by(server_secrets.c.purpose).limit(1)
 # In a database of many writers these make `rewrap` and those that add wait for each other; SQLite has one.
@@ -50,4 +52,8 @@ async def rewrap(tx: Transaction, vault: Vault) -> int:
             rewrapped = vault.rewrap(ciphertext, totp_purpose(project.project_id, user_id))
             if rewrapped is not None:
                 count += await replace_totp_ciphertext(tx, project.project_id, user_id, rewrapped)
+        for slug, ciphertext in (await list_upstream_secrets(tx, project.project_id)).items():
+            rewrapped = vault.rewrap(ciphertext, upstream_secret_purpose(project.project_id, slug))
+            if rewrapped is not None:
+                count += await replace_upstream_secret(tx, project.project_id, slug, rewrapped)
     return count

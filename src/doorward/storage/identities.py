@@ -39,6 +39,12 @@ _LIST = Statement(
     .order_by(identities.c.created_at, identities.c.issuer, identities.c.subject)
     .limit(bindparam("at_most"))
 )
+_OF_USER = Statement(
+    select(identities.c.issuer, identities.c.subject, users.c.email, identities.c.created_at)
+    .join(users, (users.c.project_id == identities.c.project_id) & (users.c.user_id == identities.c.user_id))
+    .where(_OF_PROJECT, identities.c.user_id == bindparam("user_id"))
+    .order_by(identities.c.created_at, identities.c.issuer, identities.c.subject)
+)
 _UNLINK = Statement(delete(identities).where(*_OF_SUBJECT).returning(identities.c.user_id))
 
 
@@ -74,6 +80,11 @@ async def has_identity_at(tx: Transaction, project_id: ProjectId, issuer: str, u
 async def list_identities(tx: Transaction, project_id: ProjectId, *, at_most: int = 10_000) -> list[LinkedIdentity]:
     """Every link of a project, oldest first."""
     return [LinkedIdentity(*row) for row in await tx.all(_LIST, project_id=project_id, at_most=at_most)]
+
+
+async def list_identities_of(tx: Transaction, project_id: ProjectId, user_id: UserId) -> list[LinkedIdentity]:
+    """Every subject that stands for a person, oldest link first."""
+    return [LinkedIdentity(*row) for row in await tx.all(_OF_USER, project_id=project_id, user_id=user_id)]
 
 
 async def unlink_identity(tx: Transaction, project_id: ProjectId, issuer: str, subject: str) -> UserId | None:

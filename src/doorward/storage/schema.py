@@ -7,7 +7,7 @@ projects can never be mixed up and a cluster can shard by project. JSON is store
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Table, Text
 
-from . import columns, schema_admin, schema_factors
+from . import columns, schema_admin, schema_factors, schema_upstream
 from .columns import belongs_to as _belongs_to
 from .columns import bytes_ as _bytes
 from .columns import epoch as _epoch
@@ -18,6 +18,7 @@ from .columns import of_project as _of_project
 from .columns import text as _text
 
 metadata = columns.metadata
+UPSTREAM_TABLES = schema_upstream.UPSTREAM_TABLES
 FACTOR_TABLES = schema_factors.FACTOR_TABLES
 ADMIN_TABLES = schema_admin.ADMIN_TABLES
 

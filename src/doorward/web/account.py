@@ -12,6 +12,7 @@ from doorward.server.context import Context
 from doorward.server.tenancy import ProjectView
 
 from .budgets import describe_budgets
+from .identities import describe_ways_in
 from .pages import ago, ahead
 from .visit import Visit, open_visit
 
@@ -21,7 +22,7 @@ async def show_account(context: Context, view: ProjectView, request: Request) ->
     visit = await open_visit(context, view, request)
     if visit.signed_in is None:
         return visit.finish(redirect(f"{view.project.path}/login?next={view.project.path}/account"))
-    return await _render(visit)
+    return await render_account(visit)
 
 
 async def post_revoke_connection(context: Context, view: ProjectView, request: Request) -> Response:
@@ -31,7 +32,7 @@ async def post_revoke_connection(context: Context, view: ProjectView, request: R
     _, user = visit.require_signed_in()
     grant_id = form.get("grant_id", "")
     await connections.revoke(_operator(visit, user), view.project, user, grant_id)
-    return await _render(visit, notice="Access was taken back. The app's next call is refused.")
+    return await render_account(visit, notice="Access was taken back. The app's next call is refused.")
 
 
 async def post_reopen_connection(context: Context, view: ProjectView, request: Request) -> Response:
@@ -40,7 +41,9 @@ async def post_reopen_connection(context: Context, view: ProjectView, request: R
     form = await visit.form()
     _, user = visit.require_signed_in()
     await connections.reopen(_operator(visit, user), view.project, user, form.get("grant_id", ""))
-    return await _render(visit, notice="The app may come back. It has no access until it is let in for you again.")
+    return await render_account(
+        visit, notice="The app may come back. It has no access until it is let in for you again."
+    )
 
 
 async def post_end_sessions(context: Context, view: ProjectView, request: Request) -> Response:
@@ -49,7 +52,7 @@ async def post_end_sessions(context: Context, view: ProjectView, request: Reques
     await visit.form()
     session, user = visit.require_signed_in()
     await connections.end_others(_operator(visit, user), session)
-    return await _render(visit, notice="You are signed out everywhere else.")
+    return await render_account(visit, notice="You are signed out everywhere else.")
 
 
 async def post_end_session(context: Context, view: ProjectView, request: Request) -> Response:
@@ -59,7 +62,7 @@ async def post_end_session(context: Context, view: ProjectView, request: Request
     _, user = visit.require_signed_in()
     session_hash = read_session_name(form.get("session", ""))
     ended = session_hash is not None and await connections.end_one(_operator(visit, user), user, session_hash)
-    return await _render(visit, notice="That browser is signed out." if ended else "It was signed out already.")
+    return await render_account(visit, notice="That browser is signed out." if ended else "It was signed out already.")
 
 
 def read_session_name(name: str) -> TokenHash | None:
@@ -76,7 +79,8 @@ def operator_of(visit: Visit, actor: str) -> Operator:
     return Operator(context.database, context.vault, context.clock, actor)
 
 
-async def _render(visit: Visit, notice: str | None = None) -> Response:
+async def render_account(visit: Visit, notice: str | None = None) -> Response:
+    """The account page of whoever is signed in."""
     session, user = visit.require_signed_in()
     operator, project, now = _operator(visit, user), visit.view.project, visit.request.now
     apps = await connections.list_apps(operator, project, user)
@@ -88,6 +92,7 @@ async def _render(visit: Visit, notice: str | None = None) -> Response:
         notice=notice,
         ways_in=_ways_in(found),
         has_second_step=bool(found.passkeys) or found.has_authenticator,
+        providers=await describe_ways_in(operator, visit, user),
         connections=[
             {
                 "grant_id": app.grant.grant_id,

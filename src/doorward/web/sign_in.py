@@ -35,7 +35,7 @@ async def show_sign_in(context: Context, view: ProjectView, request: Request) ->
     pending_token = visit.pending_token()
     if pending_token and await find_half_signed_in(context, view, pending_token, visit.browser, now=request.now):
         return visit.finish(redirect(second_step_address(visit, next_path)))
-    asked = await _read_request(visit, next_path)
+    asked = await read_request(visit, next_path)
     hint = asked.get("login_hint", "") if asked else ""
     # Only an address can be what the form asks for; what else a hint holds is of no use here, and shown to nobody.
     email = hint.strip() if email_key(hint) else ""
@@ -141,10 +141,11 @@ async def _render(
         next=next_path,
         email=email,
         error=error,
-        client=await _find_client(visit, await _read_request(visit, next_path)),
+        client=await _find_client(visit, await read_request(visit, next_path)),
         for_device=next_path.startswith(f"{visit.view.project.path}/device"),
         is_confirming=_is_confirming(visit, next_path),
         passkey_options=passkey_offer(visit),
+        providers=[{"slug": provider.slug, "name": provider.name} for provider in visit.view.providers],
     )
 
 
@@ -153,7 +154,7 @@ def _is_confirming(visit: Visit, next_path: str) -> bool:
     return visit.user is not None and next_path.startswith(f"{visit.view.project.path}/account/security")
 
 
-async def _read_request(visit: Visit, next_path: str) -> Form | None:
+async def read_request(visit: Visit, next_path: str) -> Form | None:
     """The authorization request on the way to which the person signs in."""
     form = _parse(next_path.partition("?")[2].encode("ascii", "replace"))
     if form is None or "request_uri" not in form:

@@ -13,6 +13,7 @@ from doorward.asgi import Request, Response, cookie
 from doorward.core.factors import PENDING_LIFE_MS, RECENT_MS
 from doorward.core.models import DEFAULT_SLUG, Session, User
 from doorward.core.secrets import sign_value, verify_value
+from doorward.core.upstream import PENDING_LIFE_MS as AWAY_MS
 from doorward.oauth.forms import MAX_FIELDS, Form, parse_form
 from doorward.server.context import Context
 from doorward.server.limiter import source_of
@@ -140,6 +141,15 @@ class Visit:
         if self.pending_token():
             name, secure = _cookie_name(self.view, "pending"), self.context.settings.is_secure
             self.new_cookies.append(cookie(name, "", secure=secure, max_age=0))
+
+    def traveller(self) -> str:
+        """What this browser was given when it left for an identity provider."""
+        return self.request.cookies().get(_cookie_name(self.view, "away"), "")
+
+    def send_away(self, browser_token: str) -> None:
+        """Set the cookie that lets this browser, and no other, come back from an identity provider."""
+        name, secure = _cookie_name(self.view, "away"), self.context.settings.is_secure
+        self.new_cookies.append(cookie(name, browser_token, secure=secure, max_age=AWAY_MS // 1000))
 
     def remember(self, signed_in: SignedIn) -> None:
         """Set the cookies of a new session."""

@@ -10,6 +10,7 @@ from .connection import connection_commands, token_commands
 from .exchange import exchange_commands
 from .key import key_commands, sealing_key_commands
 from .project import project_commands
+from .provider import provider_commands
 from .registration import initial_token_commands, software_commands
 from .resource import resource_commands
 from .server_key import master_key_commands, signing_key_commands
@@ -34,6 +35,7 @@ for name, commands in {
     "software": software_commands,
     "exchange": exchange_commands,
     "trust": trust_commands,
+    "provider": provider_commands,
     "audit": audit_commands,
     "incident": incident_commands,
     "timeline": timeline_commands,

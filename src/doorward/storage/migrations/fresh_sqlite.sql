@@ -604,3 +604,40 @@ ALTER TABLE grants ADD COLUMN expires_at BIGINT;
 
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
 
+-- Running upgrade 0007 -> 0008
+
+CREATE TABLE upstream_providers (
+    project_id TEXT NOT NULL, 
+    slug TEXT NOT NULL, 
+    kind TEXT NOT NULL, 
+    name TEXT NOT NULL, 
+    issuer TEXT NOT NULL, 
+    client_id TEXT NOT NULL, 
+    secret_ciphertext BLOB NOT NULL, 
+    scopes TEXT NOT NULL, 
+    sign_up TEXT NOT NULL, 
+    enabled BIGINT NOT NULL, 
+    created_at BIGINT NOT NULL, 
+    CONSTRAINT pk_upstream_providers PRIMARY KEY (project_id, slug), 
+    CONSTRAINT fk_upstream_providers_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE TABLE upstream_sign_ins (
+    project_id TEXT NOT NULL, 
+    state_hash BLOB NOT NULL, 
+    browser_hash BLOB NOT NULL, 
+    slug TEXT NOT NULL, 
+    next_path TEXT NOT NULL, 
+    link_user_id TEXT, 
+    session_hash BLOB, 
+    created_at BIGINT NOT NULL, 
+    expires_at BIGINT NOT NULL, 
+    used_at BIGINT, 
+    CONSTRAINT pk_upstream_sign_ins PRIMARY KEY (project_id, state_hash), 
+    CONSTRAINT fk_upstream_sign_ins_projects FOREIGN KEY(project_id) REFERENCES projects (project_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_upstream_sign_ins_project_id_expires_at ON upstream_sign_ins (project_id, expires_at);
+
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';
+

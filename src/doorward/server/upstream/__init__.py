@@ -1,0 +1,1 @@
+"""Signing people in by an identity provider that they already have."""
