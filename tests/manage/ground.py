@@ -8,7 +8,7 @@ import pyotp
 from sqlalchemy import select
 
 from doorward.core.admin_access import AdminToken
-from doorward.core.models import Client, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
+from doorward.core.models import Client, ClientStatus, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
 from doorward.core.trust import TrustedIssuer, TrustPolicy
 from doorward.core.webauthn import NewPasskey
@@ -93,8 +93,7 @@ async def lay_ground(door: Door) -> Ground:
     operator, project = door.operator, door.project
     owner = await users.get(operator, project, ADMIN_EMAIL)
     client, _ = await clients.add(operator, project, (LOOPBACK,), name="Known", confidential=True)
-    waiting = replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status="pending")
-    suspended = replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status="suspended")
+    waiting, suspended = make_registered(client, "pending"), make_registered(client, "suspended")
     key, _ = await keys.create(operator, project, ("register",), name="backend")
     jwks = json.dumps({"keys": [generate_signing_key().public_jwk()]})
     await registrations.trust_issuer(operator, project, ISSUER, jwks)
@@ -106,7 +105,6 @@ async def lay_ground(door: Door) -> Ground:
     grant = make_grant(owner, client, door.resource, now)
     ended = make_ended(grant, trusted)
     session = Session(project.project_id, hash_secret("kept"), owner.user_id, now, now, now + 1000, "Firefox")
-    other = replace(session, session_hash=hash_secret(new_secret(SESSION)))
 
     async def add(tx: Transaction) -> None:
         for made in (waiting, suspended):
@@ -114,7 +112,7 @@ async def lay_ground(door: Door) -> Ground:
         await bury_client(tx, project.project_id, ClientId("mcl_gone"), "removed", now)
         for given in (grant, ended):
             await add_grant(tx, given)
-        for made_session in (session, other):
+        for made_session in (session, replace(session, session_hash=hash_secret(new_secret(SESSION)))):
             await start_session(tx, made_session)
 
     await operator.database.write(add)
@@ -152,6 +150,11 @@ async def lay_ground(door: Door) -> Ground:
         half=half,
         secret=await factors.propose_authenticator(operator, half),
     )
+
+
+def make_registered(client: Client, status: ClientStatus) -> Client:
+    """Another client, which registered itself."""
+    return replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status=status)
 
 
 async def add_halted(operator: Operator) -> Project:
