@@ -118,9 +118,7 @@ async def lay_ground(door: Door) -> Ground:
     await operator.database.write(add)
     fresh = await projects.create_project(operator, "fresh", "Fresh")
     admin_token, _ = await admin_tokens.create(operator, project, "backend", "admin")
-    stopped = await resources.add(operator, project, "https://stopped.example.com/mcp")
-    await revocations.stop_server(operator, stopped)
-    halted = await add_halted(operator)
+    stopped, halted = await add_stopped(operator, project)
     keyed, passkey = await add_keyed(operator, project)
     half = await users.add(operator, project, "half@example.com", PASSWORD)
     return Ground(
@@ -157,11 +155,13 @@ def make_registered(client: Client, status: ClientStatus) -> Client:
     return replace(client, client_id=ClientId(new_id("mcl")), kind="registered", status=status)
 
 
-async def add_halted(operator: Operator) -> Project:
-    """A project that an operator has stopped."""
+async def add_stopped(operator: Operator, project: Project) -> tuple[Resource, Project]:
+    """A server and a project that an operator has stopped."""
+    stopped = await resources.add(operator, project, "https://stopped.example.com/mcp")
+    await revocations.stop_server(operator, stopped)
     halted = await projects.create_project(operator, "halted", "Halted")
     await revocations.stop_everything(operator, halted)
-    return halted
+    return stopped, halted
 
 
 def make_ended(grant: Grant, trusted: TrustedIssuer) -> Grant:
