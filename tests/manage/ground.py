@@ -11,6 +11,7 @@ from doorward.core.admin_access import AdminToken
 from doorward.core.models import Client, ClientStatus, ExchangeRule, Grant, Project, ProjectKey, Resource, Session, User
 from doorward.core.secrets import SESSION, hash_secret, new_id, new_secret
 from doorward.core.trust import TrustedIssuer, TrustPolicy
+from doorward.core.upstream import UpstreamProvider
 from doorward.core.webauthn import NewPasskey
 from doorward.manage import (
     admin_tokens,
@@ -19,6 +20,7 @@ from doorward.manage import (
     factors,
     keys,
     projects,
+    providers,
     registrations,
     resources,
     revocations,
@@ -84,6 +86,7 @@ class Ground:
     keyed: User
     """Has a password, a passkey and an authenticator app."""
     passkey: str
+    provider: UpstreamProvider
     half: User
     """Was told the secret for an authenticator app, and has not shown a code yet."""
     secret: str
@@ -117,7 +120,6 @@ async def lay_ground(door: Door) -> Ground:
 
     await operator.database.write(add)
     fresh = await projects.create_project(operator, "fresh", "Fresh")
-    admin_token, _ = await admin_tokens.create(operator, project, "backend", "admin")
     stopped, halted = await add_stopped(operator, project)
     keyed, passkey = await add_keyed(operator, project)
     half = await users.add(operator, project, "half@example.com", PASSWORD)
@@ -141,7 +143,8 @@ async def lay_ground(door: Door) -> Ground:
         key_file=KeyFile(door.context.settings.data),
         stopped=stopped,
         halted=halted,
-        admin_token=admin_token,
+        admin_token=(await admin_tokens.create(operator, project, "backend", "admin"))[0],
+        provider=await add_provider(operator, project, "work"),
         token=(await door.tokens())[1]["access_token"],
         keyed=keyed,
         passkey=passkey,
@@ -172,6 +175,19 @@ def make_ended(grant: Grant, trusted: TrustedIssuer) -> Grant:
         kind="assertion",
         granted_by=trusted.trust_id,
         revoked_at=grant.created_at,
+    )
+
+
+async def add_provider(operator: Operator, project: Project, slug: str) -> UpstreamProvider:
+    """An identity provider that people sign in by."""
+    return await providers.add(
+        operator,
+        project,
+        slug,
+        kind="oidc",
+        issuer=f"https://{slug}.example.com",
+        client_id="us",
+        secret="a secret of theirs",
     )
 
 

@@ -24,6 +24,7 @@ from doorward.manage import (
     keys,
     master_key,
     projects,
+    providers,
     registrations,
     resources,
     revocations,
@@ -36,7 +37,7 @@ from doorward.manage import (
 from doorward.oauth.tools import ListedTool
 from doorward.storage.executor_sqlite import SqliteDatabase
 from tests.inside import LOOPBACK
-from tests.manage.ground import IDP, ISSUER, PASSWORD, SUBJECT, Ground, code_of, dump, make_passkey
+from tests.manage.ground import IDP, ISSUER, PASSWORD, SUBJECT, Ground, add_provider, code_of, dump, make_passkey
 
 Act = Callable[[Ground], Awaitable[Any]]
 KNOWN_DOCUMENT = "https://claude.ai/oauth/mcp-oauth-client-metadata"
@@ -52,6 +53,16 @@ def nowhere() -> GuardedFetcher:
 
 
 ACTIONS: dict[Callable[..., Any], tuple[str, Act]] = {
+    providers.add: ("provider.added", lambda g: add_provider(g.operator, g.project, "other")),
+    providers.change: (
+        "provider.changed",
+        lambda g: providers.change(g.operator, g.provider, secret="another secret of theirs"),
+    ),
+    providers.remove: ("provider.removed", lambda g: providers.remove(g.operator, g.provider)),
+    providers.unlink_own: (
+        "identity.unlinked",
+        lambda g: providers.unlink_own(g.operator, g.owner, IDP, SUBJECT),
+    ),
     factors.add_own_passkey: (
         "passkey.added",
         lambda g: factors.add_own_passkey(g.operator, g.keyed, make_passkey(b"second"), "Laptop"),
