@@ -86,6 +86,16 @@ ADMIN: dict[str, list[str]] = {
     "incident list": [],
     "timeline list": [],
     "timeline show": ["0000000000"],
+    "user reset-factors": ["bob@example.com"],
+    "token create": ["ci", "--role", "auditor"],
+    "token list": [],
+    "token remove": ["adt_x"],
+    "provider add": ["work", "--issuer", "https://idp.example.com", "--client-id", "us", "--secret-file", "-"],
+    "provider list": [],
+    "provider show": ["work"],
+    "provider set": ["work", "--name", "New"],
+    "provider remove": ["work"],
+    "provider check": ["work"],
 }
 OF_THE_SERVER = {
     "project add",
