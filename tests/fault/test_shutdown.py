@@ -21,7 +21,8 @@ from tests.fault.wire import Wire, read_reply
 from tests.person import Person, answer_parameters
 from tests.running import RunningDoorward
 
-CYCLES = 30
+CYCLES = 6
+CYCLES_OF_A_SOAK = 60
 SLACK_SECONDS = 8
 """What a loaded machine may add to a bound."""
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -206,11 +207,12 @@ async def test_an_open_stream_of_the_demo_is_cut_when_nothing_else_is_to_do(tmp_
         assert await stop(server) < MOMENT_SECONDS + SLACK_SECONDS
 
 
-async def test_starting_and_stopping_again_and_again_ends_well_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycles", [CYCLES, pytest.param(CYCLES_OF_A_SOAK, marks=pytest.mark.long)])
+async def test_starting_and_stopping_again_and_again_ends_well_each_time(tmp_path: Path, cycles: int) -> None:
     ground = await lay_ground(tmp_path / "data")
     _, tokens = await add_connections(ground, codes=0, tokens=1)
     port, token = find_steady_port(), tokens[0].token
-    for cycle in range(CYCLES):
+    for cycle in range(cycles):
         server = start_again(ground.folder, port)
         async with Wire(port) as wire:
             fields = {"grant_type": "refresh_token", "client_id": tokens[0].client_id, "refresh_token": token}
