@@ -128,6 +128,8 @@ def test_nothing_is_registered_when_nothing_is_to_be() -> None:
         (["--client", "nobody"], "--client nobody: no such client is known. Known are claude-ai, "),
         (["--tool", "greet"], "--tool needs --login"),
         (["--client-id", "mine"], "--client-id needs --login"),
+        (["--sibling", "https://other.example/mcp"], "--sibling needs --login"),
+        (["--login", "--sibling", "file:///etc/passwd"], "--sibling: The server, file:///etc/passwd, is not"),
         (["--login", "--arguments", "{}"], "--arguments needs --tool"),
         (["--login", "--tool", "greet", "--arguments", "[1]"], "--arguments: the arguments are no JSON object"),
         (["--login", "--tool", "greet", "--arguments", "{"], "--arguments: the arguments are no JSON"),
@@ -199,6 +201,13 @@ def test_a_login_may_be_that_of_a_client_that_is_known(allowing_browser: None) -
     outcomes = {check["check"]: check["outcome"] for check in document["checks"]}
     assert outcomes["first-call"] == "passed"
     assert document["registered"] == []
+
+
+def test_a_server_that_takes_the_token_of_another_is_told(allowing_browser: None) -> None:
+    with run_broken() as server:
+        result = doctor(server.url, "--login", "--sibling", f"{server.url}/", code=1)
+    assert "Other servers refuse the token" in result.stdout
+    assert "check   audience (RS-02, AT-06)" in result.stdout
 
 
 def test_a_login_goes_through_the_browser_calls_a_tool_and_no_secret_is_shown(

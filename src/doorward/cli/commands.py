@@ -127,6 +127,10 @@ def doctor(  # noqa: PLR0913  # one parameter for each option, all named
     client_id: Annotated[
         str | None, typer.Option(help="With --login: whom to sign in as, instead of registering.")
     ] = None,
+    sibling: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="With --login: another server of yours, which must refuse the token."),
+    ] = None,
     client: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Tell of this client alone; repeatable.")
     ] = None,
@@ -147,6 +151,7 @@ def doctor(  # noqa: PLR0913  # one parameter for each option, all named
         tool=tool,
         arguments=arguments,
         client_id=client_id,
+        siblings=tuple(sibling or ()),
         clients=tuple(client or ()),
         registers=not no_register,
         as_json=as_json,

@@ -11,6 +11,7 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
+from doorward.client.addresses import check_server_url
 from doorward.client.browser import BrowserInteraction
 from doorward.client.errors import AddressRefused
 from doorward.doctor.documents import build_document, build_junit
@@ -42,6 +43,7 @@ class Wishes:
     tool: str | None = None
     arguments: str | None = None
     client_id: str | None = None
+    siblings: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
     registers: bool = True
     as_json: bool = False
@@ -95,6 +97,7 @@ def _check(wishes: Wishes) -> dict[str, Any]:
         raise _WrongUsage("--tool needs --login: a tool is called with a token.")
     if wishes.client_id is not None and not wishes.signs_in:
         raise _WrongUsage("--client-id needs --login: it is whom the doctor signs in as.")
+    _check_siblings(wishes)
     if wishes.arguments is not None and wishes.tool is None:
         raise _WrongUsage("--arguments needs --tool.")
     for option, path in (("--junit", wishes.junit), ("--html", wishes.html)):
@@ -106,6 +109,16 @@ def _check(wishes: Wishes) -> dict[str, Any]:
         return read_arguments(wishes.arguments or "{}")
     except ValueError as error:
         raise _WrongUsage(f"--arguments: {error}.") from None
+
+
+def _check_siblings(wishes: Wishes) -> None:
+    if wishes.siblings and not wishes.signs_in:
+        raise _WrongUsage("--sibling needs --login: it is what the token is tried at.")
+    for sibling in wishes.siblings:
+        try:
+            check_server_url(sibling)
+        except AddressRefused as refused:
+            raise _WrongUsage(f"--sibling: {refused}") from None
 
 
 def _check_authority(path: Path) -> None:
@@ -139,7 +152,13 @@ def _examine(wishes: Wishes, arguments: dict[str, Any]) -> Report:
     login = None
     if wishes.signs_in:
         client_id, tool = wishes.client_id or "", wishes.tool or ""
-        login = Login(BrowserInteraction(announce=console.print), client_id=client_id, tool=tool, arguments=arguments)
+        login = Login(
+            BrowserInteraction(announce=console.print),
+            client_id=client_id,
+            tool=tool,
+            arguments=arguments,
+            siblings=wishes.siblings,
+        )
 
     async def run(tell: Callable[[str], None]) -> Report:
         sender = _Telling(JudgedSender(wishes.url, trust=trust), tell)
